@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_AGENT_H
+#define SONDE_AGENT_H
+
+/*
+ * The agent: one a process. It owns the box that is recorded into and the one background thread that
+ * delivers. Settings come from the options, then from the standard OTEL_* and the SONDE_* environment
+ * variables, then from defaults; a bad value is reported by name and value and the default is used.
+ */
+
+#include <sonde/base.h>
+
+SONDE_BEGIN_DECLS
+
+struct sonde_agent;
+struct sonde_exporter;
+
+/* Why something captured was not exported. The number is part of the ABI; new ones are appended. */
+#define SONDE_LOSS_MAP(X) \
+	X(SONDE_LOSS_RING_FULL, 0, "ring_full", "the ring was full") \
+	X(SONDE_LOSS_TOO_BIG, 1, "too_big", "larger than a record can be") \
+	X(SONDE_LOSS_NO_BOX, 2, "no_box", "no shared memory to record into") \
+	X(SONDE_LOSS_ABANDONED, 3, "abandoned", "its writer never finished") \
+	X(SONDE_LOSS_INVALID, 4, "invalid", "the record did not pass the reader's check") \
+	X(SONDE_LOSS_UNSAMPLED, 5, "unsampled", "sampled out") \
+	X(SONDE_LOSS_LIMITED, 6, "limited", "held back by a limiter") \
+	X(SONDE_LOSS_QUEUE_FULL, 7, "queue_full", "the byte budget was full while the collector was away") \
+	X(SONDE_LOSS_NO_MEMORY, 8, "no_memory", "out of memory while encoding") \
+	X(SONDE_LOSS_REFUSED, 9, "refused", "the collector refused it for good") \
+	X(SONDE_LOSS_REJECTED, 10, "rejected", "rejected by a partial success") \
+	X(SONDE_LOSS_UNKNOWN, 11, "unknown", "outcome unknown at the deadline") \
+	X(SONDE_LOSS_DEADLINE, 12, "deadline", "not sent when the agent stopped") \
+	X(SONDE_LOSS_EVICTED, 13, "evicted", "the table of waiting parts was full") \
+	X(SONDE_LOSS_NO_EXPORTER, 14, "no_exporter", "no exporter takes this signal") \
+	X(SONDE_LOSS_DEAD_PROCESS, 15, "dead_process", "left in the box of a process that died") \
+	X(SONDE_LOSS_HOOK, 16, "hook", "dropped by a hook")
+
+enum sonde_loss {
+#define SONDE__LOSS(name, number, key, text) name = number,
+	SONDE_LOSS_MAP(SONDE__LOSS)
+#undef SONDE__LOSS
+};
+#define SONDE_LOSS_COUNT 17
+
+/* "ring_full" and its sentence; never NULL. */
+SONDE_API const char *sonde_loss_name(enum sonde_loss reason);
+SONDE_API const char *sonde_loss_text(enum sonde_loss reason);
+
+/* How captured errors leave the process. */
+enum sonde_exception_signal {
+	SONDE_EXCEPTION_DEFAULT = 0, /* OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN, else both. */
+	SONDE_EXCEPTION_SPAN_EVENT = 1,
+	SONDE_EXCEPTION_LOG = 2,
+	SONDE_EXCEPTION_BOTH = 3,
+};
+
+/*
+ * One place to send to. `exporter` wins over `name`. `settings` holds "NAME=value" strings that beat
+ * the environment for this exporter alone, ends with NULL and may be NULL itself:
+ * "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318".
+ */
+struct sonde_destination {
+	const char *name; /* "otlp", "console", "file", "memory", "null" or one that registered. */
+	const struct sonde_exporter *exporter;
+	const char *const *settings;
+};
+
+/* A diagnostic: one short sentence about the agent itself. Called on any thread but a signal handler's. */
+typedef void sonde_diagnostic_fn(void *user, enum sonde_level level, const char *text);
+
+/* Zero in any field means: the environment, else the default named here. Everything is copied. */
+struct sonde_options {
+	size_t size;
+
+	const char *service_name; /* OTEL_SERVICE_NAME; unknown_service:<executable> */
+	const char *service_version;
+	const char *service_namespace;
+	const char *deployment_environment;
+	const char *resource_attributes; /* As OTEL_RESOURCE_ATTRIBUTES, and beats it key by key. */
+
+	const struct sonde_destination *destinations; /* OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER; otlp */
+	size_t n_destinations;
+
+	uint64_t memory_limit_bytes; /* SONDE_MEMORY_LIMIT; 12 MiB. Box, batches and queues; at least 1 MiB. */
+	const char *box_directory; /* SONDE_BOX_DIRECTORY; the user's runtime directory, else /dev/shm. */
+
+	uint32_t schedule_delay_ms; /* OTEL_BSP_SCHEDULE_DELAY; 5000 */
+	uint32_t log_schedule_delay_ms; /* OTEL_BLRP_SCHEDULE_DELAY; 1000 */
+	uint32_t export_timeout_ms; /* OTEL_BSP_EXPORT_TIMEOUT; 30000 */
+	uint32_t max_batch_items; /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE; 512 */
+	uint32_t max_batch_bytes; /* SONDE_MAX_BATCH_BYTES; 512 KiB before compression */
+	uint32_t max_queue_items; /* OTEL_BSP_MAX_QUEUE_SIZE when set; else the byte budget alone limits. */
+
+	uint32_t slow_threshold_ms; /* SONDE_SLOW_THRESHOLD; 1000 */
+	enum sonde_exception_signal exception_signal;
+
+	uint32_t breaker_failures; /* SONDE_BREAKER_FAILURES; 5 in a row open the breaker */
+	uint32_t breaker_reset_ms; /* SONDE_BREAKER_RESET; 60000 until trials are let through */
+	uint32_t breaker_trials; /* SONDE_BREAKER_TRIALS; 3 successes in a row close it */
+	uint32_t retry_initial_ms; /* SONDE_RETRY_INITIAL; 1000, then x 1.5 with jitter */
+	uint32_t retry_max_ms; /* SONDE_RETRY_MAX; 30000 */
+
+	sonde_diagnostic_fn *diagnostic; /* Default: SONDE_DIAGNOSTICS=stderr writes lines, else nothing. */
+	void *diagnostic_user;
+
+	bool disabled; /* OTEL_SDK_DISABLED: start succeeds, nothing records. */
+	bool keep_at_exit; /* Do not flush and stop in atexit (with a deadline of 2 s). */
+};
+
+#define SONDE_OPTIONS_INIT { sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, \
+			     0, 0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
+			     false, false }
+
+/*
+ * Starts the agent; `options` may be NULL. May block for some milliseconds. Fails with
+ * SONDE_E_EXISTS while one runs, SONDE_E_INVALID for options of another library's size, and otherwise
+ * only where not even a degraded agent is possible. The handle stays valid for the life of the
+ * process, in forked children too, where it is the child's agent.
+ */
+SONDE_API int sonde_agent_start(const struct sonde_options *options, struct sonde_agent **ret);
+
+/*
+ * Delivers what was captured before the call. Waits at most `deadline_ms`; makes one attempt even
+ * where the breaker is open. SONDE_OK: every destination has accepted or finally refused all of it.
+ * SONDE_INCOMPLETE: not within the deadline.
+ */
+SONDE_API int sonde_agent_flush(struct sonde_agent *agent, uint32_t deadline_ms);
+
+/*
+ * Closes the gate, flushes, and ends the background thread, within `deadline_ms`, whatever the
+ * collector does. What could not be delivered is counted. A later start is possible. Idempotent.
+ */
+SONDE_API int sonde_agent_stop(struct sonde_agent *agent, uint32_t deadline_ms);
+
+/*
+ * What became of everything captured, for one signal and one destination (0 is the first). Exact once
+ * producers rest: captured = exported + the sum of lost + queued. While they run, captured is read
+ * last, so the right side never exceeds it. After a stop the figures stay readable.
+ */
+struct sonde_account {
+	uint64_t captured;
+	uint64_t exported;
+	uint64_t queued; /* In the box, in batches, or on the way. */
+	uint64_t lost[32]; /* By enum sonde_loss. */
+};
+
+SONDE_API int sonde_agent_account(struct sonde_agent *agent, size_t destination, enum sonde_signal signal,
+				  struct sonde_account *ret);
+
+/* How often text, keys or limits were mended or cut on the way out. Nothing here is a lost record. */
+struct sonde_repairs {
+	uint64_t invalid_utf8; /* Strings repaired. */
+	uint64_t dropped_attributes;
+	uint64_t dropped_events;
+	uint64_t dropped_links;
+	uint64_t cut_values; /* Values past OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT or a record's size. */
+};
+
+SONDE_API int sonde_agent_repairs(struct sonde_agent *agent, struct sonde_repairs *ret);
+
+SONDE_END_DECLS
+
+#endif

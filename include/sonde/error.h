@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_ERROR_H
+#define SONDE_ERROR_H
+
+/*
+ * Errors as objects: a type, a message that is safe to show, the place and the stack where they were
+ * raised, attributes, and the error that caused them.
+ *
+ *	struct sonde_error *error = sonde_error_raise(&sonde_not_found, "order %d is not there", id);
+ *	return sonde_error_wrap(error, &sonde_external_service, "the price list was not read");
+ *
+ * Works with no agent. NULL is "no error" and is accepted everywhere. Objects come from a bounded
+ * pool and, past it, from the heap; where that fails too, from one static error that says so: raising
+ * never returns NULL. An error belongs to one thread at a time; wrapping moves the ownership of the
+ * cause into the new error.
+ */
+
+#include <sonde/attribute.h>
+#include <sonde/base.h>
+
+SONDE_BEGIN_DECLS
+
+struct sonde_error;
+
+/* A yes or no that a subtype inherits unless it says otherwise; `true` reads as yes. */
+enum sonde_trait {
+	SONDE_INHERIT = 0,
+	SONDE_YES = 1,
+	SONDE_NO = 2,
+};
+
+/* A type is a static object. Zero in any field means: as the parent has it. */
+struct sonde_error_type {
+	size_t size;
+	const char *name; /* Becomes exception.type and error.type. */
+	const struct sonde_error_type *parent; /* NULL in sonde_error_base alone. */
+	const char *code; /* For programs: "NOT_FOUND". */
+	uint16_t http_status;
+	uint8_t severity; /* enum sonde_level */
+	uint8_t retryable; /* enum sonde_trait */
+	uint8_t public_message; /* enum sonde_trait: the message may be shown to a client. */
+};
+
+/*
+ * Declares a subtype in one line; the options are designated initialisers of the struct above:
+ *
+ *	SONDE_ERROR_TYPE(user_not_found, sonde_not_found, "USER_NOT_FOUND", .public_message = true);
+ *
+ * In C++, without options: SONDE_ERROR_TYPE(user_not_found, sonde_not_found, "USER_NOT_FOUND");
+ */
+#ifdef __cplusplus
+#define SONDE_ERROR_TYPE(type_name, parent_type, type_code) \
+	static const struct sonde_error_type type_name __attribute__((unused)) = { \
+		sizeof(struct sonde_error_type), #type_name, &parent_type, type_code, 0, 0, 0, 0 \
+	}
+#else
+#define SONDE_ERROR_TYPE(type_name, parent_type, ...) \
+	static const struct sonde_error_type type_name __attribute__((unused)) = { \
+		.name = #type_name, \
+		.parent = &parent_type, \
+		.code = SONDE__FIRST(__VA_ARGS__), \
+		SONDE__REST(__VA_ARGS__, .size = sizeof(struct sonde_error_type)) \
+	}
+#endif
+
+/* The catalogue: name, parent, code, HTTP status, severity, retryable, public message. */
+#define SONDE_ERROR_TYPE_MAP(X) \
+	X(sonde_error_base, 0, "ERROR", 500, SONDE_ERROR, SONDE_NO, SONDE_NO) \
+	X(sonde_bad_request, &sonde_error_base, "BAD_REQUEST", 400, SONDE_WARN, SONDE_NO, SONDE_YES) \
+	X(sonde_validation, &sonde_bad_request, "VALIDATION", 422, 0, 0, 0) \
+	X(sonde_unauthorized, &sonde_error_base, "UNAUTHORIZED", 401, SONDE_WARN, SONDE_NO, SONDE_YES) \
+	X(sonde_forbidden, &sonde_error_base, "FORBIDDEN", 403, SONDE_WARN, SONDE_NO, SONDE_YES) \
+	X(sonde_not_found, &sonde_error_base, "NOT_FOUND", 404, SONDE_WARN, SONDE_NO, SONDE_YES) \
+	X(sonde_conflict, &sonde_error_base, "CONFLICT", 409, SONDE_WARN, SONDE_NO, SONDE_YES) \
+	X(sonde_cancelled, &sonde_error_base, "CANCELLED", 499, SONDE_INFO, SONDE_NO, SONDE_NO) \
+	X(sonde_internal, &sonde_error_base, "INTERNAL", 500, SONDE_ERROR, SONDE_NO, SONDE_NO) \
+	X(sonde_out_of_memory, &sonde_internal, "OUT_OF_MEMORY", 503, 0, SONDE_YES, 0) \
+	X(sonde_external_service, &sonde_error_base, "EXTERNAL_SERVICE", 502, SONDE_ERROR, SONDE_YES, SONDE_NO) \
+	X(sonde_unavailable, &sonde_error_base, "UNAVAILABLE", 503, SONDE_ERROR, SONDE_YES, SONDE_NO) \
+	X(sonde_exhausted, &sonde_unavailable, "EXHAUSTED", 503, 0, 0, 0) \
+	X(sonde_timeout, &sonde_error_base, "TIMEOUT", 504, SONDE_ERROR, SONDE_YES, SONDE_NO)
+
+#define SONDE__DECLARE_ERROR_TYPE(name, ...) SONDE_API extern const struct sonde_error_type name;
+SONDE_ERROR_TYPE_MAP(SONDE__DECLARE_ERROR_TYPE)
+#undef SONDE__DECLARE_ERROR_TYPE
+
+/* What a type says, found by walking up. Wait-free, async-signal-safe; NULL is sonde_error_base. */
+SONDE_API bool sonde_error_type_is(const struct sonde_error_type *type, const struct sonde_error_type *ancestor);
+SONDE_API int sonde_error_type_http_status(const struct sonde_error_type *type);
+SONDE_API enum sonde_level sonde_error_type_severity(const struct sonde_error_type *type);
+SONDE_API bool sonde_error_type_is_retryable(const struct sonde_error_type *type);
+SONDE_API bool sonde_error_type_has_public_message(const struct sonde_error_type *type);
+
+/*
+ * Raises an error here: takes the place, errno and, by frame pointers, up to 16 return addresses.
+ * printf-checked; the message is cut past SONDE_ERROR_MESSAGE_SIZE - 1 bytes, and marked. Lock-free; may
+ * allocate when the pool is empty. Keeps errno.
+ */
+#define SONDE_ERROR_MESSAGE_SIZE 256
+#define SONDE_ERROR_FRAMES 16
+
+#define sonde_error_raise(type, ...) \
+	sonde_error_raise_at(type, /* cause= */ NULL, __FILE__, __LINE__, __func__, __VA_ARGS__)
+
+/* Raises an error that `cause` caused; takes `cause` over (NULL: as sonde_error_raise). */
+#define sonde_error_wrap(cause, type, ...) \
+	sonde_error_raise_at(type, cause, __FILE__, __LINE__, __func__, __VA_ARGS__)
+
+SONDE_API struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type,
+						   struct sonde_error *cause, const char *file, int line,
+						   const char *function, const char *format, ...)
+	SONDE_PRINTF(6, 7) __attribute__((returns_nonnull, warn_unused_result, cold));
+
+/* Frees the error and its causes; returns NULL, so that `error = sonde_error_free(error)` works. */
+SONDE_API struct sonde_error *sonde_error_free(struct sonde_error *error);
+
+/* Frees at the end of the block: SONDE_ERROR_AUTOFREE struct sonde_error *error = f(); */
+#define SONDE_ERROR_AUTOFREE SONDE_CLEANUP(sonde__error_cleanup)
+SONDE_API void sonde__error_cleanup(struct sonde_error **error);
+
+/* Attributes, copied into the error; what does not fit is counted in the exported record. */
+SONDE_API void sonde_error_set(struct sonde_error *error, struct sonde_attr attr);
+
+/* What an error says. Text lives as long as the error; "" or NULL for no error as the type suggests. */
+SONDE_API const struct sonde_error_type *sonde_error_type_of(const struct sonde_error *error);
+SONDE_API bool sonde_error_is(const struct sonde_error *error, const struct sonde_error_type *type);
+SONDE_API const char *sonde_error_message(const struct sonde_error *error);
+SONDE_API const struct sonde_error *sonde_error_cause(const struct sonde_error *error);
+SONDE_API const char *sonde_error_file(const struct sonde_error *error);
+SONDE_API int sonde_error_line(const struct sonde_error *error);
+SONDE_API const char *sonde_error_function(const struct sonde_error *error);
+SONDE_API int sonde_error_errno(const struct sonde_error *error);
+/* The first error of `type` in the chain, from the error down to its last cause; or NULL. */
+SONDE_API const struct sonde_error *sonde_error_find(const struct sonde_error *error,
+						     const struct sonde_error_type *type);
+
+/*
+ * Writes as text, cut to `size` bytes with the terminating zero, and returns the length that the
+ * whole text has, as snprintf does. The line is "TYPE: message"; the chain has a line for each error
+ * with its place, from the outermost to the root cause.
+ */
+SONDE_API size_t sonde_error_format(const struct sonde_error *error, char *buffer, size_t size);
+SONDE_API size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer, size_t size);
+
+SONDE_END_DECLS
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_BASE_CLOCK_H
+#define SONDE_BASE_CLOCK_H
+
+/*
+ * Time.
+ *
+ * Capture stamps records with ticks: the TSC where the kernel itself uses it as clock source, else
+ * CLOCK_MONOTONIC in nanoseconds. The background thread turns ticks into Unix nanoseconds by
+ * interpolating between anchors, each a tick and a clock reading taken together: every stamp lies
+ * between two anchors, so the error is that of reading an anchor (some 50 ns), and no calibration
+ * has to be waited for. Between anchors time is linear, so order and durations are kept.
+ * docs/design/clock.md argues it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+#include "base/compiler.h"
+
+#define SONDE__NS_PER_S UINT64_C(1000000000)
+#define SONDE__NS_PER_MS UINT64_C(1000000)
+
+/* CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds. Wait-free, async-signal-safe. */
+uint64_t sonde__monotonic_ns(void);
+uint64_t sonde__realtime_ns(void);
+
+/* Set once by sonde__clock_init: ticks are the CPU's counter. */
+extern bool sonde__clock_has_counter;
+
+/* Chooses the source of ticks. Idempotent; may read a file. Before it, ticks are CLOCK_MONOTONIC. */
+void sonde__clock_init(void);
+
+/* The current tick. Wait-free, async-signal-safe. */
+static SONDE__ALWAYS_INLINE uint64_t sonde__ticks(void)
+{
+#if defined(__x86_64__)
+	if (SONDE__LIKELY(sonde__clock_has_counter))
+		return __rdtsc();
+#endif
+	return sonde__monotonic_ns();
+}
+
+/* Ticks in a millisecond, roughly (one part in 1000), for thresholds. Wait-free. */
+uint64_t sonde__ticks_per_ms(void);
+
+/* Tick to Unix time. One owner; not thread-safe. */
+#define SONDE__CLOCK_ANCHORS 64
+
+struct sonde__anchor {
+	uint64_t ticks;
+	uint64_t monotonic_ns;
+	uint64_t realtime_ns;
+};
+
+struct sonde__clock {
+	struct sonde__anchor anchors[SONDE__CLOCK_ANCHORS]; /* Oldest first, increasing in all members. */
+	size_t n_anchors;
+};
+
+void sonde__clock_open(struct sonde__clock *clock);
+/* Takes an anchor now. To be called before converting stamps that are younger than the last one. */
+void sonde__clock_anchor(struct sonde__clock *clock);
+uint64_t sonde__clock_unix_ns(const struct sonde__clock *clock, uint64_t ticks);
+
+#endif

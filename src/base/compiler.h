@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_BASE_COMPILER_H
+#define SONDE_BASE_COMPILER_H
+
+/* The only place where compiler extensions get their names. */
+
+#define SONDE__LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define SONDE__UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define SONDE__COLD __attribute__((cold, noinline))
+#define SONDE__ALWAYS_INLINE inline __attribute__((always_inline))
+#define SONDE__MAY_ALIAS __attribute__((may_alias))
+#define SONDE__UNUSED __attribute__((unused))
+#define SONDE__CLEANUP(function) __attribute__((cleanup(function)))
+#define SONDE__CONSTRUCTOR __attribute__((constructor))
+
+#define SONDE__CACHE_LINE 64
+#define SONDE__CACHE_ALIGNED __attribute__((aligned(SONDE__CACHE_LINE)))
+
+/*
+ * Thread-local memory reached with one instruction and without a call that may allocate, which is
+ * what makes it usable in a signal handler. The library keeps at most 64 bytes of it.
+ */
+#define SONDE__THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+
+#define SONDE__ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_BASE_TEXT_H
+#define SONDE_BASE_TEXT_H
+
+/* Text: UTF-8, numbers and lists as the OpenTelemetry environment variables write them. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sonde/base.h>
+
+/* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
+bool sonde__utf8_is_valid(const void *data, size_t size);
+/* Length of the longest valid prefix. */
+size_t sonde__utf8_valid_prefix(const void *data, size_t size);
+/* Copies, with U+FFFD for each maximal invalid part; returns the length; needs room for 3 * size. */
+size_t sonde__utf8_repair(const void *data, size_t size, char *ret);
+/* The largest length <= limit that does not cut a character. */
+size_t sonde__utf8_cut(const char *data, size_t size, size_t limit);
+
+/* Whole-string parses; false for anything else, also out of range. */
+bool sonde__parse_uint(const char *text, uint64_t *ret);
+bool sonde__parse_double(const char *text, double *ret);
+/* "12MiB", "512KiB", "1048576": bytes. */
+bool sonde__parse_size(const char *text, uint64_t *ret);
+
+/* Percent-decodes into `ret` (room for `size`); SONDE_E_MALFORMED for a broken escape. */
+int sonde__percent_decode(const char *text, size_t size, char *ret, size_t *ret_size);
+
+/*
+ * Walks "k1=v1,k2=v2" (OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS): optional white space
+ * around keys and values is trimmed, both are percent-decoded into `scratch`, which has room for the
+ * whole list. 1: a pair; 0: the end; SONDE_E_MALFORMED: a pair without '=', an empty key or a broken
+ * escape.
+ */
+struct sonde__pair {
+	struct sonde_text key;
+	struct sonde_text value;
+};
+
+int sonde__pair_next(const char **rest, char *scratch, struct sonde__pair *ret);
+
+/* Equal without regard to ASCII case. */
+bool sonde__text_equal_nocase(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_BOX_BOX_H
+#define SONDE_BOX_BOX_H
+
+/*
+ * The box: the one shared-memory region that everything captured goes through. This door is what
+ * capture (many writers), the pipeline (the one reader) and the agent (life cycle) use.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sonde/agent.h>
+
+#include "base/bell.h"
+#include "base/compiler.h"
+#include "record/layout.h"
+
+struct sonde__box;
+struct sonde__ring;
+struct sonde__block;
+
+/* ---- Life cycle (agent) ------------------------------------------------------------------------ */
+
+struct sonde__box_options {
+	uint64_t size_bytes; /* What the box may take in all; at least 256 KiB. */
+	const char *directory; /* NULL: chosen, see docs/design/box.md. */
+	const char *service_name;
+	uint32_t max_dead_boxes; /* Of this service, kept for recovery; the oldest go first. 0: 4. */
+};
+
+enum sonde__box_kind {
+	SONDE__BOX_NONE = 0,
+	SONDE__BOX_FILE = 1, /* Survives the process. */
+	SONDE__BOX_MEMFD = 2, /* Dies with it. */
+	SONDE__BOX_PRIVATE = 3, /* Not even shared: no memfd either. */
+};
+
+struct sonde__box_info {
+	enum sonde__box_kind kind;
+	char path[256]; /* Of a file. */
+	char reason[128]; /* Why it is not a file, or "". */
+	size_t size_bytes;
+	uint32_t n_rings;
+	uint32_t n_blocks; /* In each ring. */
+	uint32_t block_size;
+	uint32_t n_dead_removed; /* Boxes of dead processes that went, and the records in them, */
+	uint64_t dead_records[SONDE_SIGNAL_COUNT]; /* by signal. */
+};
+
+/*
+ * Makes the process's box, at start, after a stop, or in a forked child, where it replaces the
+ * parent's mapping at the same address. The address never changes and is never unmapped, because a
+ * thread may be inside a recording call at any time. Async-signal-safe in a forked child (the
+ * options were copied at the first open; pass NULL). SONDE_E_SYSTEM only where not even private
+ * memory is to be had.
+ */
+int sonde__box_open(const struct sonde__box_options *options, struct sonde__box_info *ret);
+
+/* Removes the box's file; the memory stays mapped. Records still inside stay readable. */
+void sonde__box_close(void);
+
+/* Forgets the parent's box in a forked child whose own could not be made: captures are counted lost. */
+void sonde__box_forsake(void);
+
+/* Rung at the edges: a ring's fill level, an urgent record. */
+extern struct sonde__bell sonde__box_bell;
+
+/* ---- Writing (capture): lock-free, async-signal-safe, no system call but the bell's ------------- */
+
+/* A reservation. Lives in the writer's registers; must be committed or discarded. */
+struct sonde__slot {
+	void *record; /* Where to write; 8-byte aligned. */
+	_Atomic uint8_t *mark; /* The record's byte in its block's commit map. */
+};
+
+#define SONDE__RECORD_MAX_SIZE 16384
+
+/*
+ * Reserves `size` bytes for one record of `signal`. False: full or too big; the loss has been counted
+ * and there is nothing to undo. `urgent` records (errors) go to the reserve ring when theirs is full.
+ */
+bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent, struct sonde__slot *ret);
+
+/* Publishes the record. In a child forked since the reservation it does nothing. */
+void sonde__box_commit(const struct sonde__slot *slot);
+
+/* Gives the reservation up: the reader skips it, and it counts as a loss, SONDE_LOSS_INVALID. */
+void sonde__box_discard(const struct sonde__slot *slot);
+
+/* Counts a capture that never reached a ring (too big before reserving, no box). */
+void sonde__box_count_loss(enum sonde_signal signal, enum sonde_loss reason);
+
+/* ---- Sites -------------------------------------------------------------------------------------- */
+
+/*
+ * The site's id, given at its first use: process-wide, the same for equal content, 0 where the table
+ * is full. Lock-free, async-signal-safe. The table is copied into every box.
+ */
+uint32_t sonde__site_id(struct sonde_site *site);
+
+struct sonde__site_view {
+	struct sonde_text name;
+	struct sonde_text file;
+	struct sonde_text function;
+	uint32_t line;
+};
+
+/* False for an unknown id. */
+bool sonde__site_get(uint32_t id, struct sonde__site_view *ret);
+
+/* ---- Reading (the pipeline's thread alone) ------------------------------------------------------- */
+
+/* A committed record, checked for size only; stays in place until it is released. */
+struct sonde__record_ref {
+	const struct sonde__record *record;
+	struct sonde__block *block;
+};
+
+/*
+ * One pass over all rings, the reserve included: collects the records that were committed and not yet
+ * collected, up to `capacity`; returns how many. Never waits for a writer. What was committed before
+ * the pass began is in it, unless `capacity` was reached (then call again: the pass goes on; false in
+ * *ret_complete). In each ring the order is that of reservation.
+ */
+size_t sonde__box_collect(struct sonde__record_ref *refs, size_t capacity, bool *ret_complete);
+
+/* The record's memory may be used again. */
+void sonde__box_release(const struct sonde__record_ref *ref);
+
+/* How full the fullest ring is, in percent, from the reservations. Any thread. */
+unsigned sonde__box_fill_percent(void);
+
+/* ---- Accounting (any thread; consistent, not atomic with writers) -------------------------------- */
+
+struct sonde__box_account {
+	uint64_t captured; /* Reserved, or refused with a counted loss. Read last. */
+	uint64_t queued; /* Found by walking: reserved and not yet released. */
+	uint64_t unfinished; /* Of queued: reserved, not committed. */
+	uint64_t lost[SONDE_LOSS_COUNT];
+};
+
+void sonde__box_account(enum sonde_signal signal, struct sonde__box_account *ret);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_CAPTURE_CAPTURE_DOOR_H
+#define SONDE_CAPTURE_CAPTURE_DOOR_H
+
+/*
+ * The recording API's own door, for the agent: what it needs to know, and how it says that a forked
+ * child captured for the first time. The recording calls themselves are <sonde/span.h> and
+ * <sonde/capture.h>.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sonde/agent.h>
+
+struct sonde__capture_options {
+	uint32_t slow_threshold_ms;
+	enum sonde_exception_signal exception_signal; /* Resolved: never DEFAULT. */
+	uint32_t span_attributes; /* Capture lets through twice the limit; the pipeline is exact. */
+	uint32_t span_events;
+	uint32_t span_links;
+	/*
+	 * A forked child's first capture, before it reserves. Makes the child's box and, unless
+	 * `signal_safe`, its worker; async-signal-safe then. Returns false where nothing can be
+	 * recorded. Called again, with signal_safe false, by the first call that may make the worker.
+	 */
+	bool (*enter_child)(bool signal_safe);
+};
+
+/* Copies the options and opens the gate; capture works from here on. */
+void sonde__capture_open(const struct sonde__capture_options *options);
+
+/* Closes the gate. Calls already inside finish as they would have. */
+void sonde__capture_close(void);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_PIPELINE_PIPELINE_H
+#define SONDE_PIPELINE_PIPELINE_H
+
+/*
+ * The pipeline: from records in the box to bytes at the collector. One owner thread, the worker;
+ * a state machine over a time that is passed in, so that tests turn it on a virtual clock. This door
+ * is what the agent uses.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sonde/agent.h>
+#include <sonde/exporter.h>
+
+/* Limits of OTEL_SPAN_*, OTEL_EVENT_*, OTEL_LINK_* and OTEL_LOGRECORD_*. */
+struct sonde__limits {
+	uint32_t span_attributes; /* 128 */
+	uint32_t span_events; /* 128 */
+	uint32_t span_links; /* 128 */
+	uint32_t event_attributes; /* 128 */
+	uint32_t link_attributes; /* 128 */
+	uint32_t log_attributes; /* 128 */
+	uint32_t span_value_length; /* UINT32_MAX: none */
+	uint32_t log_value_length; /* UINT32_MAX: none */
+};
+
+/* One opened exporter. The pipeline takes the instance over and closes it. */
+struct sonde__pipeline_destination {
+	const struct sonde_exporter *exporter;
+	void *instance;
+	const char *name; /* For diagnostics; lives as long as the pipeline. */
+	bool takes_spans; /* As OTEL_TRACES_EXPORTER and OTEL_LOGS_EXPORTER say. */
+	bool takes_logs;
+};
+
+#define SONDE__DESTINATIONS_MAX 8
+
+/* Every field is set by the agent: no defaults here. All times in nanoseconds. */
+struct sonde__pipeline_options {
+	struct sonde__pipeline_destination destinations[SONDE__DESTINATIONS_MAX];
+	size_t n_destinations;
+	struct sonde_resource resource; /* Lives as long as the pipeline. */
+	struct sonde__limits limits;
+	uint64_t memory_limit_bytes; /* For encoded batches, waiting parts and scratch; the box is apart. */
+	uint64_t span_delay_ns;
+	uint64_t log_delay_ns;
+	uint64_t export_timeout_ns;
+	uint32_t max_batch_items;
+	uint32_t max_batch_bytes;
+	uint32_t max_queue_items; /* 0: the byte budget alone. */
+	uint32_t breaker_failures;
+	uint64_t breaker_reset_ns;
+	uint32_t breaker_trials;
+	uint64_t retry_initial_ns;
+	uint64_t retry_max_ns;
+	double (*random)(void *user); /* Uniform in [0, 1): jitter. */
+	void *random_user;
+};
+
+struct sonde__pipeline;
+
+/* On failure closes no instance. */
+int sonde__pipeline_new(const struct sonde__pipeline_options *options, struct sonde__pipeline **ret);
+
+/* Frees, closes the instances; what is still queued has been counted by sonde__pipeline_expire. */
+struct sonde__pipeline *sonde__pipeline_free(struct sonde__pipeline *pipeline, bool forked);
+
+/*
+ * One turn at time `now_ns` (CLOCK_MONOTONIC): collects what is due, encodes, starts and continues
+ * sends, takes results. Never blocks. Returns how long the worker may wait before the next turn,
+ * UINT64_MAX while only the bell or a descriptor can bring work.
+ */
+uint64_t sonde__pipeline_turn(struct sonde__pipeline *pipeline, uint64_t now_ns);
+
+/* The descriptors that a turn wants to be told about. *timeout_ms is lowered, never raised. */
+struct pollfd;
+size_t sonde__pipeline_poll(struct sonde__pipeline *pipeline, struct pollfd *fds, size_t capacity,
+			    int *timeout_ms);
+
+/*
+ * A flush: what was captured before this call is collected and encoded by the next turns whatever the
+ * schedule, each lane makes at least one attempt even while it backs off or its breaker is open.
+ * sonde__pipeline_flush_is_done once each of those batches was accepted or refused, or had its attempt
+ * and is kept for later (the latter says *ret_incomplete).
+ */
+void sonde__pipeline_flush_begin(struct sonde__pipeline *pipeline, uint64_t now_ns);
+bool sonde__pipeline_flush_is_done(const struct sonde__pipeline *pipeline, bool *ret_incomplete);
+
+/*
+ * At the stop's deadline: cancels what is under way (SONDE_LOSS_UNKNOWN) and drops what is queued
+ * (SONDE_LOSS_DEADLINE), unfinished records in the box included (SONDE_LOSS_ABANDONED).
+ */
+void sonde__pipeline_expire(struct sonde__pipeline *pipeline);
+
+/* For one destination and signal; SONDE_E_NOT_FOUND past the last. Any thread. */
+int sonde__pipeline_account(const struct sonde__pipeline *pipeline, size_t destination,
+			    enum sonde_signal signal, struct sonde_account *ret);
+void sonde__pipeline_repairs(const struct sonde__pipeline *pipeline, struct sonde_repairs *ret);
+
+#endif
