@@ -40,7 +40,8 @@ void sonde__clock_init(void);
 static SONDE__ALWAYS_INLINE uint64_t sonde__ticks(void)
 {
 #if defined(__x86_64__)
-	if (SONDE__LIKELY(sonde__clock_has_counter))
+	/* Relaxed: set before the gate opens; stamps from before that are of no agent. */
+	if (SONDE__LIKELY(__atomic_load_n(&sonde__clock_has_counter, __ATOMIC_RELAXED)))
 		return __rdtsc();
 #endif
 	return sonde__monotonic_ns();
@@ -58,14 +59,23 @@ struct sonde__anchor {
 	uint64_t realtime_ns;
 };
 
+/*
+ * The anchors, oldest first, increase in ticks and monotonic_ns. Their realtime_ns may go back, when
+ * somebody set the clock: conversions all use the newest anchor's offset, so that stamps converted
+ * with the same anchors keep their order and distance whatever CLOCK_REALTIME did in between.
+ */
 struct sonde__clock {
-	struct sonde__anchor anchors[SONDE__CLOCK_ANCHORS]; /* Oldest first, increasing in all members. */
+	struct sonde__anchor anchors[SONDE__CLOCK_ANCHORS];
 	size_t n_anchors;
 };
 
+/* Begins with one anchor, taken now. */
 void sonde__clock_open(struct sonde__clock *clock);
 /* Takes an anchor now. To be called before converting stamps that are younger than the last one. */
 void sonde__clock_anchor(struct sonde__clock *clock);
+/* Adds an anchor from elsewhere: a test's, or another process's. */
+void sonde__clock_add(struct sonde__clock *clock, const struct sonde__anchor *anchor);
+/* Any stamp gives a number; nonsense gives nonsense. 0 while there is no anchor. */
 uint64_t sonde__clock_unix_ns(const struct sonde__clock *clock, uint64_t ticks);
 
 #endif

@@ -18,13 +18,19 @@
 /* Points at the wiped page, or, where the kernel has none, at a word that pthread_atfork resets. */
 extern const uint32_t *sonde__process_mark;
 
-/* Maps the page. Idempotent; called at the agent's start. Not async-signal-safe. */
+/*
+ * Maps the page. Idempotent; called at the agent's start, by one thread at a time. Not
+ * async-signal-safe.
+ */
 int sonde__process_init(void);
 
 /* False in a forked child until sonde__process_adopt. Wait-free, async-signal-safe. */
 static SONDE__ALWAYS_INLINE bool sonde__process_is_known(void)
 {
-	return SONDE__LIKELY(__atomic_load_n(sonde__process_mark, __ATOMIC_RELAXED) != 0);
+	/* Relaxed, both: whichever word the pointer names says the same, and nothing else hangs on it. */
+	const uint32_t *mark = __atomic_load_n(&sonde__process_mark, __ATOMIC_RELAXED);
+
+	return SONDE__LIKELY(__atomic_load_n(mark, __ATOMIC_RELAXED) != 0);
 }
 
 /* Marks the calling process as known. Async-signal-safe. */
@@ -38,7 +44,10 @@ struct sonde__process_id {
 	uint8_t boot_id[16];
 };
 
-/* Async-signal-safe: reads /proc with plain system calls. */
+/*
+ * Async-signal-safe: reads /proc with plain system calls, keeps errno. What cannot be read is zero.
+ * A zombie is dead; where /proc does not answer, the pid alone decides.
+ */
 void sonde__process_identify(pid_t pid, struct sonde__process_id *ret);
 bool sonde__process_is_alive(const struct sonde__process_id *id);
 

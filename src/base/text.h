@@ -18,6 +18,8 @@ size_t sonde__utf8_valid_prefix(const void *data, size_t size);
 size_t sonde__utf8_repair(const void *data, size_t size, char *ret);
 /* The largest length <= limit that does not cut a character. */
 size_t sonde__utf8_cut(const char *data, size_t size, size_t limit);
+/* The length of the first `n_characters` characters; each invalid part counts as one. */
+size_t sonde__utf8_cut_characters(const char *data, size_t size, size_t n_characters);
 
 /* Whole-string parses; false for anything else, also out of range. */
 bool sonde__parse_uint(const char *text, uint64_t *ret);
@@ -31,8 +33,9 @@ int sonde__percent_decode(const char *text, size_t size, char *ret, size_t *ret_
 /*
  * Walks "k1=v1,k2=v2" (OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS): optional white space
  * around keys and values is trimmed, both are percent-decoded into `scratch`, which has room for the
- * whole list. 1: a pair; 0: the end; SONDE_E_MALFORMED: a pair without '=', an empty key or a broken
- * escape.
+ * whole list and is used again by the next call. Empty members (",,") are passed over. 1: a pair; 0:
+ * the end; SONDE_E_MALFORMED: a pair without '=', an empty key or a broken escape; the walk may go on
+ * after it.
  */
 struct sonde__pair {
 	struct sonde_text key;
