@@ -7,8 +7,8 @@
  * and none while it is awake. A futex and not a descriptor: a service that closes all descriptors
  * (every daemon does) must not make a recording call write into somebody else's file.
  *
- * Dekker's pattern: the waiter stores `parked`, fences (F1) and looks at the work once more before it
- * sleeps; the ringer publishes work, fences (F2) and reads `parked`. One of the two sees the other.
+ * A ring is remembered: one that comes while the waiter is awake ends its next wait at once. So the
+ * waiter needs no second look at the work before it sleeps.
  */
 
 #include <stdatomic.h>
@@ -16,18 +16,16 @@
 #include <stdint.h>
 
 struct sonde__bell {
-	_Atomic uint32_t state; /* 0 awake, 1 parked, 2 rung. */
+	_Atomic uint32_t state;
 };
 
-/* Rouses the waiter if it is parked. Wait-free, async-signal-safe, keeps errno. */
+/* Publishes what the caller did before, and rouses the waiter. Wait-free, async-signal-safe, keeps errno. */
 void sonde__bell_ring(struct sonde__bell *bell);
 
 /*
- * The waiter: announces that it will park; then the caller looks for work once more; then either
- * waits, up to `timeout_ns`, or unparks. Wait returns true when it was rung.
+ * Waits until the bell is rung or `timeout_ns` are over (UINT64_MAX: never); a signal may end the wait
+ * early. True when it was rung since the last wait; then what the ringer did is visible. One waiter.
  */
-void sonde__bell_park(struct sonde__bell *bell);
 bool sonde__bell_wait(struct sonde__bell *bell, uint64_t timeout_ns);
-void sonde__bell_unpark(struct sonde__bell *bell);
 
 #endif
