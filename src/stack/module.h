@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_STACK_MODULE_H
+#define SONDE_STACK_MODULE_H
+
+/* Loaded modules: the program, its libraries, its plugins. For the background. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SONDE__BUILD_ID_MAX 32
+#define SONDE__MODULE_PATH_SIZE 256
+
+struct sonde__module {
+	uint64_t bias; /* Address in memory minus address in the file. */
+	uint64_t start; /* The loaded range. */
+	uint64_t end;
+	uint64_t note; /* Where the build-id's bytes are in memory, */
+	uint8_t build_id[SONDE__BUILD_ID_MAX]; /* which are these. */
+	size_t build_id_size; /* 0: it has none. */
+	char path[SONDE__MODULE_PATH_SIZE]; /* Opens the file. */
+	char name[64]; /* For people: the last part of the path. */
+};
+
+/*
+ * Finds the module that `address` lies in. No lock, no allocation; memory that another thread unmaps
+ * meanwhile is not found, and never a fault. Changes *ret only when it returns true.
+ */
+bool sonde__module_find(uint64_t address, struct sonde__module *ret);
+
+/* Still loaded where it was: its build-id is still there. False for a module without one. */
+bool sonde__module_is_current(const struct sonde__module *module);
+
+/* Copies memory of this process that may be gone; false then. */
+bool sonde__memory_read(uint64_t address, void *ret, size_t size);
+
+/* Searches notes (the contents of a PT_NOTE or SHT_NOTE) for the GNU build-id; 0: none. */
+size_t sonde__build_id_find(const uint8_t *notes, size_t size, size_t *ret_offset);
+
+#endif

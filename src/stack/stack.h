@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_STACK_STACK_H
+#define SONDE_STACK_STACK_H
+
+/*
+ * Where a thread is: as return addresses, taken on the hot path, and as names, looked up in the
+ * background. docs/design/stack.md argues both.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/*
+ * Follows the frame pointers from `frame`, the frame address of a running function of the calling
+ * thread, and stores the return addresses of its callers' callers, the innermost first. Wait-free,
+ * async-signal-safe, no system call, never faults: on a stack whose bounds are not known (a signal
+ * stack, a coroutine's) it stores nothing.
+ */
+size_t sonde__stack_follow(const void *frame, uint64_t *frames, size_t capacity);
+
+/*
+ * The stack of the function that calls this, as return addresses: the first is where that function
+ * returns to, and is always there. Stops where frame pointers stop. Wait-free, async-signal-safe.
+ */
+static SONDE__ALWAYS_INLINE size_t sonde__stack_walk(uint64_t *frames, size_t capacity)
+{
+	if (capacity == 0)
+		return 0;
+	frames[0] = (uint64_t)(uintptr_t)__builtin_return_address(0);
+	return 1 + sonde__stack_follow(__builtin_frame_address(0), frames + 1, capacity - 1);
+}
+
+/*
+ * Writes a line for each address,
+ *
+ *	#0 checkout_charge+0x1c (checkout, build-id 3f2a…, +0x4a1c)
+ *
+ * the offset in the module being what addr2line and debuggers take, or the bare address where no
+ * module is known. Cut to `size` bytes with the terminating zero, at the end of a line; returns the
+ * length written. For the background: reads files, takes no lock of the dynamic loader, allocates
+ * nothing; one thread at a time gets names, a second one at the same time gets addresses.
+ */
+size_t sonde__stack_format(const uint64_t *frames, size_t n_frames, char *buffer, size_t size);
+
+#endif
