@@ -15,20 +15,33 @@
 
 struct text {
 	char *buffer;
-	size_t size;
+	size_t room; /* Left before the terminating zero. */
+	size_t used;
 	size_t length; /* Of the whole text. */
 };
+
+static struct text text_begin(char *buffer, size_t size)
+{
+	if (buffer && size > 0) {
+		buffer[0] = '\0';
+		return (struct text){ .buffer = buffer, .room = size - 1 };
+	}
+	return (struct text){ 0 };
+}
 
 static void text_add(struct text *text, const char *part)
 {
 	size_t size = strlen(part);
+	size_t fits = sonde__utf8_cut(part, size, text->room);
 
-	if (text->length < text->size) {
-		size_t room = text->size - text->length;
-
-		memcpy(text->buffer + text->length, part, size < room ? size : room);
-	}
 	text->length += size;
+	if (fits > 0) {
+		memcpy(text->buffer + text->used, part, fits);
+		text->used += fits;
+		text->buffer[text->used] = '\0';
+	}
+	/* After a cut nothing more, however short. */
+	text->room = fits < size ? 0 : text->room - fits;
 }
 
 static void text_add_number(struct text *text, int64_t number)
@@ -37,16 +50,6 @@ static void text_add_number(struct text *text, int64_t number)
 
 	snprintf(digits, sizeof(digits), "%" PRId64, number);
 	text_add(text, digits);
-}
-
-/* Ends the text and returns its whole length. */
-static size_t text_end(struct text *text)
-{
-	if (text->size > 0 && text->length < text->size)
-		text->buffer[text->length] = '\0';
-	else if (text->size > 0)
-		text->buffer[sonde__utf8_cut(text->buffer, text->size, text->size - 1)] = '\0';
-	return text->length;
 }
 
 static void text_add_line(struct text *text, const struct sonde_error *error)
@@ -73,16 +76,16 @@ static void text_add_place(struct text *text, const struct sonde_error *error)
 
 size_t sonde_error_format(const struct sonde_error *error, char *buffer, size_t size)
 {
-	struct text text = { .buffer = buffer, .size = buffer ? size : 0 };
+	struct text text = text_begin(buffer, size);
 
 	if (error)
 		text_add_line(&text, error);
-	return text_end(&text);
+	return text.length;
 }
 
 size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer, size_t size)
 {
-	struct text text = { .buffer = buffer, .size = buffer ? size : 0 };
+	struct text text = text_begin(buffer, size);
 
 	for (size_t i = 0; error && i < SONDE__ERROR_CHAIN_MAX; i++, error = sonde_error_cause(error)) {
 		if (i > 0)
@@ -95,5 +98,5 @@ size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer, s
 			text_add(&text, " more left out");
 		}
 	}
-	return text_end(&text);
+	return text.length;
 }
