@@ -468,8 +468,8 @@ def main():
             if arguments.command:
                 return _run_command(arguments.command, b)
             _wait_for_end(b)
-    except _Interrupted:
-        return 0
+    except _Interrupted as interrupt:
+        return 128 + interrupt.args[0] if arguments.command else 0
     except BackendError as error:
         print("backends: %s" % error, file=sys.stderr)
         return 1

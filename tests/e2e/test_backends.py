@@ -266,6 +266,13 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(process.wait(30), 7)
         self.assertFalse(any(map(lives, pids)))
 
+    def test_up_ends_its_command_when_asked(self):
+        process, pids = self.up("--", "sh", "-c", "echo $$; exec sleep 60")
+        command = int(process.stdout.readline())
+        process.terminate()
+        self.assertEqual(process.wait(30), 128 + signal.SIGTERM)
+        self.assertFalse(any(map(lives, [command, *pids])))
+
     def test_the_default_ports_are_those_of_the_configuration_files(self):
         defaults = {**backends.COLLECTOR_PORTS, **backends.JAEGER_PORTS}
         found = set()
