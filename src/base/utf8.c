@@ -4,9 +4,10 @@
  * only the rest is looked at character by character.
  */
 
-#include <string.h>
+#include "base/utf8.h"
 
-#include "base/text.h"
+#include <stdint.h>
+#include <string.h>
 
 static size_t ascii_prefix(const uint8_t *bytes, size_t size)
 {

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_RECORD_VARINT_H
+#define SONDE_RECORD_VARINT_H
+
+/* The protobuf wire format's smallest parts: base-128 numbers and fixed little-endian words. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/compiler.h"
+
+#define SONDE__VARINT_MAX_SIZE 10
+
+/* Wire types, the low three bits of a tag. */
+#define SONDE__WIRE_VARINT 0
+#define SONDE__WIRE_FIXED64 1
+#define SONDE__WIRE_BYTES 2
+#define SONDE__WIRE_FIXED32 5
+
+/* Seven bits a byte: 9/64 is near enough to 1/7 for every length there is. */
+static SONDE__ALWAYS_INLINE size_t sonde__varint_size(uint64_t value)
+{
+	return ((unsigned)(63 - __builtin_clzll(value | 1)) * 9 + 73) / 64;
+}
+
+/* Writes sonde__varint_size(value) bytes and returns what comes after them. */
+static SONDE__ALWAYS_INLINE uint8_t *sonde__varint_put(uint8_t *at, uint64_t value)
+{
+	while (value >= 0x80) {
+		*at++ = (uint8_t)(value | 0x80);
+		value >>= 7;
+	}
+	*at++ = (uint8_t)value;
+	return at;
+}
+
+/* False where the bytes end early or go on past 64 bits; *at is untouched then. */
+static inline bool sonde__varint_get(const uint8_t **at, const uint8_t *end, uint64_t *ret)
+{
+	const uint8_t *from = *at;
+	uint64_t value = 0;
+
+	for (unsigned shift = 0; shift < 64 && from < end; shift += 7) {
+		uint8_t byte = *from++;
+
+		if (shift == 63 && byte > 1)
+			return false;
+		value |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			*at = from;
+			*ret = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Little-endian, as protobuf and all machines sonde runs on have it. */
+static SONDE__ALWAYS_INLINE uint8_t *sonde__fixed64_put(uint8_t *at, uint64_t value)
+{
+	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are copied as they are");
+	memcpy(at, &value, sizeof(value));
+	return at + sizeof(value);
+}
+
+static SONDE__ALWAYS_INLINE uint64_t sonde__fixed64_get(const uint8_t *at)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+/* Short texts are copied with two overlapping words in place of a call. */
+static SONDE__ALWAYS_INLINE uint8_t *sonde__bytes_put(uint8_t *at, const void *data, size_t size)
+{
+	const uint8_t *from = data;
+	uint64_t words[4];
+
+	if (size >= 8 && size <= 16) {
+		memcpy(&words[0], from, 8);
+		memcpy(&words[1], from + size - 8, 8);
+		memcpy(at, &words[0], 8);
+		memcpy(at + size - 8, &words[1], 8);
+	} else if (size > 16 && size <= 32) {
+		memcpy(&words[0], from, 16);
+		memcpy(&words[2], from + size - 16, 16);
+		memcpy(at, &words[0], 16);
+		memcpy(at + size - 16, &words[2], 16);
+	} else if (size) {
+		memcpy(at, from, size);
+	}
+	return at + size;
+}
+
+#endif
