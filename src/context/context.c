@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The current context: a value in the thread. Nothing points from it to a span, so what longjmp,
+ * pthread_exit or a coroutine switch leaves behind can make it stale but never dangling.
+ */
+
+#include "context/context.h"
+
+#include <string.h>
+
+SONDE__THREAD_LOCAL struct sonde__thread sonde__thread;
+
+_Static_assert(sizeof(struct sonde_context) == 56, "part of the ABI");
+
+static const struct sonde_context empty = SONDE_CONTEXT_INIT;
+
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+	uint8_t all = 0;
+
+	for (size_t i = 0; i < size; i++)
+		all |= bytes[i];
+	return all == 0;
+}
+
+bool sonde_context_is_valid(const struct sonde_context *context)
+{
+	return context && !is_zero(context->trace_id, sizeof(context->trace_id)) &&
+	       !is_zero(context->span_id, sizeof(context->span_id));
+}
+
+struct sonde_context sonde_context_current(void)
+{
+	return sonde__thread.current;
+}
+
+struct sonde_context sonde_context_attach(const struct sonde_context *context)
+{
+	struct sonde_context previous = sonde__thread.current;
+
+	sonde__thread.current = context ? *context : empty;
+	return previous;
+}
+
+void sonde__context_restore(struct sonde_context *previous)
+{
+	if (previous)
+		sonde__thread.current = *previous;
+}
+
+static void format_hex(const uint8_t *bytes, size_t size, char *ret)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < size; i++) {
+		ret[2 * i] = digits[bytes[i] >> 4];
+		ret[2 * i + 1] = digits[bytes[i] & 0xf];
+	}
+	ret[2 * size] = '\0';
+}
+
+void sonde_trace_id_format(const struct sonde_context *context, char buffer[SONDE_TRACE_ID_LENGTH + 1])
+{
+	if (buffer)
+		format_hex((context ? context : &empty)->trace_id, sizeof(empty.trace_id), buffer);
+}
+
+void sonde_span_id_format(const struct sonde_context *context, char buffer[SONDE_SPAN_ID_LENGTH + 1])
+{
+	if (buffer)
+		format_hex((context ? context : &empty)->span_id, sizeof(empty.span_id), buffer);
+}

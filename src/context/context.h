@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_CONTEXT_CONTEXT_DOOR_H
+#define SONDE_CONTEXT_CONTEXT_DOOR_H
+
+/*
+ * The context layer's door: the one thread-local object of the library, new ids, and the texts of
+ * tracestates. docs/design/context.md argues it.
+ */
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sonde/context.h>
+
+#include "base/compiler.h"
+#include "base/random.h"
+
+/* ---- The thread ---------------------------------------------------------------------------------- */
+
+struct sonde__thread {
+	struct sonde_context current;
+	_Atomic uint64_t id_state; /* Of the id generator; 0: not seeded yet. */
+};
+
+_Static_assert(sizeof(struct sonde__thread) <= 64, "the library's thread-local memory is bounded");
+
+extern SONDE__THREAD_LOCAL struct sonde__thread sonde__thread;
+
+/* What context.extension[] holds. */
+enum sonde__extension {
+	SONDE__EXTENSION_DEADLINE = 0, /* Reserved for resilience. */
+	SONDE__EXTENSION_TRACESTATE = 1, /* A reference, see below. */
+	SONDE__EXTENSION_VALUES = 2, /* Reserved for request values. */
+};
+
+/* ---- New ids ------------------------------------------------------------------------------------- */
+
+/*
+ * Seeds the process, from the kernel's random numbers: at start, and in a forked child before its
+ * first id, because its memory is a copy of its parent's. Async-signal-safe.
+ */
+void sonde__identity_open(void);
+
+/* The slow path of a draw: the thread's first. Lock-free, async-signal-safe. */
+void sonde__identity_seed_thread(void);
+
+/* Added to every thread's states; replaced in a forked child. Read relaxed: any of the values will do. */
+extern _Atomic uint64_t sonde__identity_key;
+
+#define SONDE__IDENTITY_STEP UINT64_C(0x9e3779b97f4a7c15)
+
+/*
+ * Advances the thread's state and returns what it was, in one instruction that no signal handler of
+ * this thread can come between. No other thread touches the word, so where the processor can do it
+ * without locking the bus that is enough.
+ */
+static SONDE__ALWAYS_INLINE uint64_t sonde__identity_advance(void)
+{
+#if defined(__x86_64__)
+	uint64_t state = SONDE__IDENTITY_STEP;
+
+	__asm__("xaddq %0, %1" : "+r"(state), "+m"(sonde__thread.id_state));
+	return state;
+#else
+	/* Relaxed: the word is this thread's alone. */
+	return atomic_fetch_add_explicit(&sonde__thread.id_state, SONDE__IDENTITY_STEP, memory_order_relaxed);
+#endif
+}
+
+/* A new span id, or half a trace id; never 0. Wait-free, async-signal-safe. */
+static SONDE__ALWAYS_INLINE uint64_t sonde__identity_draw(void)
+{
+	uint64_t id;
+
+	do {
+		/* Relaxed, both: the thread's own word, and a key of which any value will do. */
+		if (SONDE__UNLIKELY(!atomic_load_explicit(&sonde__thread.id_state, memory_order_relaxed)))
+			sonde__identity_seed_thread();
+		id = sonde__mix64(sonde__identity_advance() +
+				  atomic_load_explicit(&sonde__identity_key, memory_order_relaxed));
+	} while (SONDE__UNLIKELY(!id));
+	return id;
+}
+
+/* ---- Tracestates --------------------------------------------------------------------------------- */
+
+/*
+ * A tracestate is text of some hundred bytes and a context is a small value: the text stands in a
+ * bounded table, the context has a number that names the slot and its generation. A slot that was
+ * given to a later request is recognised, and the tracestate is absent.
+ */
+
+/* Keeps a valid, trimmed text of 1 to SONDE_TRACESTATE_LENGTH bytes. 0: not kept, counted. Lock-free. */
+uint64_t sonde__tracestate_keep(const char *text, size_t size);
+
+/* Copies the text, returns its size; 0 where there is none any more (counted). Lock-free. */
+size_t sonde__tracestate_read(uint64_t reference, char ret[SONDE_TRACESTATE_LENGTH]);
+
+/* The slot is the first to be used again; until then the text stays readable. Lock-free. */
+void sonde__tracestate_free(uint64_t reference);
+
+/* How many texts were not kept or taken away from a context that still named them. */
+uint64_t sonde__tracestate_losses(void);
+
+/*
+ * Reads a header's value: *ret_size bytes of whole members without white space around them, trimmed
+ * to SONDE_TRACESTATE_LENGTH. SONDE_E_MALFORMED: to be dropped. Pure.
+ */
+int sonde__tracestate_parse(const char *text, char ret[SONDE_TRACESTATE_LENGTH], size_t *ret_size);
+
+#endif
