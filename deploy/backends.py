@@ -149,6 +149,18 @@ def is_taken(port):
     return False
 
 
+def _spawn(argv, **options):
+    """A process started by our own thread. An interrupt of this one leaves no process behind."""
+    started = _starter.submit(subprocess.Popen, argv, **options)
+    try:
+        return started.result()
+    except BaseException:
+        if not started.exception():
+            started.result().kill()
+            started.result().wait()
+        raise
+
+
 class Service:
     """One backend process: stopped, running or paused. It can be started again at will."""
 
@@ -182,11 +194,10 @@ class Service:
             _drop_cut_line(path)
         with open(self.log_path, "ab") as log:
             log_start = log.tell()
-            self._process = _starter.submit(
-                subprocess.Popen,
+            self._process = _spawn(
                 [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *self._argv],
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd=os.path.dirname(self.log_path), start_new_session=True).result()
+                cwd=os.path.dirname(self.log_path), start_new_session=True)
         try:
             self._wait_ready(log_start)
         except BaseException:
@@ -219,6 +230,8 @@ class Service:
         """Freeze it: connections are accepted by the kernel, and nothing answers."""
         self._need_running()
         self._signal(signal.SIGSTOP)
+        # Its threads stop one by one. Should it end instead, that is left for poll() to see.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self):
         self._need_running()
@@ -433,7 +446,7 @@ def _run_command(command, b):
     environment = dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=b.otlp_http,
                        JAEGER_QUERY_URL=b.jaeger_query, COLLECTOR_TRACES_FILE=b.traces_file,
                        COLLECTOR_LOGS_FILE=b.logs_file)
-    with subprocess.Popen(command, env=environment) as process:
+    with _spawn(command, env=environment) as process:
         try:
             return process.wait()
         except BaseException:
