@@ -41,6 +41,11 @@ void *sonde__arena_take(struct sonde__arena *arena, size_t size)
 	return arena->memory + start;
 }
 
+void sonde__arena_trim(struct sonde__arena *arena, const void *end)
+{
+	arena->used = (size_t)((const uint8_t *)end - arena->memory);
+}
+
 void sonde__arena_reset(struct sonde__arena *arena)
 {
 	arena->used = 0;

@@ -19,6 +19,8 @@ struct sonde__arena {
 int sonde__arena_init(struct sonde__arena *arena, size_t capacity);
 void sonde__arena_deinit(struct sonde__arena *arena);
 void *sonde__arena_take(struct sonde__arena *arena, size_t size); /* Aligned to 8. */
+/* Gives back what of the last allocation lies at and past `end`. */
+void sonde__arena_trim(struct sonde__arena *arena, const void *end);
 void sonde__arena_reset(struct sonde__arena *arena);
 
 #endif

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes mended fields anew. A message's length stands before its content and is not known until the
+ * content is written, so room for the longest length is left and the content moved up behind the
+ * real one.
+ *
+ * Three times the input is always room enough: a byte that is not UTF-8 becomes three, a length of n
+ * bytes grows by one at most, a dropped count (six bytes) comes only in the place of an attribute
+ * that was dropped (six bytes or more), and nothing else grows.
+ */
+
+#include "record/rewrite.h"
+
+#include "base/utf8.h"
+#include "record/attribute.h"
+#include "record/cursor.h"
+#include "record/scan.h"
+
+/* 28 bits of length. */
+#define LENGTH_ROOM 4
+#define INPUT_MAX SONDE__TEXT_MAX_SIZE
+/* For the length rooms that are open at one time. */
+#define SLACK 64
+
+struct rewriter {
+	const struct sonde__mender *mender;
+	struct sonde__arena *arena;
+	struct sonde__mend_counts *counts;
+	uint8_t *at;
+};
+
+/* ---- Writing ------------------------------------------------------------------------------------- */
+
+static uint8_t *message_begin(struct rewriter *rewriter, uint8_t tag)
+{
+	*rewriter->at++ = tag;
+	rewriter->at += LENGTH_ROOM;
+	return rewriter->at;
+}
+
+static void message_end(struct rewriter *rewriter, uint8_t *content)
+{
+	size_t size = (size_t)(rewriter->at - content);
+	uint8_t *moved = sonde__varint_put(content - LENGTH_ROOM, size);
+
+	memmove(moved, content, size);
+	rewriter->at = moved + size;
+}
+
+static void bytes_write(struct rewriter *rewriter, uint8_t tag, struct sonde_bytes bytes)
+{
+	*rewriter->at++ = tag;
+	rewriter->at = sonde__varint_put(rewriter->at, bytes.size);
+	rewriter->at = sonde__bytes_put(rewriter->at, bytes.data, bytes.size);
+}
+
+/* Repairs on the way. */
+static void text_write(struct rewriter *rewriter, uint8_t tag, struct sonde_bytes text)
+{
+	uint8_t *content;
+
+	if (sonde__utf8_is_valid(text.data, text.size)) {
+		bytes_write(rewriter, tag, text);
+		return;
+	}
+	content = message_begin(rewriter, tag);
+	rewriter->at += sonde__utf8_repair(text.data, text.size, (char *)rewriter->at);
+	message_end(rewriter, content);
+	rewriter->counts->invalid_utf8++;
+}
+
+static struct sonde_bytes cursor_bytes(const struct sonde__cursor *cursor)
+{
+	return (struct sonde_bytes){ cursor->at, sonde__cursor_left(cursor) };
+}
+
+static void rest_write(struct rewriter *rewriter, const struct sonde__cursor *rest)
+{
+	rewriter->at = sonde__bytes_put(rewriter->at, rest->at, sonde__cursor_left(rest));
+}
+
+/* ---- Values -------------------------------------------------------------------------------------- */
+
+/* Sets *ret_cut when it had to shorten. */
+static int scalar_write(struct rewriter *rewriter, struct sonde__cursor any, bool *ret_cut)
+{
+	uint32_t limit = rewriter->mender->limits.value_length;
+	struct sonde__cursor content;
+	struct sonde_bytes bytes;
+	bool is_text = any.at != any.end && *any.at == SONDE__TAG_ANY_STRING;
+
+	if (!is_text && (any.at == any.end || *any.at != SONDE__TAG_ANY_BYTES)) {
+		rest_write(rewriter, &any);
+		return SONDE_OK;
+	}
+	any.at++;
+	if (!sonde__bytes_take(&any, &content))
+		return SONDE_E_MALFORMED;
+	bytes = cursor_bytes(&content);
+	if (is_text)
+		bytes.size = sonde__utf8_cut_characters(bytes.data, bytes.size, limit);
+	else if (bytes.size > limit)
+		bytes.size = limit;
+	if (bytes.size < sonde__cursor_left(&content))
+		*ret_cut = true;
+	if (is_text)
+		text_write(rewriter, SONDE__TAG_ANY_STRING, bytes);
+	else
+		bytes_write(rewriter, SONDE__TAG_ANY_BYTES, bytes);
+	return SONDE_OK;
+}
+
+static int array_write(struct rewriter *rewriter, struct sonde__cursor any, bool *ret_cut)
+{
+	uint8_t *content = message_begin(rewriter, SONDE__TAG_ANY_ARRAY);
+	struct sonde__cursor elements;
+	struct sonde__cursor element;
+
+	if (!sonde__bytes_take(&any, &elements))
+		return SONDE_E_MALFORMED;
+	while (elements.at != elements.end) {
+		uint8_t *element_content;
+
+		if (!sonde__tag_take(&elements, SONDE__TAG_ARRAY_VALUE) ||
+		    !sonde__bytes_take(&elements, &element))
+			return SONDE_E_MALFORMED;
+		element_content = message_begin(rewriter, SONDE__TAG_ARRAY_VALUE);
+		if (scalar_write(rewriter, element, ret_cut) < 0)
+			return SONDE_E_MALFORMED;
+		message_end(rewriter, element_content);
+	}
+	message_end(rewriter, content);
+	return SONDE_OK;
+}
+
+static int value_write(struct rewriter *rewriter, struct sonde__cursor any)
+{
+	uint8_t *content = message_begin(rewriter, SONDE__TAG_VALUE);
+	bool is_cut = false;
+	int r;
+
+	if (sonde__tag_take(&any, SONDE__TAG_ANY_ARRAY))
+		r = array_write(rewriter, any, &is_cut);
+	else
+		r = scalar_write(rewriter, any, &is_cut);
+	if (r < 0)
+		return r;
+	message_end(rewriter, content);
+	rewriter->counts->cut_values += is_cut;
+	return SONDE_OK;
+}
+
+/* ---- Lists of attributes ------------------------------------------------------------------------- */
+
+/* The unique keys of one list in the order of their first appearance. */
+struct entry {
+	struct sonde_bytes key; /* Repaired. */
+	struct sonde__cursor value;
+};
+
+struct list {
+	struct entry *entries;
+	uint32_t n;
+	uint32_t limit;
+	uint32_t *index; /* Open addressing; an entry's number + 1. */
+	uint32_t mask;
+	uint32_t n_dropped;
+};
+
+static int list_begin(struct rewriter *rewriter, size_t n_max, uint32_t limit, struct list *ret)
+{
+	uint32_t n_slots = 16;
+
+	while (n_slots < 2 * n_max)
+		n_slots *= 2;
+	memset(ret, 0, sizeof(*ret));
+	ret->entries = sonde__arena_take(rewriter->arena, n_max * sizeof(*ret->entries));
+	ret->index = sonde__arena_take(rewriter->arena, n_slots * sizeof(*ret->index));
+	if (!ret->entries || !ret->index)
+		return SONDE_E_NOMEM;
+	memset(ret->index, 0, n_slots * sizeof(*ret->index));
+	ret->mask = n_slots - 1;
+	ret->limit = limit;
+	return SONDE_OK;
+}
+
+static int key_mend(struct rewriter *rewriter, struct sonde_bytes *key)
+{
+	size_t size;
+	char *repaired;
+
+	if (sonde__utf8_is_valid(key->data, key->size))
+		return SONDE_OK;
+	repaired = sonde__arena_take(rewriter->arena, 3 * key->size);
+	if (!repaired)
+		return SONDE_E_NOMEM;
+	size = sonde__utf8_repair(key->data, key->size, repaired);
+	sonde__arena_trim(rewriter->arena, repaired + size);
+	rewriter->counts->invalid_utf8++;
+	*key = (struct sonde_bytes){ repaired, size };
+	return SONDE_OK;
+}
+
+static void list_put(struct list *list, struct sonde_bytes key, struct sonde__cursor value)
+{
+	uint32_t i = sonde__key_hash(key.data, key.size) & list->mask;
+
+	for (; list->index[i]; i = (i + 1) & list->mask) {
+		struct entry *entry = &list->entries[list->index[i] - 1];
+
+		if (entry->key.size == key.size && memcmp(entry->key.data, key.data, key.size) == 0) {
+			entry->value = value;
+			return;
+		}
+	}
+	if (list->n >= list->limit) {
+		list->n_dropped++;
+		return;
+	}
+	list->entries[list->n++] = (struct entry){ key, value };
+	list->index[i] = list->n;
+}
+
+static int list_add(struct rewriter *rewriter, struct list *list, struct sonde__cursor attribute)
+{
+	struct sonde__cursor key_cursor;
+	struct sonde__cursor value;
+	struct sonde_bytes key;
+	int r;
+
+	if (!sonde__tag_take(&attribute, SONDE__TAG_KEY) || !sonde__bytes_take(&attribute, &key_cursor) ||
+	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) || !sonde__bytes_take(&attribute, &value))
+		return SONDE_E_MALFORMED;
+	key = cursor_bytes(&key_cursor);
+	if (!key.size) {
+		list->n_dropped++;
+		return SONDE_OK;
+	}
+	r = key_mend(rewriter, &key);
+	if (r < 0)
+		return r;
+	list_put(list, key, value);
+	return SONDE_OK;
+}
+
+static int list_write(struct rewriter *rewriter, const struct list *list, uint8_t tag)
+{
+	for (uint32_t i = 0; i < list->n; i++) {
+		uint8_t *content = message_begin(rewriter, tag);
+		int r;
+
+		bytes_write(rewriter, SONDE__TAG_KEY, list->entries[i].key);
+		r = value_write(rewriter, list->entries[i].value);
+		if (r < 0)
+			return r;
+		message_end(rewriter, content);
+	}
+	return SONDE_OK;
+}
+
+/* ---- Events and links ---------------------------------------------------------------------------- */
+
+static size_t fields_count(struct sonde__cursor fields, uint8_t wanted)
+{
+	struct sonde__cursor body;
+	size_t n = 0;
+
+	while (fields.at != fields.end) {
+		n += *fields.at++ == wanted;
+		if (!sonde__bytes_take(&fields, &body))
+			break;
+	}
+	return n;
+}
+
+/* What events and links end with. */
+struct tail {
+	uint8_t attribute_tag;
+	uint8_t dropped_tag;
+	uint32_t limit;
+};
+
+/* The count may come before or after what this process drops: it is read first and written last. */
+static int tail_write(struct rewriter *rewriter, struct sonde__cursor rest, const struct tail *tail)
+{
+	size_t before = rewriter->arena->used;
+	struct sonde__cursor attribute;
+	uint64_t n_dropped = 0;
+	struct list list;
+	int r = list_begin(rewriter, fields_count(rest, tail->attribute_tag), tail->limit, &list);
+
+	while (r == SONDE_OK && sonde__tag_take(&rest, tail->attribute_tag))
+		r = sonde__bytes_take(&rest, &attribute) ? list_add(rewriter, &list, attribute)
+							 : SONDE_E_MALFORMED;
+	if (r < 0)
+		return r;
+	if (sonde__tag_take(&rest, tail->dropped_tag) && !sonde__varint_take(&rest, UINT32_MAX, &n_dropped))
+		return SONDE_E_MALFORMED;
+	r = list_write(rewriter, &list, tail->attribute_tag);
+	if (r < 0)
+		return r;
+	rewriter->counts->dropped_nested += list.n_dropped;
+	n_dropped += list.n_dropped;
+	if (n_dropped) {
+		*rewriter->at++ = tail->dropped_tag;
+		rewriter->at = sonde__varint_put(rewriter->at, n_dropped < UINT32_MAX ? n_dropped : UINT32_MAX);
+	}
+	rewriter->arena->used = before;
+	return SONDE_OK;
+}
+
+static int event_write(struct rewriter *rewriter, struct sonde__cursor event)
+{
+	const struct tail tail = { SONDE__TAG_EVENT_ATTRIBUTE, SONDE__TAG_EVENT_DROPPED,
+				   rewriter->mender->limits.event_attributes };
+	uint8_t *content = message_begin(rewriter, SONDE__TAG_SPAN_EVENT);
+	bool is_ticks = sonde__tag_take(&event, SONDE__TAG_EVENT_TICKS);
+	struct sonde__cursor name;
+	uint64_t time;
+	int r;
+
+	if ((!is_ticks && !sonde__tag_take(&event, SONDE__TAG_EVENT_TIME)) ||
+	    !sonde__fixed_take(&event, sizeof(time)))
+		return SONDE_E_MALFORMED;
+	time = sonde__fixed64_get(event.at - sizeof(time));
+	if (!sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) || !sonde__bytes_take(&event, &name))
+		return SONDE_E_MALFORMED;
+	*rewriter->at++ = SONDE__TAG_EVENT_TIME;
+	rewriter->at = sonde__fixed64_put(rewriter->at,
+					  is_ticks ? sonde__clock_unix_ns(rewriter->mender->clock, time) : time);
+	text_write(rewriter, SONDE__TAG_EVENT_NAME, cursor_bytes(&name));
+	r = tail_write(rewriter, event, &tail);
+	if (r == SONDE_OK)
+		message_end(rewriter, content);
+	return r;
+}
+
+static int link_write(struct rewriter *rewriter, struct sonde__cursor link)
+{
+	const struct tail tail = { SONDE__TAG_LINK_ATTRIBUTE, SONDE__TAG_LINK_DROPPED,
+				   rewriter->mender->limits.link_attributes };
+	uint8_t *content = message_begin(rewriter, SONDE__TAG_SPAN_LINK);
+	struct sonde__cursor text;
+	int r;
+
+	if (!sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_ID) || !sonde__bytes_take(&link, &text))
+		return SONDE_E_MALFORMED;
+	bytes_write(rewriter, SONDE__TAG_LINK_TRACE_ID, cursor_bytes(&text));
+	if (!sonde__tag_take(&link, SONDE__TAG_LINK_SPAN_ID) || !sonde__bytes_take(&link, &text))
+		return SONDE_E_MALFORMED;
+	bytes_write(rewriter, SONDE__TAG_LINK_SPAN_ID, cursor_bytes(&text));
+	if (sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_STATE)) {
+		if (!sonde__bytes_take(&link, &text))
+			return SONDE_E_MALFORMED;
+		text_write(rewriter, SONDE__TAG_LINK_TRACE_STATE, cursor_bytes(&text));
+	}
+	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) || !sonde__fixed_take(&link, sizeof(uint32_t)))
+		return SONDE_E_MALFORMED;
+	*rewriter->at++ = SONDE__TAG_LINK_FLAGS;
+	rewriter->at = sonde__bytes_put(rewriter->at, link.at - sizeof(uint32_t), sizeof(uint32_t));
+	r = tail_write(rewriter, link, &tail);
+	if (r == SONDE_OK)
+		message_end(rewriter, content);
+	return r;
+}
+
+/* ---- The whole ----------------------------------------------------------------------------------- */
+
+static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag, const struct sonde_bytes *pieces,
+			      size_t n_pieces)
+{
+	size_t before = rewriter->arena->used;
+	struct sonde__cursor body;
+	struct list list;
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; i < n_pieces; i++)
+		n += fields_count(sonde__cursor_of(pieces[i]), tag);
+	r = list_begin(rewriter, n, rewriter->mender->limits.attributes, &list);
+	for (size_t i = 0; r == SONDE_OK && i < n_pieces; i++) {
+		struct sonde__cursor fields = sonde__cursor_of(pieces[i]);
+
+		while (r == SONDE_OK && fields.at != fields.end) {
+			bool is_attribute = *fields.at++ == tag;
+
+			if (!sonde__bytes_take(&fields, &body))
+				r = SONDE_E_MALFORMED;
+			else if (is_attribute)
+				r = list_add(rewriter, &list, body);
+		}
+	}
+	if (r == SONDE_OK)
+		r = list_write(rewriter, &list, tag);
+	rewriter->counts->dropped_attributes += list.n_dropped;
+	rewriter->arena->used = before;
+	return r;
+}
+
+static int others_rewrite(struct rewriter *rewriter, struct sonde__cursor fields, uint32_t *n_events,
+			  uint32_t *n_links)
+{
+	const struct sonde__mend_limits *limits = &rewriter->mender->limits;
+	struct sonde__cursor body;
+	int r = SONDE_OK;
+
+	while (r == SONDE_OK && fields.at != fields.end) {
+		uint8_t tag = *fields.at++;
+
+		if (!sonde__bytes_take(&fields, &body))
+			return SONDE_E_MALFORMED;
+		if (tag == SONDE__TAG_SPAN_EVENT && *n_events >= limits->events) {
+			rewriter->counts->dropped_events++;
+		} else if (tag == SONDE__TAG_SPAN_EVENT) {
+			++*n_events;
+			r = event_write(rewriter, body);
+		} else if (tag == SONDE__TAG_SPAN_LINK && *n_links >= limits->links) {
+			rewriter->counts->dropped_links++;
+		} else if (tag == SONDE__TAG_SPAN_LINK) {
+			++*n_links;
+			r = link_write(rewriter, body);
+		}
+	}
+	return r;
+}
+
+int sonde__rewrite_pieces(const struct sonde__mender *mender, enum sonde_fields type,
+			  const struct sonde_bytes *pieces, size_t n_pieces, struct sonde__arena *arena,
+			  struct sonde__mend_counts *counts, struct sonde_bytes *ret)
+{
+	uint8_t tag = type == SONDE_FIELDS_LOG ? SONDE__TAG_LOG_ATTRIBUTE : SONDE__TAG_SPAN_ATTRIBUTE;
+	struct rewriter rewriter = { mender, arena, counts, NULL };
+	uint32_t n_events = 0;
+	uint32_t n_links = 0;
+	size_t size = 0;
+	uint8_t *output;
+	int r;
+
+	for (size_t i = 0; i < n_pieces; i++) {
+		if (pieces[i].size > INPUT_MAX - size)
+			return SONDE_E_NOMEM;
+		size += pieces[i].size;
+	}
+	output = sonde__arena_take(arena, 3 * size + SLACK);
+	if (!output)
+		return SONDE_E_NOMEM;
+	rewriter.at = output;
+	r = attributes_rewrite(&rewriter, tag, pieces, n_pieces);
+	for (size_t i = 0; r == SONDE_OK && type == SONDE_FIELDS_SPAN && i < n_pieces; i++)
+		r = others_rewrite(&rewriter, sonde__cursor_of(pieces[i]), &n_events, &n_links);
+	if (r < 0)
+		return r;
+	sonde__arena_trim(arena, rewriter.at);
+	*ret = (struct sonde_bytes){ output, (size_t)(rewriter.at - output) };
+	return SONDE_OK;
+}
