@@ -21,7 +21,7 @@
 #include "stack/symbol.h"
 
 static struct sonde__module program;
-static char copy_path[] = "/tmp/sonde-symbol-XXXXXX";
+static char copy_path[] = P_tmpdir "/sonde-symbol-XXXXXX";
 static uint8_t *image;
 static size_t image_size;
 
