@@ -3,9 +3,10 @@
 #define SONDE_AGENT_H
 
 /*
- * The agent: one a process. It owns the box that is recorded into and the one background thread that
- * delivers. Settings come from the options, then from the standard OTEL_* and the SONDE_* environment
- * variables, then from defaults; a bad value is reported by name and value and the default is used.
+ * The agent: one a process. It owns the box that is recorded into and the one background thread
+ * that delivers. Settings come from the options, then from the standard OTEL_* and the SONDE_*
+ * environment variables, then from defaults; a bad value is reported by name and value and the
+ * default is used.
  */
 
 #include <sonde/base.h>
@@ -55,8 +56,8 @@ enum sonde_exception_signal {
 };
 
 /*
- * One place to send to. `exporter` wins over `name`. `settings` holds "NAME=value" strings that beat
- * the environment for this exporter alone, ends with NULL and may be NULL itself:
+ * One place to send to. `exporter` wins over `name`. `settings` holds "NAME=value" strings that
+ * beat the environment for this exporter alone, ends with NULL and may be NULL itself:
  * "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318".
  */
 struct sonde_destination {
@@ -65,7 +66,10 @@ struct sonde_destination {
 	const char *const *settings;
 };
 
-/* A diagnostic: one short sentence about the agent itself. Called on any thread but a signal handler's. */
+/*
+ * A diagnostic: one short sentence about the agent itself. Called on any thread but a signal
+ * handler's.
+ */
 typedef void sonde_diagnostic_fn(void *user, enum sonde_level level, const char *text);
 
 /* Zero in any field means: the environment, else the default named here. Everything is copied. */
@@ -78,18 +82,22 @@ struct sonde_options {
 	const char *deployment_environment;
 	const char *resource_attributes; /* As OTEL_RESOURCE_ATTRIBUTES, and beats it key by key. */
 
-	const struct sonde_destination *destinations; /* OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER; otlp */
+	/* OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER; otlp */
+	const struct sonde_destination *destinations;
 	size_t n_destinations;
 
-	uint64_t memory_limit_bytes; /* SONDE_MEMORY_LIMIT; 12 MiB. Box, batches and queues; at least 1 MiB. */
-	const char *box_directory; /* SONDE_BOX_DIRECTORY; the user's runtime directory, else /dev/shm. */
+	/* SONDE_MEMORY_LIMIT; 12 MiB. Box, batches and queues; at least 1 MiB. */
+	uint64_t memory_limit_bytes;
+	/* SONDE_BOX_DIRECTORY; the user's runtime directory, else /dev/shm. */
+	const char *box_directory;
 
 	uint32_t schedule_delay_ms; /* OTEL_BSP_SCHEDULE_DELAY; 5000 */
 	uint32_t log_schedule_delay_ms; /* OTEL_BLRP_SCHEDULE_DELAY; 1000 */
 	uint32_t export_timeout_ms; /* OTEL_BSP_EXPORT_TIMEOUT; 30000 */
 	uint32_t max_batch_items; /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE; 512 */
 	uint32_t max_batch_bytes; /* SONDE_MAX_BATCH_BYTES; 512 KiB before compression */
-	uint32_t max_queue_items; /* OTEL_BSP_MAX_QUEUE_SIZE when set; else the byte budget alone limits. */
+	/* OTEL_BSP_MAX_QUEUE_SIZE when set; else the byte budget alone limits. */
+	uint32_t max_queue_items;
 
 	uint32_t slow_threshold_ms; /* SONDE_SLOW_THRESHOLD; 1000 */
 	enum sonde_exception_signal exception_signal;
@@ -100,22 +108,26 @@ struct sonde_options {
 	uint32_t retry_initial_ms; /* SONDE_RETRY_INITIAL; 1000, then x 1.5 with jitter */
 	uint32_t retry_max_ms; /* SONDE_RETRY_MAX; 30000 */
 
-	sonde_diagnostic_fn *diagnostic; /* Default: SONDE_DIAGNOSTICS=stderr writes lines, else nothing. */
+	/* Default: lines on standard error, see SONDE_DIAGNOSTICS. */
+	sonde_diagnostic_fn *diagnostic;
 	void *diagnostic_user;
 
 	bool disabled; /* OTEL_SDK_DISABLED: start succeeds, nothing records. */
 	bool keep_at_exit; /* Do not flush and stop in atexit (with a deadline of 2 s). */
 };
 
-#define SONDE_OPTIONS_INIT { sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, \
-			     0, 0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
-			     false, false }
+#define SONDE_OPTIONS_INIT \
+	{ \
+		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
+			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
+			false, false \
+	}
 
 /*
  * Starts the agent; `options` may be NULL. May block for some milliseconds. Fails with
- * SONDE_E_EXISTS while one runs, SONDE_E_INVALID for options of another library's size, and otherwise
- * only where not even a degraded agent is possible. The handle stays valid for the life of the
- * process, in forked children too, where it is the child's agent.
+ * SONDE_E_EXISTS while one runs, SONDE_E_INVALID for options of another library's size, and
+ * otherwise only where not even a degraded agent is possible. The handle stays valid for the life
+ * of the process, in forked children too, where it is the child's agent.
  */
 SONDE_API int sonde_agent_start(const struct sonde_options *options, struct sonde_agent **ret);
 
@@ -133,9 +145,9 @@ SONDE_API int sonde_agent_flush(struct sonde_agent *agent, uint32_t deadline_ms)
 SONDE_API int sonde_agent_stop(struct sonde_agent *agent, uint32_t deadline_ms);
 
 /*
- * What became of everything captured, for one signal and one destination (0 is the first). Exact once
- * producers rest: captured = exported + the sum of lost + queued. While they run, captured is read
- * last, so the right side never exceeds it. After a stop the figures stay readable.
+ * What became of everything captured, for one signal and one destination (0 is the first). Exact
+ * once producers rest: captured = exported + the sum of lost + queued. While they run, captured is
+ * read last, so the right side never exceeds it. After a stop the figures stay readable.
  */
 struct sonde_account {
 	uint64_t captured;
@@ -144,10 +156,12 @@ struct sonde_account {
 	uint64_t lost[32]; /* By enum sonde_loss. */
 };
 
-SONDE_API int sonde_agent_account(struct sonde_agent *agent, size_t destination, enum sonde_signal signal,
-				  struct sonde_account *ret);
+SONDE_API int sonde_agent_account(struct sonde_agent *agent, size_t destination,
+				  enum sonde_signal signal, struct sonde_account *ret);
 
-/* How often text, keys or limits were mended or cut on the way out. Nothing here is a lost record. */
+/*
+ * How often text, keys or limits were mended or cut on the way out. Nothing here is a lost record.
+ */
 struct sonde_repairs {
 	uint64_t invalid_utf8; /* Strings repaired. */
 	uint64_t dropped_attributes;

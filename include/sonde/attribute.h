@@ -114,7 +114,8 @@ static inline struct sonde_attr sonde_bytes(const char *key, const void *value, 
 	return attr;
 }
 
-static inline struct sonde_attr sonde_str_array(const char *key, const char *const *values, size_t n)
+static inline struct sonde_attr sonde_str_array(const char *key, const char *const *values,
+						size_t n)
 {
 	struct sonde_attr attr = sonde__attr(key, SONDE_ATTR_STR_ARRAY, values ? n : 0);
 

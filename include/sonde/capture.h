@@ -32,29 +32,34 @@ static inline void sonde_error_capture(struct sonde_error *error)
 /* A message, printf-checked, cut at 1023 bytes: sonde_message(SONDE_WARN, "%d orders wait", n); */
 #ifdef __cplusplus
 #define sonde_message(level, ...) \
-	(sonde_is_recording() ? sonde__message(level, __FILE__, __LINE__, __func__, __VA_ARGS__) : (void)0)
+	(sonde_is_recording() ? sonde__message(level, __FILE__, __LINE__, __func__, __VA_ARGS__) : \
+				(void)0)
 #else
 #define sonde_message(level, ...) \
-	((void)(sonde_is_recording() && (sonde__message(level, __FILE__, __LINE__, __func__, __VA_ARGS__), 1)))
+	((void)(sonde_is_recording() && \
+		(sonde__message(level, __FILE__, __LINE__, __func__, __VA_ARGS__), 1)))
 #endif
 
-SONDE_API void sonde__message(enum sonde_level level, const char *file, int line, const char *function,
-			      const char *format, ...) SONDE_PRINTF(5, 6);
+SONDE_API void sonde__message(enum sonde_level level, const char *file, int line,
+			      const char *function, const char *format, ...) SONDE_PRINTF(5, 6);
 
-/* A log record with attributes; the body is taken as it is. End with SONDE_ATTRS(…) or SONDE_NO_ATTRS. */
+/*
+ * A log record with attributes; the body is taken as it is. End with SONDE_ATTRS(…) or
+ * SONDE_NO_ATTRS.
+ */
 SONDE_API void sonde__log(enum sonde_level level, const char *body, const struct sonde_attr *attrs,
 			  size_t n_attrs);
 
-static inline void sonde_log(enum sonde_level level, const char *body, const struct sonde_attr *attrs,
-			     size_t n_attrs)
+static inline void sonde_log(enum sonde_level level, const char *body,
+			     const struct sonde_attr *attrs, size_t n_attrs)
 {
 	if (sonde_is_recording())
 		sonde__log(level, body, attrs, n_attrs);
 }
 
 /*
- * Timed scopes. Over its threshold a scope leaves a warning, "Slow operation: NAME took 1.234s", with
- * the trace's ids, and the attributes sonde.slow_operation.name (the slowest operation's) and
+ * Timed scopes. Over its threshold a scope leaves a warning, "Slow operation: NAME took 1.234s",
+ * with the trace's ids, and the attributes sonde.slow_operation.name (the slowest operation's) and
  * sonde.slow_operation.duration (seconds) on the current span.
  */
 struct sonde_timed_options {
@@ -89,7 +94,8 @@ static inline void sonde_timed_end(struct sonde_timed *timed)
 }
 
 /* Times the rest of the enclosing block: SONDE_TIMED("fraud check", .slow_ms = 250); */
-#define SONDE_TIMED_WITH(timed_name, options) SONDE__TIMED(SONDE__CAT(sonde__timed_, __COUNTER__), timed_name, options)
+#define SONDE_TIMED_WITH(timed_name, options) \
+	SONDE__TIMED(SONDE__CAT(sonde__timed_, __COUNTER__), timed_name, options)
 
 #define SONDE__TIMED(variable, timed_name, options) \
 	static struct sonde_site SONDE__CAT(variable, _site) = SONDE_SITE_INIT(timed_name); \

@@ -52,15 +52,16 @@ SONDE_API struct sonde_context sonde_context_attach(const struct sonde_context *
 /* Attaches for the rest of the enclosing block: SONDE_CONTEXT_SCOPE(&job->context); */
 #define SONDE_CONTEXT_SCOPE(context) \
 	struct sonde_context SONDE__CAT(sonde__previous_, __COUNTER__) \
-		__attribute__((cleanup(sonde__context_restore), unused)) = sonde_context_attach(context)
+		__attribute__((cleanup(sonde__context_restore), unused)) = \
+			sonde_context_attach(context)
 
 SONDE_API void sonde__context_restore(struct sonde_context *previous);
 
 /*
- * Reads the header values of an incoming request. `tracestate` may be NULL; several header lines are
- * joined with commas by the caller. A bad tracestate never invalidates a good traceparent: it is
- * dropped. Returns SONDE_E_MALFORMED for a traceparent that must be ignored (start a new trace) and
- * SONDE_E_NOT_FOUND where it is NULL or empty; *ret is untouched then. Lock-free.
+ * Reads the header values of an incoming request. `tracestate` may be NULL; several header lines
+ * are joined with commas by the caller. A bad tracestate never invalidates a good traceparent: it
+ * is dropped. Returns SONDE_E_MALFORMED for a traceparent that must be ignored (start a new trace)
+ * and SONDE_E_NOT_FOUND where it is NULL or empty; *ret is untouched then. Lock-free.
  */
 SONDE_API int sonde_context_from_traceparent(const char *traceparent, const char *tracestate,
 					     struct sonde_context *ret);
@@ -76,7 +77,8 @@ SONDE_API int sonde_context_to_traceparent(const struct sonde_context *context, 
  * Writes the context's tracestate, at most SONDE_TRACESTATE_LENGTH characters of whole members, and
  * a zero; returns its length, 0 where there is none, SONDE_E_TOO_BIG where `size` is too small.
  */
-SONDE_API int sonde_context_to_tracestate(const struct sonde_context *context, char *buffer, size_t size);
+SONDE_API int sonde_context_to_tracestate(const struct sonde_context *context, char *buffer,
+					  size_t size);
 
 /*
  * Carriers: how a header is read from and written to a request of any kind. `get` returns the value
@@ -86,7 +88,8 @@ typedef const char *sonde_header_get_fn(void *carrier, const char *name);
 typedef void sonde_header_set_fn(void *carrier, const char *name, const char *value);
 
 /* As sonde_context_from_traceparent(), from a carrier. */
-SONDE_API int sonde_context_extract(sonde_header_get_fn *get, void *carrier, struct sonde_context *ret);
+SONDE_API int sonde_context_extract(sonde_header_get_fn *get, void *carrier,
+				    struct sonde_context *ret);
 
 /* Sets "traceparent" and, unless empty, "tracestate" of `context`; NULL means the current one. */
 SONDE_API void sonde_context_inject(const struct sonde_context *context, sonde_header_set_fn *set,

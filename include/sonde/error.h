@@ -3,16 +3,16 @@
 #define SONDE_ERROR_H
 
 /*
- * Errors as objects: a type, a message that is safe to show, the place and the stack where they were
- * raised, attributes, and the error that caused them.
+ * Errors as objects: a type, a message that is safe to show, the place and the stack where they
+ * were raised, attributes, and the error that caused them.
  *
  *	struct sonde_error *error = sonde_error_raise(&sonde_not_found, "order %d is not there", id);
  *	return sonde_error_wrap(error, &sonde_external_service, "the price list was not read");
  *
  * Works with no agent. NULL is "no error" and is accepted everywhere. Objects come from a bounded
- * pool and, past it, from the heap; where that fails too, from one static error that says so: raising
- * never returns NULL. An error belongs to one thread at a time; wrapping moves the ownership of the
- * cause into the new error.
+ * pool and, past it, from the heap; where that fails too, from one static error that says so:
+ * raising never returns NULL. An error belongs to one thread at a time; wrapping moves the
+ * ownership of the cause into the new error.
  */
 
 #include <sonde/attribute.h>
@@ -85,7 +85,8 @@ SONDE_ERROR_TYPE_MAP(SONDE__DECLARE_ERROR_TYPE)
 #undef SONDE__DECLARE_ERROR_TYPE
 
 /* What a type says, found by walking up. Wait-free, async-signal-safe; NULL is sonde_error_base. */
-SONDE_API bool sonde_error_type_is(const struct sonde_error_type *type, const struct sonde_error_type *ancestor);
+SONDE_API bool sonde_error_type_is(const struct sonde_error_type *type,
+				   const struct sonde_error_type *ancestor);
 SONDE_API int sonde_error_type_http_status(const struct sonde_error_type *type);
 SONDE_API enum sonde_level sonde_error_type_severity(const struct sonde_error_type *type);
 SONDE_API bool sonde_error_type_is_retryable(const struct sonde_error_type *type);
@@ -93,8 +94,8 @@ SONDE_API bool sonde_error_type_has_public_message(const struct sonde_error_type
 
 /*
  * Raises an error here: takes the place, errno and, by frame pointers, up to 16 return addresses.
- * printf-checked; the message is cut past SONDE_ERROR_MESSAGE_SIZE - 1 bytes, and marked. Lock-free; may
- * allocate when the pool is empty. Keeps errno.
+ * printf-checked; the message is cut past SONDE_ERROR_MESSAGE_SIZE - 1 bytes, and marked.
+ * Lock-free; may allocate when the pool is empty. Keeps errno.
  */
 #define SONDE_ERROR_MESSAGE_SIZE 256
 #define SONDE_ERROR_FRAMES 16
@@ -107,9 +108,10 @@ SONDE_API bool sonde_error_type_has_public_message(const struct sonde_error_type
 	sonde_error_raise_at(type, cause, __FILE__, __LINE__, __func__, __VA_ARGS__)
 
 SONDE_API struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type,
-						   struct sonde_error *cause, const char *file, int line,
-						   const char *function, const char *format, ...)
-	SONDE_PRINTF(6, 7) __attribute__((returns_nonnull, warn_unused_result, cold));
+						   struct sonde_error *cause, const char *file,
+						   int line, const char *function,
+						   const char *format, ...) SONDE_PRINTF(6, 7)
+	__attribute__((returns_nonnull, warn_unused_result, cold));
 
 /* Frees the error and its causes; returns NULL, so that `error = sonde_error_free(error)` works. */
 SONDE_API struct sonde_error *sonde_error_free(struct sonde_error *error);
@@ -121,7 +123,10 @@ SONDE_API void sonde__error_cleanup(struct sonde_error **error);
 /* Attributes, copied into the error; what does not fit is counted in the exported record. */
 SONDE_API void sonde_error_set(struct sonde_error *error, struct sonde_attr attr);
 
-/* What an error says. Text lives as long as the error; "" or NULL for no error as the type suggests. */
+/*
+ * What an error says. Text lives as long as the error; "" or NULL for no error as the type
+ * suggests.
+ */
 SONDE_API const struct sonde_error_type *sonde_error_type_of(const struct sonde_error *error);
 SONDE_API bool sonde_error_is(const struct sonde_error *error, const struct sonde_error_type *type);
 SONDE_API const char *sonde_error_message(const struct sonde_error *error);
@@ -136,11 +141,12 @@ SONDE_API const struct sonde_error *sonde_error_find(const struct sonde_error *e
 
 /*
  * Writes as text, cut to `size` bytes with the terminating zero, and returns the length that the
- * whole text has, as snprintf does. The line is "TYPE: message"; the chain has a line for each error
- * with its place, from the outermost to the root cause.
+ * whole text has, as snprintf does. The line is "TYPE: message"; the chain has a line for each
+ * error with its place, from the outermost to the root cause.
  */
 SONDE_API size_t sonde_error_format(const struct sonde_error *error, char *buffer, size_t size);
-SONDE_API size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer, size_t size);
+SONDE_API size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer,
+					  size_t size);
 
 SONDE_END_DECLS
 

@@ -3,11 +3,11 @@
 #define SONDE_EXPORTER_H
 
 /*
- * How to write an exporter. An exporter encodes a batch once and sends the encoded bytes as often as
- * it is told. It classifies what happened and decides nothing: it never retries, waits, sleeps or
- * reads the environment. All of it runs on the agent's background thread, never concurrently for one
- * instance, except `open`, which runs on the thread that starts the agent (or, in a forked child, on
- * the child's background thread).
+ * How to write an exporter. An exporter encodes a batch once and sends the encoded bytes as often
+ * as it is told. It classifies what happened and decides nothing: it never retries, waits, sleeps
+ * or reads the environment. All of it runs on the agent's background thread, never concurrently for
+ * one instance, except `open`, which runs on the thread that starts the agent (or, in a forked
+ * child, on the child's background thread).
  */
 
 #include <sonde/base.h>
@@ -19,9 +19,9 @@ struct pollfd;
 /* ---- What is exported ------------------------------------------------------------------------ */
 
 /*
- * Attributes, events and links are handed over as encoded at capture: protobuf fields of the message
- * they belong to, valid UTF-8, within the limits, keys unique. Copy them as they are, or read them
- * with the readers below.
+ * Attributes, events and links are handed over as encoded at capture: protobuf fields of the
+ * message they belong to, valid UTF-8, within the limits, keys unique. Copy them as they are, or
+ * read them with the readers below.
  */
 struct sonde_span_view {
 	uint8_t trace_id[16];
@@ -52,7 +52,8 @@ struct sonde_log_view {
 	uint8_t severity; /* enum sonde_level */
 	uint8_t trace_flags;
 	uint32_t dropped_attributes;
-	const struct sonde_bytes *pieces; /* Together: field 6 of opentelemetry.proto.logs.v1.LogRecord. */
+	/* Together: field 6 of opentelemetry.proto.logs.v1.LogRecord. */
+	const struct sonde_bytes *pieces;
 	size_t n_pieces;
 };
 
@@ -72,7 +73,9 @@ struct sonde_batch {
 	size_t n_items; /* Never 0. */
 };
 
-/* ---- Reading what was encoded at capture ------------------------------------------------------ */
+/*
+ * ---- Reading what was encoded at capture ------------------------------------------------------
+ */
 
 struct sonde_value_view {
 	enum {
@@ -100,7 +103,9 @@ enum sonde_item_type {
 	SONDE_ITEM_LINK = 3,
 };
 
-/* One attribute, event or link; an event's and a link's own attributes are read from `attributes`. */
+/*
+ * One attribute, event or link; an event's and a link's own attributes are read from `attributes`.
+ */
 struct sonde_item_view {
 	enum sonde_item_type type;
 	struct sonde_text name; /* An attribute's key, an event's name. */
@@ -123,10 +128,13 @@ enum sonde_fields {
 };
 
 /* Reads the next item, moves `rest` past it, and returns true; false at the end. Trusts nothing. */
-SONDE_API bool sonde_item_next(enum sonde_fields fields, struct sonde_bytes *rest, struct sonde_item_view *ret);
+SONDE_API bool sonde_item_next(enum sonde_fields fields, struct sonde_bytes *rest,
+			       struct sonde_item_view *ret);
 SONDE_API bool sonde_value_next(struct sonde_bytes *rest, struct sonde_value_view *ret);
 
-/* ---- What an exporter does --------------------------------------------------------------------- */
+/*
+ * ---- What an exporter does ---------------------------------------------------------------------
+ */
 
 /* Bytes that grow up to a limit the pipeline sets. Append fails with SONDE_E_NOMEM past it. */
 struct sonde_buffer {
@@ -153,7 +161,8 @@ struct sonde_exporter_host {
 enum sonde_outcome {
 	SONDE_OUTCOME_PENDING = 0, /* From send: a later `progress` says. */
 	SONDE_OUTCOME_ACCEPTED = 1, /* All but `n_rejected` items. */
-	SONDE_OUTCOME_RETRY = 2, /* Nothing was taken; worth another try, after `retry_after_ms` if given. */
+	/* Nothing was taken; worth another try, after `retry_after_ms` if given. */
+	SONDE_OUTCOME_RETRY = 2,
 	SONDE_OUTCOME_REFUSED = 3, /* Never to be sent again. */
 };
 
@@ -169,7 +178,8 @@ struct sonde_request {
 	size_t size;
 	void *token;
 	enum sonde_signal signal;
-	struct sonde_bytes body; /* What `encode` wrote; stays until the result is reported or cancelled. */
+	/* What `encode` wrote; stays until the result is reported or cancelled. */
+	struct sonde_bytes body;
 	size_t n_items;
 	uint32_t timeout_ms; /* The exporter gives up by itself after this long: RETRY. */
 };
@@ -178,27 +188,36 @@ struct sonde_exporter {
 	size_t size;
 	const char *name; /* Lower case; what the settings call it. */
 
-	/* Makes an instance; SONDE_E_… and a report() where that is not possible. May block briefly. */
+	/*
+	 * Makes an instance; SONDE_E_… and a report() where that is not possible. May block
+	 * briefly.
+	 */
 	int (*open)(const struct sonde_exporter_host *host, void **ret);
 	/* Which signals it takes; NULL: spans and logs. */
 	bool (*accepts)(void *instance, enum sonde_signal signal);
-	/* Appends the request for the whole batch to `out`. SONDE_E_TOO_BIG: halve the batch and call again. */
+	/*
+	 * Appends the request for the whole batch to `out`. SONDE_E_TOO_BIG: halve the batch and
+	 * call again.
+	 */
 	int (*encode)(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out);
 	/* Begins to send; never blocks. Fills *ret unless it returns PENDING. */
-	enum sonde_outcome (*send)(void *instance, const struct sonde_request *request, struct sonde_result *ret);
+	enum sonde_outcome (*send)(void *instance, const struct sonde_request *request,
+				   struct sonde_result *ret);
 	/*
-	 * The rest is for exporters whose send may return PENDING; NULL otherwise.
-	 * What to wait for: writes at most `capacity` entries, returns how many; *timeout_ms is lowered
-	 * to when `progress` wants to be called anyway.
+	 * The rest is for exporters whose send may return PENDING; NULL otherwise. What to wait
+	 * for: writes at most `capacity` entries, returns how many; *timeout_ms is lowered to when
+	 * `progress` wants to be called anyway.
 	 */
 	size_t (*poll)(void *instance, struct pollfd *fds, size_t capacity, int *timeout_ms);
-	/* Goes on with what is under way; true and *ret for one finished request; call until false. */
+	/*
+	 * Goes on with what is under way; true and *ret for one finished request; call until false.
+	 */
 	bool (*progress)(void *instance, struct sonde_result *ret);
 	/* Forgets the request at once, without a word to the other side. */
 	void (*cancel)(void *instance, void *token);
 	/*
-	 * Frees the instance; never waits for the other side. `forked`: in a forked child, where the
-	 * connections are the parent's: close descriptors, say nothing on them.
+	 * Frees the instance; never waits for the other side. `forked`: in a forked child, where
+	 * the connections are the parent's: close descriptors, say nothing on them.
 	 */
 	void (*close)(void *instance, bool forked);
 };

@@ -8,11 +8,12 @@
  *	SONDE_SPAN(span, "charge card", .kind = SONDE_KIND_CLIENT);	// ends with the block
  *	sonde_span_set_int(span, "order.items", order->n_items);
  *
- * A span lives in the caller's memory and becomes one record when it ends. It is current, the parent
- * of what begins below it on the same thread, from its begin to its end. Recording never fails
- * visibly: what cannot be kept is counted (sonde_agent_account). A span belongs to one thread at a
- * time; it may be ended by another one than began it. Ending twice, never ending, leaving a span by
- * longjmp, pthread_exit or a coroutine switch is harmless: at worst that span is not exported.
+ * A span lives in the caller's memory and becomes one record when it ends. It is current, the
+ * parent of what begins below it on the same thread, from its begin to its end. Recording never
+ * fails visibly: what cannot be kept is counted (sonde_agent_account). A span belongs to one thread
+ * at a time; it may be ended by another one than began it. Ending twice, never ending, leaving a
+ * span by longjmp, pthread_exit or a coroutine switch is harmless: at worst that span is not
+ * exported.
  *
  * Every call is lock-free, allocates nothing, keeps errno and, while no agent runs, is one test.
  * Text is copied. Text that is not UTF-8 is repaired before it is exported, and counted.
@@ -37,7 +38,9 @@ enum sonde_kind {
 	SONDE_KIND_CONSUMER = 5,
 };
 
-/* OK beats ERROR beats UNSET: a lower one set later is ignored; the text is kept for ERROR alone. */
+/*
+ * OK beats ERROR beats UNSET: a lower one set later is ignored; the text is kept for ERROR alone.
+ */
 enum sonde_span_status {
 	SONDE_SPAN_UNSET = 0,
 	SONDE_SPAN_OK = 1,
@@ -48,12 +51,16 @@ struct sonde_span_options {
 	size_t size;
 	enum sonde_kind kind; /* Default: INTERNAL. */
 	uint64_t start_unix_ns; /* Default: now. */
-	const struct sonde_context *parent; /* Default: the current context. An invalid one: a root. */
+	/* Default: the current context. An invalid one: a root. */
+	const struct sonde_context *parent;
 	bool root; /* Begin a new trace, whatever is current. */
 	bool detached; /* Do not become the current context. */
 };
 
-#define SONDE_SPAN_OPTIONS_INIT { sizeof(struct sonde_span_options), SONDE_KIND_INTERNAL, 0, 0, false, false }
+#define SONDE_SPAN_OPTIONS_INIT \
+	{ \
+		sizeof(struct sonde_span_options), SONDE_KIND_INTERNAL, 0, 0, false, false \
+	}
 
 /*
  * Begins and ends. `options` may be NULL. sonde_span_end is the cleanup function of SONDE_SPAN, and
@@ -97,8 +104,9 @@ static inline void sonde_span_end_with_time(struct sonde_span *span, uint64_t en
 	struct sonde_span *const span __attribute__((unused)) = &SONDE__CAT(span, _memory); \
 	sonde_span_begin_server(span, method, route, get, carrier)
 
-static inline void sonde_span_begin_server(struct sonde_span *span, const char *method, const char *route,
-					   sonde_header_get_fn *get, void *carrier);
+static inline void sonde_span_begin_server(struct sonde_span *span, const char *method,
+					   const char *route, sonde_header_get_fn *get,
+					   void *carrier);
 
 /* Recording now: begun while an agent ran, and not ended. */
 SONDE_API bool sonde_span_is_recording(const struct sonde_span *span);
@@ -107,7 +115,8 @@ SONDE_API bool sonde_span_is_recording(const struct sonde_span *span);
 SONDE_API struct sonde_context sonde_span_context(const struct sonde_span *span);
 
 /* Attributes. At most 128 keys a span (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT); the rest is counted. */
-static inline void sonde_span_set_strn(struct sonde_span *span, const char *key, const char *value, size_t size);
+static inline void sonde_span_set_strn(struct sonde_span *span, const char *key, const char *value,
+				       size_t size);
 static inline void sonde_span_set_str(struct sonde_span *span, const char *key, const char *value);
 static inline void sonde_span_set_int(struct sonde_span *span, const char *key, int64_t value);
 static inline void sonde_span_set_double(struct sonde_span *span, const char *key, double value);
@@ -118,8 +127,9 @@ static inline void sonde_span_set(struct sonde_span *span, struct sonde_attr att
 /* Events: SONDE_ATTRS(…) or SONDE_NO_ATTRS at the end. At most 128 a span; the rest is counted. */
 static inline void sonde_span_add_event(struct sonde_span *span, const char *name,
 					const struct sonde_attr *attrs, size_t n_attrs);
-static inline void sonde_span_add_event_with_time(struct sonde_span *span, const char *name, uint64_t unix_ns,
-						  const struct sonde_attr *attrs, size_t n_attrs);
+static inline void sonde_span_add_event_with_time(struct sonde_span *span, const char *name,
+						  uint64_t unix_ns, const struct sonde_attr *attrs,
+						  size_t n_attrs);
 
 /* A link to another span, of this trace or another. At most 128 a span; the rest is counted. */
 static inline void sonde_span_add_link(struct sonde_span *span, const struct sonde_context *to,
@@ -135,7 +145,8 @@ static inline void sonde_span_set_name(struct sonde_span *span, const char *name
  * becomes a log record with the span's ids.
  */
 static inline void sonde_current_set(struct sonde_attr attr);
-static inline void sonde_current_add_event(const char *name, const struct sonde_attr *attrs, size_t n_attrs);
+static inline void sonde_current_add_event(const char *name, const struct sonde_attr *attrs,
+					   size_t n_attrs);
 static inline void sonde_current_set_status(enum sonde_span_status status, const char *description);
 
 #include <sonde/detail/span_inline.h>

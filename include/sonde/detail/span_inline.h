@@ -11,10 +11,11 @@ SONDE_API void sonde__span_begin(struct sonde_span *span, const char *name,
 				 const struct sonde_span_options *options);
 SONDE_API void sonde__span_begin_at(struct sonde_span *span, struct sonde_site *site,
 				    const struct sonde_span_options *options);
-SONDE_API void sonde__span_begin_server(struct sonde_span *span, const char *method, const char *route,
-					sonde_header_get_fn *get, void *carrier);
+SONDE_API void sonde__span_begin_server(struct sonde_span *span, const char *method,
+					const char *route, sonde_header_get_fn *get, void *carrier);
 SONDE_API void sonde__span_end(struct sonde_span *span, uint64_t end_unix_ns);
-SONDE_API void sonde__span_set_strn(struct sonde_span *span, const char *key, const char *value, size_t size);
+SONDE_API void sonde__span_set_strn(struct sonde_span *span, const char *key, const char *value,
+				    size_t size);
 SONDE_API void sonde__span_set_int(struct sonde_span *span, const char *key, int64_t value);
 SONDE_API void sonde__span_set_double(struct sonde_span *span, const char *key, double value);
 SONDE_API void sonde__span_set_bool(struct sonde_span *span, const char *key, bool value);
@@ -27,7 +28,8 @@ SONDE_API void sonde__span_set_status(struct sonde_span *span, enum sonde_span_s
 				      const char *description);
 SONDE_API void sonde__span_set_name(struct sonde_span *span, const char *name);
 SONDE_API void sonde__current_set(const struct sonde_attr *attr);
-SONDE_API void sonde__current_add_event(const char *name, const struct sonde_attr *attrs, size_t n_attrs);
+SONDE_API void sonde__current_add_event(const char *name, const struct sonde_attr *attrs,
+					size_t n_attrs);
 SONDE_API void sonde__current_set_status(enum sonde_span_status status, const char *description);
 
 static inline void sonde_span_begin(struct sonde_span *span, const char *name,
@@ -48,8 +50,9 @@ static inline void sonde_span_begin_at(struct sonde_span *span, struct sonde_sit
 		sonde__span_begin_at(span, site, options);
 }
 
-static inline void sonde_span_begin_server(struct sonde_span *span, const char *method, const char *route,
-					   sonde_header_get_fn *get, void *carrier)
+static inline void sonde_span_begin_server(struct sonde_span *span, const char *method,
+					   const char *route, sonde_header_get_fn *get,
+					   void *carrier)
 {
 	if (span)
 		span->opaque[0] = 0;
@@ -57,7 +60,10 @@ static inline void sonde_span_begin_server(struct sonde_span *span, const char *
 		sonde__span_begin_server(span, method, route, get, carrier);
 }
 
-/* The end does not ask the gate: a span begun before the agent stopped sets its thread's context back. */
+/*
+ * The end does not ask the gate: a span begun before the agent stopped sets its thread's context
+ * back.
+ */
 static inline void sonde_span_end(struct sonde_span *span)
 {
 	if (span && span->opaque[0])
@@ -70,7 +76,8 @@ static inline void sonde_span_end_with_time(struct sonde_span *span, uint64_t en
 		sonde__span_end(span, end_unix_ns);
 }
 
-static inline void sonde_span_set_strn(struct sonde_span *span, const char *key, const char *value, size_t size)
+static inline void sonde_span_set_strn(struct sonde_span *span, const char *key, const char *value,
+				       size_t size)
 {
 	if (sonde_is_recording())
 		sonde__span_set_strn(span, key, value, size);
@@ -113,8 +120,9 @@ static inline void sonde_span_add_event(struct sonde_span *span, const char *nam
 		sonde__span_add_event(span, name, 0, attrs, n_attrs);
 }
 
-static inline void sonde_span_add_event_with_time(struct sonde_span *span, const char *name, uint64_t unix_ns,
-						  const struct sonde_attr *attrs, size_t n_attrs)
+static inline void sonde_span_add_event_with_time(struct sonde_span *span, const char *name,
+						  uint64_t unix_ns, const struct sonde_attr *attrs,
+						  size_t n_attrs)
 {
 	if (sonde_is_recording())
 		sonde__span_add_event(span, name, unix_ns, attrs, n_attrs);
@@ -146,7 +154,8 @@ static inline void sonde_current_set(struct sonde_attr attr)
 		sonde__current_set(&attr);
 }
 
-static inline void sonde_current_add_event(const char *name, const struct sonde_attr *attrs, size_t n_attrs)
+static inline void sonde_current_add_event(const char *name, const struct sonde_attr *attrs,
+					   size_t n_attrs)
 {
 	if (sonde_is_recording())
 		sonde__current_add_event(name, attrs, n_attrs);
