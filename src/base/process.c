@@ -74,6 +74,9 @@ int sonde__process_init(void)
 
 void sonde__process_adopt(void)
 {
+	/* Ordinary memory, copied by fork: the child counts on from its parent's number. */
+	static uint32_t generation = 1;
+
 	/* The cast is right: both words that the pointer may hold are writable, and ours. */
 	union {
 		const uint32_t *shown;
@@ -81,7 +84,8 @@ void sonde__process_adopt(void)
 	} mark = { .shown = __atomic_load_n(&sonde__process_mark, __ATOMIC_RELAXED) };
 
 	/* Relaxed: a statement about this process, which publishes nothing else. */
-	__atomic_store_n(mark.own, 1, __ATOMIC_RELAXED);
+	if (__atomic_load_n(mark.own, __ATOMIC_RELAXED) == 0)
+		__atomic_store_n(mark.own, __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
 /* Reads up to size - 1 bytes and ends them with a zero; the length, or -1. */

@@ -24,13 +24,22 @@ extern const uint32_t *sonde__process_mark;
  */
 int sonde__process_init(void);
 
-/* False in a forked child until sonde__process_adopt. Wait-free, async-signal-safe. */
-static SONDE__ALWAYS_INLINE bool sonde__process_is_known(void)
+/*
+ * The mark: 0 in a forked child until sonde__process_adopt, from then on a number that differs from
+ * that of every ancestor. Wait-free, async-signal-safe.
+ */
+static SONDE__ALWAYS_INLINE uint32_t sonde__process_word(void)
 {
 	/* Relaxed, both: whichever word the pointer names says the same, and nothing else hangs on it. */
 	const uint32_t *mark = __atomic_load_n(&sonde__process_mark, __ATOMIC_RELAXED);
 
-	return SONDE__LIKELY(__atomic_load_n(mark, __ATOMIC_RELAXED) != 0);
+	return __atomic_load_n(mark, __ATOMIC_RELAXED);
+}
+
+/* False in a forked child until sonde__process_adopt. Wait-free, async-signal-safe. */
+static SONDE__ALWAYS_INLINE bool sonde__process_is_known(void)
+{
+	return SONDE__LIKELY(sonde__process_word() != 0);
 }
 
 /* Marks the calling process as known. Async-signal-safe. */
