@@ -15,7 +15,6 @@
 #include <sonde/agent.h>
 
 #include "base/bell.h"
-#include "base/compiler.h"
 #include "record/layout.h"
 
 struct sonde__box;
@@ -72,15 +71,20 @@ extern struct sonde__bell sonde__box_bell;
 
 /* A reservation. Lives in the writer's registers; must be committed or discarded. */
 struct sonde__slot {
-	void *record; /* Where to write; 8-byte aligned. */
+	void *record; /* Where to write; 8-byte aligned. What is there already is an older record. */
 	_Atomic uint8_t *mark; /* The record's byte in its block's commit map. */
+	uint32_t process; /* The process's mark when it was taken: a forked child's differs. */
+	uint16_t n_granules;
+	uint8_t signal;
+	bool urgent;
 };
 
 #define SONDE__RECORD_MAX_SIZE 16384
 
 /*
  * Reserves `size` bytes for one record of `signal`. False: full or too big; the loss has been counted
- * and there is nothing to undo. `urgent` records (errors) go to the reserve ring when theirs is full.
+ * and there is nothing to undo. `urgent` records (errors) go to the reserve ring when theirs is full,
+ * and ring the bell when they are committed. The record must say this very size in its head.
  */
 bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent, struct sonde__slot *ret);
 

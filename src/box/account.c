@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What became of everything that entered the box.
+ *
+ * Captured is the counts in the blocks' words, those of blocks that were handed out again, and the
+ * refusals: the reservation itself counts, so there is no counter on the writers' path that could
+ * disagree with it. Queued is counted one by one in the commit maps. The two meet only when every
+ * step in between was right, which is why tests compare them.
+ *
+ * The reader moves a block's counts from its word to `retired` while `retirements` is odd. Each value
+ * is loaded with acquire, so that the second look at `retirements` comes after all of them (A5,
+ * partner S1: a value from inside the move shows its odd number too).
+ */
+
+#include "box/box.h"
+
+#include "base/compiler.h"
+#include "box/ring.h"
+#include "box/shape.h"
+#include "box/write.h"
+
+/* A reader that was stopped in the middle of a move must not hold an account up. */
+#define MAX_LOOKS 1000
+
+static uint64_t queued_in_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t index,
+				enum sonde_signal signal, uint64_t *unfinished)
+{
+	_Atomic uint8_t *map = sonde__ring_map(ring, shape, index);
+	uint64_t word = atomic_load_explicit(&sonde__ring_block(ring, shape, index)->word, memory_order_acquire); /* A5 */
+	uint32_t limit = sonde__word_offset(word) < shape->n_granules ? sonde__word_offset(word) : shape->n_granules;
+	uint64_t n_waiting = 0;
+	uint64_t n_finished = 0;
+
+	if (sonde__word_count(word, signal) == 0)
+		return 0;
+	for (uint32_t at = 0; at < limit; at++) {
+		unsigned mark = atomic_load_explicit(&map[at], memory_order_acquire); /* A5 */
+		unsigned kind = mark & SONDE__MARK_KIND;
+
+		if (kind == SONDE__MARK_EMPTY || kind == SONDE__MARK_INSIDE || (mark & SONDE__MARK_SIGNAL) != signal)
+			continue;
+		n_finished++;
+		n_waiting += kind != SONDE__MARK_RELEASED;
+	}
+	if (n_finished < sonde__word_count(word, signal))
+		*unfinished += sonde__word_count(word, signal) - n_finished;
+	return n_waiting;
+}
+
+static void look_queued(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
+			struct sonde__ring_account *ret)
+{
+	ret->unfinished = 0;
+	ret->queued = 0;
+	for (uint32_t i = 0; i < shape->n_blocks; i++)
+		ret->queued += queued_in_block(ring, shape, i, signal, &ret->unfinished);
+	ret->queued += ret->unfinished;
+}
+
+static void look_captured(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
+			  struct sonde__ring_account *ret)
+{
+	ret->captured = atomic_load_explicit(&ring->retired[signal], memory_order_acquire); /* A5 */
+	for (uint32_t i = 0; i < shape->n_blocks; i++)
+		ret->captured += sonde__word_count(atomic_load_explicit(&sonde__ring_block(ring, shape, i)->word,
+									memory_order_acquire), signal); /* A5 */
+}
+
+typedef void look_fn(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
+		     struct sonde__ring_account *ret);
+
+/* Looks until nothing was handed out meanwhile. */
+static void look_steadily(look_fn *look, struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			  enum sonde_signal signal, struct sonde__ring_account *ret)
+{
+	for (int i = 0; i < MAX_LOOKS; i++) {
+		uint64_t before = atomic_load_explicit(&ring->retirements, memory_order_acquire); /* A6, partner S2 */
+
+		look(ring, shape, signal, ret);
+		/* Relaxed: after every A5, see above. */
+		if (before % 2 == 0 && before == atomic_load_explicit(&ring->retirements, memory_order_relaxed))
+			return;
+	}
+}
+
+void sonde__ring_account(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
+			 struct sonde__ring_account *ret)
+{
+	/* Acquire, so that what is looked at later is at least as new. */
+	ret->invalid = atomic_load_explicit(&ring->invalid[signal], memory_order_acquire);
+	look_steadily(look_queued, ring, shape, signal, ret);
+	ret->refused = atomic_load_explicit(&ring->refused[signal], memory_order_acquire);
+	look_steadily(look_captured, ring, shape, signal, ret);
+	ret->captured += ret->refused;
+}
+
+static void add_counters(const struct sonde__box_counters *counters, enum sonde_signal signal,
+			 struct sonde__box_account *account)
+{
+	for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++) {
+		/* Relaxed: each is a count of its own. */
+		uint64_t n = atomic_load_explicit(&counters->lost[signal][reason], memory_order_relaxed);
+
+		account->lost[reason] += n;
+		account->captured += n;
+	}
+}
+
+void sonde__box_account(enum sonde_signal signal, struct sonde__box_account *ret)
+{
+	const struct sonde__box *box = sonde__box_get();
+	struct sonde__box_account account = { 0 };
+
+	if ((unsigned)signal < SONDE_SIGNAL_COUNT) {
+		add_counters(sonde__box_outside(), signal, &account);
+		if (box)
+			add_counters(box->counters, signal, &account);
+	}
+	for (uint32_t i = 0; box && (unsigned)signal < SONDE_SIGNAL_COUNT && i <= box->n_rings; i++) {
+		struct sonde__ring_account ring;
+
+		sonde__ring_account(sonde__box_ring(box, i), sonde__box_ring_shape(box, i), signal, &ring);
+		account.captured += ring.captured;
+		account.queued += ring.queued;
+		account.unfinished += ring.unfinished;
+		account.lost[SONDE_LOSS_RING_FULL] += ring.refused;
+		account.lost[SONDE_LOSS_INVALID] += ring.invalid;
+	}
+	*ret = account;
+}

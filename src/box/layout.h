@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_BOX_LAYOUT_H
+#define SONDE_BOX_LAYOUT_H
+
+/*
+ * What the box looks like in memory, to this process and to any other that reads its file:
+ *
+ *	header (one page: who, when, where everything is; counters)
+ *	site table, site texts
+ *	ring 0 … ring n-1, all alike
+ *	reserve ring
+ *
+ * and a ring:
+ *
+ *	struct sonde__ring | order | blocks' words | commit maps | the blocks' bytes
+ *
+ * Control and bytes are apart, so that a record that was written too long cannot reach a commit map
+ * of its own ring, and so that blocks are aligned and a block of the smallest size holds the largest
+ * record.
+ *
+ * No pointers: offsets count from the box's first byte, or, in a ring, from the ring's. Every offset,
+ * count and stride stands in the header, so that a reader of another version finds its way.
+ */
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include <sonde/agent.h>
+
+#include "base/compiler.h"
+#include "base/process.h"
+
+/* Kept inverted in the code, so that a scan of memory for the magic finds boxes and not this library. */
+#define SONDE__BOX_MAGIC_INVERTED UINT64_C(0x87909d9a9b91908c) /* Of "sondebox", little-endian. */
+#define SONDE__BOX_LAYOUT_VERSION 1
+
+enum sonde__box_state {
+	SONDE__BOX_STATE_NEW = 0, /* Being made. */
+	SONDE__BOX_STATE_LIVE = 1,
+	SONDE__BOX_STATE_CLOSED = 2, /* Ended in order: nothing to recover. */
+};
+
+/* ---- Ring -------------------------------------------------------------------------------------- */
+
+#define SONDE__GRANULE_SHIFT 5
+#define SONDE__GRANULE (1u << SONDE__GRANULE_SHIFT)
+
+/*
+ * A block's word: its whole state towards writers, in one piece, so that one compare-and-swap both
+ * checks and takes. From bit 0: granules taken; records taken, by signal; open; sequence.
+ */
+#define SONDE__WORD_FIELD 11
+#define SONDE__WORD_MAX ((1u << SONDE__WORD_FIELD) - 1) /* Also the most granules that a block uses. */
+#define SONDE__WORD_COUNT_SHIFT(signal) (SONDE__WORD_FIELD * (1 + (unsigned)(signal)))
+#define SONDE__WORD_OPEN_SHIFT (SONDE__WORD_FIELD * (1 + SONDE_SIGNAL_COUNT))
+#define SONDE__WORD_OPEN (UINT64_C(1) << SONDE__WORD_OPEN_SHIFT) /* 0: sealed, or memory never initialised. */
+#define SONDE__WORD_SEQUENCE_SHIFT (SONDE__WORD_OPEN_SHIFT + 1)
+#define SONDE__WORD_SEQUENCE_BITS (64 - SONDE__WORD_SEQUENCE_SHIFT)
+
+/* A commit map's byte: the kind in the high half, for a record's first granule the signal in the low. */
+enum sonde__mark {
+	SONDE__MARK_EMPTY = 0x00,
+	SONDE__MARK_COMMITTED = 0x10, /* By the writer, as is */
+	SONDE__MARK_DISCARDED = 0x20, /* this. The rest by the reader: */
+	SONDE__MARK_COLLECTED = 0x30,
+	SONDE__MARK_RELEASED = 0x40,
+	SONDE__MARK_INSIDE = 0x50, /* A later granule of a record that was collected. */
+};
+
+#define SONDE__MARK_KIND 0xf0
+#define SONDE__MARK_SIGNAL 0x0f
+
+/* A ring's head: the sequence number being filled, and the block that has it. */
+#define SONDE__HEAD_BLOCK_BITS 16
+#define SONDE__HEAD_BLOCK_MASK ((UINT64_C(1) << SONDE__HEAD_BLOCK_BITS) - 1)
+
+struct sonde__block {
+	/* Writers' line. */
+	_Atomic uint64_t word; /* Taken from by writers; opened and sealed by the reader. */
+	uint8_t pad[SONDE__CACHE_LINE - 8];
+
+	/* The reader's line. */
+	uint16_t ring; /* Which block this is. */
+	uint16_t index;
+	uint32_t scan; /* Every record before this granule has been collected. */
+	uint32_t n_seen; /* Records collected or found discarded, */
+	uint32_t n_done; /* of these released; */
+	uint32_t n_final; /* all that it will ever have, once it is sealed. */
+	uint32_t stage; /* enum sonde__block_stage */
+	uint32_t next; /* In the list of unfinished blocks. */
+	uint8_t pad2[SONDE__CACHE_LINE - 28];
+};
+
+struct sonde__ring {
+	/* Writers' line. */
+	_Atomic uint64_t head; /* Moved on by writers alone. */
+	_Atomic uint64_t refused[SONDE_SIGNAL_COUNT]; /* Added to by writers: full. */
+	uint8_t pad[2 * SONDE__CACHE_LINE - 32]; /* Two lines: the CPU fetches them in pairs. */
+
+	/* The reader's lines; writers read the tail when they move the head on. */
+	_Atomic uint64_t tail; /* The first sequence number that has no block yet. */
+	uint8_t pad2[2 * SONDE__CACHE_LINE - 8];
+
+	_Atomic uint64_t retirements; /* Odd while counts move from a word to `retired`. */
+	_Atomic uint64_t retired[SONDE_SIGNAL_COUNT]; /* Records of the blocks that were handed out again. */
+	_Atomic uint64_t invalid[SONDE_SIGNAL_COUNT]; /* Of all: discarded, or refused by the reader. */
+	uint64_t read; /* The first sequence number not wholly scanned. */
+	uint8_t pad3[2 * SONDE__CACHE_LINE - 64];
+
+	uint32_t unfinished; /* First of the list of blocks that were passed with unfinished records. */
+	uint8_t pad4[2 * SONDE__CACHE_LINE - 4];
+};
+
+/* How a ring is laid out; the same for all ordinary rings. In every box's header. */
+struct sonde__ring_shape {
+	uint32_t n_blocks;
+	uint32_t order_mask; /* Entries of `order` less one. */
+	uint32_t n_granules; /* That may be taken in a block. */
+	uint32_t block_shift; /* log2 of a block's bytes. */
+	uint32_t order_offset; /* uint16_t each: the block that has a sequence number. */
+	uint32_t blocks_offset; /* struct sonde__block each. */
+	uint32_t maps_offset; /* 1 << (block_shift - SONDE__GRANULE_SHIFT) bytes each. */
+	uint32_t data_offset;
+	uint64_t size;
+};
+
+/* ---- Header ------------------------------------------------------------------------------------ */
+
+struct sonde__box_part {
+	uint64_t offset;
+	uint32_t count;
+	uint32_t stride;
+};
+
+#define SONDE__SERVICE_SIZE 64
+
+struct sonde__box_header {
+	_Atomic uint64_t magic; /* Written last. */
+	uint32_t layout_version;
+	uint32_t header_size;
+	uint64_t box_size;
+	_Atomic uint32_t state; /* enum sonde__box_state */
+	uint32_t granule_shift;
+	uint8_t word_field_bits;
+	uint8_t word_open_bit;
+	uint8_t word_sequence_bits;
+	uint8_t head_block_bits;
+	uint32_t block_stride; /* sizeof(struct sonde__block) */
+	struct sonde__process_id process;
+	char service[SONDE__SERVICE_SIZE]; /* Ends with a zero. */
+	uint64_t anchor_ticks;
+	uint64_t anchor_monotonic_ns;
+	uint64_t anchor_realtime_ns;
+	uint64_t ticks_per_ms;
+	struct sonde__box_part sites; /* uint32_t: offset of the site's text record in units of 8; 0: none. */
+	struct sonde__box_part texts;
+	struct sonde__box_part rings;
+	struct sonde__box_part reserve;
+	struct sonde__box_part open_spans; /* What every thread is doing now: no entries in this version. */
+	struct sonde__box_part counters;
+	struct sonde__ring_shape ring_shape;
+	struct sonde__ring_shape reserve_shape;
+};
+
+#define SONDE__BOX_HEADER_SIZE 4096
+#define SONDE__BOX_SIZE_MIN (256u * 1024)
+#define SONDE__BOX_SIZE_MAX (256u * 1024 * 1024)
+#define SONDE__SITES_MAX 1024u
+
+/* Losses that no ring knows of. */
+#define SONDE__BOX_COUNTERS_OFFSET 2048
+#define SONDE__BOX_REASONS 32
+
+struct sonde__box_counters {
+	_Atomic uint64_t lost[SONDE_SIGNAL_COUNT][SONDE__BOX_REASONS];
+};
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing into the box: which ring, and what becomes of what finds no room.
+ *
+ * A writer's ring is that of the CPU it runs on. It may be moved to another CPU at any time after it
+ * asked; then two CPUs write into one ring for once, which every ring allows: the choice is about
+ * speed alone.
+ */
+
+#include "box/box.h"
+
+#include <sched.h>
+
+#include "base/compiler.h"
+#include "base/process.h"
+#include "base/testpoint.h"
+#include "box/ring.h"
+#include "box/shape.h"
+#include "box/write.h"
+
+struct sonde__bell sonde__box_bell;
+_Atomic(const struct sonde__box *) sonde__box_current;
+
+/* What is lost while there is no box, in this process. */
+static struct sonde__box_counters outside;
+
+struct sonde__box_counters *sonde__box_outside(void)
+{
+	return &outside;
+}
+
+/* struct rseq: cpu_id_start, cpu_id; the latter is negative where the kernel knows no rseq. */
+struct rseq_area {
+	uint32_t cpu_id_start;
+	_Atomic int32_t cpu_id;
+};
+
+static SONDE__COLD uint32_t cpu_ask(void)
+{
+	int cpu = sched_getcpu();
+
+	return cpu < 0 ? 0 : (uint32_t)cpu;
+}
+
+static inline uint32_t cpu_number(const struct sonde__box *box)
+{
+	if (SONDE__LIKELY(box->has_rseq)) {
+		const struct rseq_area *area = (const struct rseq_area *)(
+			(const uint8_t *)__builtin_thread_pointer() + box->rseq_offset);
+		/* Relaxed: written by the kernel on this thread alone. */
+		int32_t cpu = atomic_load_explicit(&area->cpu_id, memory_order_relaxed);
+
+		if (SONDE__LIKELY(cpu >= 0))
+			return (uint32_t)cpu;
+	}
+	return cpu_ask();
+}
+
+static inline struct sonde__ring *own_ring(const struct sonde__box *box)
+{
+	uint32_t cpu = cpu_number(box);
+
+	if (SONDE__UNLIKELY(cpu >= box->n_rings))
+		cpu %= box->n_rings;
+	return (struct sonde__ring *)(box->rings + cpu * box->ring_stride);
+}
+
+void sonde__box_count_loss(enum sonde_signal signal, enum sonde_loss reason)
+{
+	const struct sonde__box *box = sonde__box_get();
+	struct sonde__box_counters *counters = &outside;
+
+	if ((unsigned)signal >= SONDE_SIGNAL_COUNT || (unsigned)reason >= SONDE_LOSS_COUNT)
+		return;
+	if (box && sonde__process_is_known())
+		counters = box->counters;
+	/* Relaxed: a count that orders nothing. */
+	atomic_fetch_add_explicit(&counters->lost[signal][reason], 1, memory_order_relaxed);
+}
+
+static SONDE__COLD bool refuse(enum sonde_signal signal, enum sonde_loss reason)
+{
+	sonde__box_count_loss(signal, reason);
+	return false;
+}
+
+/* The writer's own ring is full: errors have a reserve; everything else ends here, counted. */
+static SONDE__COLD bool reserve_elsewhere(const struct sonde__box *box, struct sonde__ring *ring,
+					  struct sonde__slot *slot)
+{
+	if (slot->urgent && sonde__ring_reserve(box->reserve, &box->reserve_shape, slot->n_granules,
+						(enum sonde_signal)slot->signal, slot))
+		return true;
+	/* Relaxed: a count that orders nothing. */
+	atomic_fetch_add_explicit(&ring->refused[slot->signal], 1, memory_order_relaxed);
+	return false;
+}
+
+bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent, struct sonde__slot *ret)
+{
+	const struct sonde__box *box = sonde__box_get();
+	struct sonde__slot slot;
+	struct sonde__ring *ring;
+
+	/* Relaxed: the word is changed for this thread by a fork alone. */
+	slot.process = sonde__process_word();
+	if (SONDE__UNLIKELY(!box || !slot.process))
+		return refuse(signal, SONDE_LOSS_NO_BOX);
+	if (SONDE__UNLIKELY(size - 1 >= SONDE__RECORD_MAX_SIZE))
+		return refuse(signal, SONDE_LOSS_TOO_BIG);
+	slot.n_granules = (uint16_t)((size + SONDE__GRANULE - 1) >> SONDE__GRANULE_SHIFT);
+	slot.signal = (uint8_t)signal;
+	slot.urgent = urgent;
+	ring = own_ring(box);
+	if (SONDE__UNLIKELY(!sonde__ring_reserve(ring, &box->ring_shape, slot.n_granules, signal, &slot)) &&
+	    !reserve_elsewhere(box, ring, &slot))
+		return false;
+	*ret = slot;
+	return true;
+}
+
+/* False in a child forked since the reservation: the memory under the slot is not its own. */
+static inline bool is_owner(const struct sonde__slot *slot)
+{
+	/* Relaxed: the word is changed for this thread by a fork alone. */
+	return SONDE__LIKELY(sonde__process_word() == slot->process);
+}
+
+void sonde__box_commit(const struct sonde__slot *slot)
+{
+	SONDE__TESTPOINT("ring:before-commit");
+	if (!is_owner(slot))
+		return;
+	/* R4, partner A4: whoever sees the mark sees the record. */
+	atomic_store_explicit(slot->mark, (uint8_t)(SONDE__MARK_COMMITTED | slot->signal), memory_order_release);
+	SONDE__TESTPOINT("ring:committed");
+	if (slot->urgent)
+		sonde__bell_ring(&sonde__box_bell);
+}
+
+void sonde__box_discard(const struct sonde__slot *slot)
+{
+	struct sonde__record *record = slot->record;
+
+	if (!is_owner(slot))
+		return;
+	/* So that the reader can step over it. */
+	record->size = (uint32_t)slot->n_granules << SONDE__GRANULE_SHIFT;
+	/* R4, partner A4 */
+	atomic_store_explicit(slot->mark, (uint8_t)(SONDE__MARK_DISCARDED | slot->signal), memory_order_release);
+	SONDE__TESTPOINT("ring:discarded");
+}
+
+unsigned sonde__box_fill_percent(void)
+{
+	const struct sonde__box *box = sonde__box_get();
+	unsigned most = 0;
+
+	if (!box)
+		return 0;
+	for (uint32_t i = 0; i <= box->n_rings; i++) {
+		unsigned percent = sonde__ring_fill_percent(sonde__box_ring(box, i), sonde__box_ring_shape(box, i));
+
+		if (percent > most)
+			most = percent;
+	}
+	return most;
+}
