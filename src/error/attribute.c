@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Attributes of an error, encoded at once into its own buffer as fields of the LogRecord that it may
- * become. Setting a key again takes the old field out, so that a loop that sets one key does not fill
- * the buffer.
+ * Attributes of an error, encoded at once into its own buffer as fields of the LogRecord that it
+ * may become. Setting a key again takes the old field out, so that a loop that sets one key does
+ * not fill the buffer.
  */
 
 #include "error/error.h"
@@ -33,9 +33,11 @@ static struct field field_find(struct sonde_error *error, const char *key, size_
 		if (!sonde__varint_get(&at, end, &size) || size > (size_t)(end - at))
 			break;
 		body_end = at + size;
-		if (at < body_end && *at++ == SONDE__TAG_KEY && sonde__varint_get(&at, body_end, &size) &&
-		    size == key_size && size <= (size_t)(body_end - at) && memcmp(at, key, key_size) == 0)
-			return (struct field){ error->attributes + (start - error->attributes), (size_t)(body_end - start) };
+		if (at < body_end && *at++ == SONDE__TAG_KEY &&
+		    sonde__varint_get(&at, body_end, &size) && size == key_size &&
+		    size <= (size_t)(body_end - at) && memcmp(at, key, key_size) == 0)
+			return (struct field){ error->attributes + (start - error->attributes),
+					       (size_t)(body_end - start) };
 		at = body_end;
 	}
 	return (struct field){ 0 };
@@ -47,14 +49,16 @@ static void field_remove(struct sonde_error *error, const struct field *field)
 
 	if (!field->size)
 		return;
-	memmove(field->start, field->start + field->size, (size_t)(end - field->start) - field->size);
+	memmove(field->start, field->start + field->size,
+		(size_t)(end - field->start) - field->size);
 	error->attributes_size = (uint16_t)(error->attributes_size - field->size);
 }
 
 static bool is_writable(const struct sonde_error *error)
 {
 	/* Relaxed: an error belongs to one thread at a time. */
-	uint32_t state = error ? atomic_load_explicit(&error->state, memory_order_relaxed) : SONDE__ERROR_STATIC;
+	uint32_t state = error ? atomic_load_explicit(&error->state, memory_order_relaxed)
+			       : SONDE__ERROR_STATIC;
 
 	return state == SONDE__ERROR_LIVE || state == SONDE__ERROR_OWNED;
 }
@@ -75,7 +79,8 @@ void sonde_error_set(struct sonde_error *error, struct sonde_attr attr)
 		return;
 	}
 	field_remove(error, &old);
-	size = sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attr, error->attributes + error->attributes_size,
+	size = sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attr,
+				  error->attributes + error->attributes_size,
 				  sizeof(error->attributes) - error->attributes_size);
 	error->attributes_size = (uint16_t)(error->attributes_size + size);
 }

@@ -3,8 +3,8 @@
 #define SONDE_ERROR_ERROR_H
 
 /*
- * What capture needs from an error beyond <sonde/error.h>. All of it reads the object alone, so that
- * an error raised by a plugin can be captured after the plugin was unloaded. Lock-free,
+ * What capture needs from an error beyond <sonde/error.h>. All of it reads the object alone, so
+ * that an error raised by a plugin can be captured after the plugin was unloaded. Lock-free,
  * async-signal-safe; NULL is accepted.
  */
 
@@ -31,13 +31,15 @@ uint32_t sonde__error_n_omitted(const struct sonde_error *error);
 size_t sonde__error_frames(const struct sonde_error *error, const uint64_t **ret_frames);
 
 /* This error's attributes as fields 6 of LogRecord, and how many did not fit. Keys may repeat. */
-struct sonde_bytes sonde__error_attributes(const struct sonde_error *error, uint16_t *ret_n_dropped);
+struct sonde_bytes sonde__error_attributes(const struct sonde_error *error,
+					   uint16_t *ret_n_dropped);
 
 /*
  * Marks the error as captured under `event_id`, which is not zero. True: it, or an error that it
  * wraps, was captured before, and *ret_event_id is the id of that event. The static out-of-memory
  * error is never marked.
  */
-bool sonde__error_mark_captured(struct sonde_error *error, uint64_t event_id, uint64_t *ret_event_id);
+bool sonde__error_mark_captured(struct sonde_error *error, uint64_t event_id,
+				uint64_t *ret_event_id);
 
 #endif

@@ -87,7 +87,8 @@ size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer, s
 {
 	struct text text = text_begin(buffer, size);
 
-	for (size_t i = 0; error && i < SONDE__ERROR_CHAIN_MAX; i++, error = sonde_error_cause(error)) {
+	for (size_t i = 0; error && i < SONDE__ERROR_CHAIN_MAX;
+	     i++, error = sonde_error_cause(error)) {
 		if (i > 0)
 			text_add(&text, "\ncaused by: ");
 		text_add_line(&text, error);

@@ -3,16 +3,16 @@
 /*
  * Raising, wrapping and freeing.
  *
- * Every object has at most one owner, and its state says which kind: so a cause belongs to one chain,
- * chains have no cycles, and a mistake (a second free, a free or a second wrap of a cause) is found by
- * an exchange that fails. It is reported once and changes nothing.
+ * Every object has at most one owner, and its state says which kind: so a cause belongs to one
+ * chain, chains have no cycles, and a mistake (a second free, a free or a second wrap of a cause)
+ * is found by an exchange that fails. It is reported once and changes nothing.
  *
  * A chain is at most SONDE__ERROR_CHAIN_MAX long. Wrapping a full one lets go of the error that was
- * outermost until now, and keeps the new one and all the older ones: a loop that wraps for ever keeps
- * what it is doing now, what it all began with, and the number of those in between.
+ * outermost until now, and keeps the new one and all the older ones: a loop that wraps for ever
+ * keeps what it is doing now, what it all began with, and the number of those in between.
  *
- * Where there is no memory for a wrapper the cause itself is returned: it says more than that memory
- * ran out. Where there is no cause, the static error says just that.
+ * Where there is no memory for a wrapper the cause itself is returned: it says more than that
+ * memory ran out. Where there is no cause, the static error says just that.
  */
 
 #include "error/object.h"
@@ -44,11 +44,13 @@ static struct sonde_error no_memory = {
 	.message = "out of memory",
 };
 
-/* Relaxed everywhere: an object belongs to one thread at a time, the state only unmasks mistakes. */
+/*
+ * Relaxed everywhere: an object belongs to one thread at a time, the state only unmasks mistakes.
+ */
 static bool state_change(struct sonde_error *error, uint32_t from, uint32_t to)
 {
-	return atomic_compare_exchange_strong_explicit(&error->state, &from, to, memory_order_relaxed,
-						       memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&error->state, &from, to,
+						       memory_order_relaxed, memory_order_relaxed);
 }
 
 static bool is_static(const struct sonde_error *error)
@@ -63,7 +65,8 @@ static SONDE__COLD void report_misuse(const char *what)
 
 	/* Relaxed: only who is first matters. */
 	if (!atomic_exchange_explicit(&is_reported, 1, memory_order_relaxed))
-		sonde__report(SONDE_ERROR, "an error was %s; it is left as it is, and this is said once", what);
+		sonde__report(SONDE_ERROR,
+			      "an error was %s; it is left as it is, and this is said once", what);
 }
 
 /* Copies text, cut at a character and marked. */
@@ -98,13 +101,18 @@ static void path_copy(char *ret, size_t capacity, const char *path)
 	text_copy(ret + sizeof(CUT_MARK) - 1, capacity - (sizeof(CUT_MARK) - 1), tail);
 }
 
-static void message_write(struct sonde_error *error, const char *format, va_list arguments)
+static SONDE_PRINTF(2, 0) void message_write(struct sonde_error *error, const char *format,
+					     va_list arguments)
 {
-	int size = format ? vsnprintf(error->message, sizeof(error->message), format, arguments) : 0;
+	int size = format ? vsnprintf(error->message, sizeof(error->message), format, arguments)
+			  : 0;
 	size_t cut;
 
 	if (size < 0) {
-		/* Not to be formatted (a wide string that is none): what was meant is better than nothing. */
+		/*
+		 * Not to be formatted (a wide string that is none): what was meant is better than
+		 * nothing.
+		 */
 		text_copy(error->message, sizeof(error->message), format);
 		return;
 	}
@@ -112,7 +120,8 @@ static void message_write(struct sonde_error *error, const char *format, va_list
 		error->message[0] = '\0';
 	if ((size_t)size < sizeof(error->message))
 		return;
-	cut = sonde__utf8_cut(error->message, sizeof(error->message) - 1, sizeof(error->message) - sizeof(CUT_MARK));
+	cut = sonde__utf8_cut(error->message, sizeof(error->message) - 1,
+			      sizeof(error->message) - sizeof(CUT_MARK));
 	memcpy(error->message + cut, CUT_MARK, sizeof(CUT_MARK));
 }
 
@@ -154,8 +163,9 @@ static void cause_take(struct sonde_error *error, struct sonde_error *cause)
 	sonde__error_give(cause);
 }
 
-struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type, struct sonde_error *cause,
-					 const char *file, int line, const char *function, const char *format, ...)
+struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type,
+					 struct sonde_error *cause, const char *file, int line,
+					 const char *function, const char *format, ...)
 {
 	int saved_errno = errno;
 	struct sonde_error *error = sonde__error_take();
@@ -173,7 +183,10 @@ struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type, st
 	type_copy(error, type ? type : &sonde_error_base);
 	path_copy(error->file, sizeof(error->file), file);
 	text_copy(error->function, sizeof(error->function), function);
-	/* Before the cause goes: its texts may be among the arguments. And %m means the caller's errno. */
+	/*
+	 * Before the cause goes: its texts may be among the arguments. And %m means the caller's
+	 * errno.
+	 */
 	errno = saved_errno;
 	va_start(arguments, format);
 	message_write(error, format, arguments);
@@ -210,7 +223,8 @@ void sonde__error_cleanup(struct sonde_error **error)
 	sonde_error_free(*error);
 }
 
-bool sonde__error_mark_captured(struct sonde_error *error, uint64_t event_id, uint64_t *ret_event_id)
+bool sonde__error_mark_captured(struct sonde_error *error, uint64_t event_id,
+				uint64_t *ret_event_id)
 {
 	const struct sonde_error *at = error;
 

@@ -2,7 +2,9 @@
 #ifndef SONDE_ERROR_OBJECT_H
 #define SONDE_ERROR_OBJECT_H
 
-/* Inside the error layer: the object. Everything in it is a copy, so that it outlives its raiser. */
+/*
+ * Inside the error layer: the object. Everything in it is a copy, so that it outlives its raiser.
+ */
 
 #include <stdatomic.h>
 #include <stdbool.h>

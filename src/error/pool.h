@@ -9,8 +9,8 @@
 #define SONDE__ERROR_POOL_SIZE 64
 
 /*
- * An object in the state LIVE, its other fields undefined; NULL: out of memory. Lock-free; allocates
- * only while all of the pool is in use.
+ * An object in the state LIVE, its other fields undefined; NULL: out of memory. Lock-free;
+ * allocates only while all of the pool is in use.
  */
 struct sonde_error *sonde__error_take(void);
 

@@ -3,9 +3,9 @@
 /*
  * The catalogue, and walking up from a type.
  *
- * Types are objects of whoever declared them, perhaps compiled against another version of the header:
- * a field past a type's own `size` reads as zero, which is "as the parent has it". The walk is bounded,
- * so that a cycle, which a mistaken initialiser can make, ends.
+ * Types are objects of whoever declared them, perhaps compiled against another version of the
+ * header: a field past a type's own `size` reads as zero, which is "as the parent has it". The walk
+ * is bounded, so that a cycle, which a mistaken initialiser can make, ends.
  */
 
 #include "error/types.h"
@@ -32,7 +32,9 @@ SONDE_ERROR_TYPE_MAP(SONDE__DEFINE_ERROR_TYPE)
 #define FIRST_VERSION_SIZE (offsetof(struct sonde_error_type, public_message) + 1)
 
 #define FIELD(type, field) \
-	(type_size(type) >= offsetof(struct sonde_error_type, field) + sizeof((type)->field) ? (type)->field : 0)
+	(type_size(type) >= offsetof(struct sonde_error_type, field) + sizeof((type)->field) \
+		 ? (type)->field \
+		 : 0)
 
 static size_t type_size(const struct sonde_error_type *type)
 {
@@ -102,14 +104,16 @@ size_t sonde__type_identify(const struct sonde_error_type *type, uint32_t *ret, 
 		lineage[n++] = type;
 	}
 	for (size_t i = n; i-- > 0;) {
-		identity = text_hash(FIELD(lineage[i], code), text_hash(FIELD(lineage[i], name), identity));
+		identity = text_hash(FIELD(lineage[i], code),
+				     text_hash(FIELD(lineage[i], name), identity));
 		if (i < capacity)
 			ret[i] = (uint32_t)identity;
 	}
 	return n;
 }
 
-bool sonde_error_type_is(const struct sonde_error_type *type, const struct sonde_error_type *ancestor)
+bool sonde_error_type_is(const struct sonde_error_type *type,
+			 const struct sonde_error_type *ancestor)
 {
 	uint32_t identities[SONDE__TYPE_DEPTH_MAX];
 	uint32_t wanted;

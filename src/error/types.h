@@ -25,9 +25,9 @@ struct sonde__type_traits sonde__type_resolve(const struct sonde_error_type *typ
 
 /*
  * Numbers that stand for the type and its ancestors, nearest first, sonde_error_base left out. Two
- * objects are the same type when name, code and ancestors are: a type that is declared in a header is
- * an object in every file that includes it. Returns how many there are, at most SONDE__TYPE_DEPTH_MAX;
- * stores the first `capacity`.
+ * objects are the same type when name, code and ancestors are: a type that is declared in a header
+ * is an object in every file that includes it. Returns how many there are, at most
+ * SONDE__TYPE_DEPTH_MAX; stores the first `capacity`.
  */
 size_t sonde__type_identify(const struct sonde_error_type *type, uint32_t *ret, size_t capacity);
 

@@ -59,7 +59,8 @@ int sonde_error_errno(const struct sonde_error *error)
 	return error ? error->errno_value : 0;
 }
 
-const struct sonde_error *sonde_error_find(const struct sonde_error *error, const struct sonde_error_type *type)
+const struct sonde_error *sonde_error_find(const struct sonde_error *error,
+					   const struct sonde_error_type *type)
 {
 	for (size_t i = 0; error && i < SONDE__ERROR_CHAIN_MAX; i++, error = error->cause)
 		if (sonde_error_is(error, type))

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Stacks as text, behind a cache of fixed size: traces repeat, and what a name costs is a pass over a
- * symbol table.
+ * Stacks as text, behind a cache of fixed size: traces repeat, and what a name costs is a pass over
+ * a symbol table.
  *
  * The cache has one owner at a time. Whoever finds it taken writes addresses and does not wait. A
  * forked child inherits a cache that its parent's thread may have been writing, marked with the
  * parent's pid; the child takes it over and empties it.
  *
- * A module may have been unloaded, and another loaded in its place, since it was cached. Its build-id
- * is looked at once for each stack; when it is no longer there the cache is emptied.
+ * A module may have been unloaded, and another loaded in its place, since it was cached. Its
+ * build-id is looked at once for each stack; when it is no longer there the cache is emptied.
  */
 
 #include "stack/stack.h"
@@ -64,15 +64,18 @@ static bool cache_enter(void)
 	int32_t self = (int32_t)getpid();
 	int32_t owner = 0;
 
-	/* A1: acquire, pairs with R1: what the last owner wrote is seen whole. Failure reads a number. */
-	if (atomic_compare_exchange_strong_explicit(&cache_owner, &owner, self, memory_order_acquire,
-						    memory_order_relaxed))
+	/*
+	 * A1: acquire, pairs with R1: what the last owner wrote is seen whole. Failure reads a
+	 * number.
+	 */
+	if (atomic_compare_exchange_strong_explicit(&cache_owner, &owner, self,
+						    memory_order_acquire, memory_order_relaxed))
 		return true;
 	if (owner == self)
 		return false;
 	/* The parent's thread was inside at the fork; it is not in this process. */
-	if (!atomic_compare_exchange_strong_explicit(&cache_owner, &owner, self, memory_order_acquire,
-						     memory_order_relaxed))
+	if (!atomic_compare_exchange_strong_explicit(&cache_owner, &owner, self,
+						     memory_order_acquire, memory_order_relaxed))
 		return false;
 	cache_clear();
 	return true;
@@ -135,7 +138,8 @@ static const struct cached_address *address_get(uint64_t address)
 	return cached;
 }
 
-static int line_write_named(char *line, size_t index, uint64_t return_address, const struct cached_address *found)
+static int line_write_named(char *line, size_t index, uint64_t return_address,
+			    const struct cached_address *found)
 {
 	const struct sonde__module *module = &cache.modules[found->module].module;
 	uint64_t in_file = return_address - module->bias;
@@ -149,8 +153,8 @@ static int line_write_named(char *line, size_t index, uint64_t return_address, c
 			 in_file - found->symbol.start);
 	else
 		snprintf(function, sizeof(function), "0x%" PRIx64, return_address);
-	return snprintf(line, LINE_SIZE, "#%zu %s (%s, build-id %s, +0x%" PRIx64 ")\n", index, function, module->name,
-			build_id, in_file);
+	return snprintf(line, LINE_SIZE, "#%zu %s (%s, build-id %s, +0x%" PRIx64 ")\n", index,
+			function, module->name, build_id, in_file);
 }
 
 size_t sonde__stack_format(const uint64_t *frames, size_t n_frames, char *buffer, size_t size)
@@ -164,8 +168,12 @@ size_t sonde__stack_format(const uint64_t *frames, size_t n_frames, char *buffer
 	if (has_cache)
 		cache.n_stacks++;
 	for (size_t i = 0; i < n_frames; i++) {
-		/* The call is before the address it returns to, and may be the last thing in its function. */
-		const struct cached_address *found = has_cache && frames[i] ? address_get(frames[i] - 1) : NULL;
+		/*
+		 * The call is before the address it returns to, and may be the last thing in its
+		 * function.
+		 */
+		const struct cached_address *found =
+			has_cache && frames[i] ? address_get(frames[i] - 1) : NULL;
 		char line[LINE_SIZE];
 		int n;
 

@@ -4,10 +4,10 @@
  * Modules without the dynamic loader's lock.
  *
  * dl_iterate_phdr takes a lock that glibc does not reset in a forked child: a child made while
- * another thread was inside would wait for ever. _dl_find_object (glibc 2.35) finds the module of an
- * address without one. What it points at may be unmapped by a dlclose at any moment, so it is read by
- * way of the kernel, which says that memory is gone where a load would fault; the program itself is
- * never unloaded, and its headers are where the kernel said at exec.
+ * another thread was inside would wait for ever. _dl_find_object (glibc 2.35) finds the module of
+ * an address without one. What it points at may be unmapped by a dlclose at any moment, so it is
+ * read by way of the kernel, which says that memory is gone where a load would fault; the program
+ * itself is never unloaded, and its headers are where the kernel said at exec.
  */
 
 #include "stack/module.h"
@@ -28,7 +28,9 @@
 
 extern int _dl_find_object(void *, struct dl_find_object *) __attribute__((weak));
 
-/* Where the kernel forbids process_vm_readv (a container's seccomp filter) the file does the same. */
+/*
+ * Where the kernel forbids process_vm_readv (a container's seccomp filter) the file does the same.
+ */
 static bool memory_read_file(uint64_t address, void *ret, size_t size)
 {
 	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
@@ -67,8 +69,9 @@ size_t sonde__build_id_find(const uint8_t *notes, size_t size, size_t *ret_offse
 		if (name_size > left || description_size > left - name_size)
 			return 0;
 		at += sizeof(note);
-		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && memcmp(notes + at, "GNU", 4) == 0 &&
-		    note.n_descsz > 0 && note.n_descsz <= SONDE__BUILD_ID_MAX) {
+		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
+		    memcmp(notes + at, "GNU", 4) == 0 && note.n_descsz > 0 &&
+		    note.n_descsz <= SONDE__BUILD_ID_MAX) {
 			*ret_offset = at + name_size;
 			return note.n_descsz;
 		}
@@ -85,7 +88,8 @@ static bool read_headers(const Elf64_Phdr *headers, size_t n, struct sonde__modu
 	module->start = UINT64_MAX;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t address = module->bias + headers[i].p_vaddr;
-		size_t size = headers[i].p_memsz < sizeof(notes) ? headers[i].p_memsz : sizeof(notes);
+		size_t size = headers[i].p_memsz < sizeof(notes) ? headers[i].p_memsz
+								 : sizeof(notes);
 		size_t offset;
 
 		if (headers[i].p_type == PT_LOAD) {
@@ -135,16 +139,20 @@ static bool read_library(uint64_t map_start, struct sonde__module *module)
 	size_t n;
 
 	snprintf(module->name, sizeof(module->name), "%.63s", slash ? slash + 1 : module->path);
-	if (!sonde__memory_read(map_start, &head, sizeof(head)) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
-	    head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_phentsize != sizeof(headers[0]))
+	if (!sonde__memory_read(map_start, &head, sizeof(head)) ||
+	    memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    head.e_phentsize != sizeof(headers[0]))
 		return false;
 	n = head.e_phnum < HEADERS_MAX ? head.e_phnum : HEADERS_MAX;
-	if (n == 0 || !sonde__memory_read(map_start + head.e_phoff, headers, n * sizeof(headers[0])))
+	if (n == 0 ||
+	    !sonde__memory_read(map_start + head.e_phoff, headers, n * sizeof(headers[0])))
 		return false;
 	return read_headers(headers, n, module);
 }
 
-/* The loader's name for a module: reads to the end of a page at a time, the next may not be there. */
+/*
+ * The loader's name for a module: reads to the end of a page at a time, the next may not be there.
+ */
 static bool read_path(uint64_t address, char *ret, size_t size)
 {
 	while (size > 0) {
@@ -171,7 +179,8 @@ bool sonde__module_find(uint64_t address, struct sonde__module *ret)
 
 	if (!_dl_find_object || _dl_find_object((void *)(uintptr_t)address, &object) != 0)
 		return false;
-	if (!sonde__memory_read((uint64_t)(uintptr_t)object.dlfo_link_map, &map, offsetof(struct link_map, l_prev)) ||
+	if (!sonde__memory_read((uint64_t)(uintptr_t)object.dlfo_link_map, &map,
+				offsetof(struct link_map, l_prev)) ||
 	    !read_path((uint64_t)(uintptr_t)map.l_name, module.path, sizeof(module.path)))
 		return false;
 	module.bias = map.l_addr;

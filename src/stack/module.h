@@ -23,8 +23,8 @@ struct sonde__module {
 };
 
 /*
- * Finds the module that `address` lies in. No lock, no allocation; memory that another thread unmaps
- * meanwhile is not found, and never a fault. Changes *ret only when it returns true.
+ * Finds the module that `address` lies in. No lock, no allocation; memory that another thread
+ * unmaps meanwhile is not found, and never a fault. Changes *ret only when it returns true.
  */
 bool sonde__module_find(uint64_t address, struct sonde__module *ret);
 

@@ -2,9 +2,9 @@
 
 /*
  * Reads symbol tables as the untrusted files that they are: every offset is checked against the
- * file's size, every count is bounded, and the file is read, not mapped, because a file that somebody
- * shortens under a mapping is a SIGBUS in the host. The cost is one pass over the table for an
- * address, which the cache in front of it (format.c) makes rare.
+ * file's size, every count is bounded, and the file is read, not mapped, because a file that
+ * somebody shortens under a mapping is a SIGBUS in the host. The cost is one pass over the table
+ * for an address, which the cache in front of it (format.c) makes rare.
  */
 
 #include "stack/symbol.h"
@@ -61,9 +61,10 @@ static bool file_open(struct file *file, const char *path)
 	if (file->fd < 0 || fstat(file->fd, &status) != 0 || !S_ISREG(status.st_mode))
 		return false;
 	file->size = (uint64_t)status.st_size;
-	if (!file_read(file, 0, &head, sizeof(head)) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
-	    head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB ||
-	    head.e_machine != MACHINE || head.e_shentsize != sizeof(Elf64_Shdr))
+	if (!file_read(file, 0, &head, sizeof(head)) ||
+	    memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    head.e_ident[EI_DATA] != ELFDATA2LSB || head.e_machine != MACHINE ||
+	    head.e_shentsize != sizeof(Elf64_Shdr))
 		return false;
 	file->sections_at = head.e_shoff;
 	file->n_sections = head.e_shnum;
@@ -73,7 +74,8 @@ static bool file_open(struct file *file, const char *path)
 static bool section_get(const struct file *file, uint32_t index, Elf64_Shdr *ret)
 {
 	return index < file->n_sections && file->sections_at < file->size &&
-	       file_read(file, file->sections_at + (uint64_t)index * sizeof(*ret), ret, sizeof(*ret));
+	       file_read(file, file->sections_at + (uint64_t)index * sizeof(*ret), ret,
+			 sizeof(*ret));
 }
 
 /* The first section of a type at or after *index, which moves behind it. */
@@ -115,7 +117,8 @@ static bool is_better(const Elf64_Sym *a, const Elf64_Sym *best, uint64_t addres
 	uint64_t reach = a->st_size ? a->st_size : UNSIZED_REACH;
 	unsigned type = ELF64_ST_TYPE(a->st_info);
 
-	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || a->st_shndx == SHN_UNDEF || a->st_name == 0)
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || a->st_shndx == SHN_UNDEF ||
+	    a->st_name == 0)
 		return false;
 	if (a->st_value > address || address - a->st_value >= reach)
 		return false;
@@ -140,7 +143,8 @@ static Elf64_Sym table_search(const struct file *file, const Elf64_Shdr *table, 
 	for (uint64_t i = 0; i < n; i += CHUNK) {
 		size_t count = n - i < CHUNK ? (size_t)(n - i) : CHUNK;
 
-		if (!file_read(file, table->sh_offset + i * sizeof(best), chunk, count * sizeof(best)))
+		if (!file_read(file, table->sh_offset + i * sizeof(best), chunk,
+			       count * sizeof(best)))
 			break;
 		for (size_t k = 0; k < count; k++)
 			if (is_better(&chunk[k], &best, address))
@@ -192,7 +196,8 @@ static bool file_search(const struct file *file, uint64_t address, struct sonde_
 	return false;
 }
 
-bool sonde__symbol_find(const struct sonde__module *module, uint64_t address, struct sonde__symbol *ret)
+bool sonde__symbol_find(const struct sonde__module *module, uint64_t address,
+			struct sonde__symbol *ret)
 {
 	struct file file = { .fd = -1 };
 	bool found = file_open(&file, module->path) && is_same_build(&file, module) &&

@@ -22,6 +22,7 @@ struct sonde__symbol {
  * in .dynsym. False where the file is gone, is not an ELF file of this machine, is another build
  * than the one that is loaded, or names no function there. Trusts nothing in the file.
  */
-bool sonde__symbol_find(const struct sonde__module *module, uint64_t address, struct sonde__symbol *ret);
+bool sonde__symbol_find(const struct sonde__module *module, uint64_t address,
+			struct sonde__symbol *ret);
 
 #endif

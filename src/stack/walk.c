@@ -3,23 +3,23 @@
 /*
  * Follows frame pointers and reads no byte that is not surely part of the running thread's stack.
  *
- * A frame pointer may be anything: code built without them uses the register as it likes. So each is
- * followed only upward and only inside [frame, top), where `frame` lies on the thread's own stack and
- * `top` is that stack's upper end. A stack is mapped without gaps from its lowest touched byte to its
- * top, hence every address in that range can be read.
+ * A frame pointer may be anything: code built without them uses the register as it likes. So each
+ * is followed only upward and only inside [frame, top), where `frame` lies on the thread's own
+ * stack and `top` is that stack's upper end. A stack is mapped without gaps from its lowest touched
+ * byte to its top, hence every address in that range can be read.
  *
- * On glibc for x86-64 the thread's descriptor, which the thread pointer points at, sits at the top of
- * its stack's block, and holds the block's bounds: its start and its size. The main thread has 0 and
- * the end of the initial stack there. Where in the descriptor is nobody's business but glibc's, so a
- * constructor looks for the words whose values it knows: on the main thread __libc_stack_end behind a
- * zero, on another what pthread_getattr_np says. Where they are not found, walks have one frame.
- * The thread's bounds are thus two loads from a line that is always present; nothing is cached, so
- * nothing can be stale after a fork, a thread's end or the reuse of its stack.
+ * On glibc for x86-64 the thread's descriptor, which the thread pointer points at, sits at the top
+ * of its stack's block, and holds the block's bounds: its start and its size. The main thread has 0
+ * and the end of the initial stack there. Where in the descriptor is nobody's business but glibc's,
+ * so a constructor looks for the words whose values it knows: on the main thread __libc_stack_end
+ * behind a zero, on another what pthread_getattr_np says. Where they are not found, walks have one
+ * frame. The thread's bounds are thus two loads from a line that is always present; nothing is
+ * cached, so nothing can be stale after a fork, a thread's end or the reuse of its stack.
  *
- * The main thread's block starts at 0 in that descriptor, which would take in every signal stack and
- * coroutine below it. The kernel keeps the 128 MiB below the top of the initial stack free of other
- * mappings, so a frame within MAIN_STACK_WINDOW of the top is on it, and one further down is not
- * followed.
+ * The main thread's block starts at 0 in that descriptor, which would take in every signal stack
+ * and coroutine below it. The kernel keeps the 128 MiB below the top of the initial stack free of
+ * other mappings, so a frame within MAIN_STACK_WINDOW of the top is on it, and one further down is
+ * not followed.
  */
 
 #include "stack/stack.h"
@@ -83,7 +83,8 @@ static uint32_t thread_bounds_index(void)
 		uint64_t low = (uint64_t)(uintptr_t)address;
 
 		for (uint32_t i = 0; i + 1 < DESCRIPTOR_WORDS && !found; i++)
-			if (words[i] != 0 && words[i] <= low && words[i] + words[i + 1] == low + size)
+			if (words[i] != 0 && words[i] <= low &&
+			    words[i] + words[i + 1] == low + size)
 				found = i;
 	}
 	pthread_attr_destroy(&attr);
@@ -96,7 +97,9 @@ static void SONDE__CONSTRUCTOR find_bounds(void)
 
 	if (!index)
 		index = thread_bounds_index();
-	/* Relaxed: the word is a number that is right or 0, and nothing else is published with it. */
+	/*
+	 * Relaxed: the word is a number that is right or 0, and nothing else is published with it.
+	 */
 	atomic_store_explicit(&bounds_index, index, memory_order_relaxed);
 }
 
@@ -121,7 +124,8 @@ static uint64_t stack_top(uint64_t frame)
 	return frame >= start && frame < top ? top : 0;
 }
 
-SONDE__NO_SANITIZE size_t sonde__stack_follow(const void *frame_address, uint64_t *frames, size_t capacity)
+SONDE__NO_SANITIZE size_t sonde__stack_follow(const void *frame_address, uint64_t *frames,
+					      size_t capacity)
 {
 	uint64_t frame = (uint64_t)(uintptr_t)frame_address;
 	uint64_t top = stack_top(frame);
@@ -133,7 +137,8 @@ SONDE__NO_SANITIZE size_t sonde__stack_follow(const void *frame_address, uint64_
 		uint64_t code;
 
 		/* Upward, in bounds, and aligned as the ABI has it at every call. */
-		if (next <= frame || next % 16 != 0 || next >= top || top - next < 2 * sizeof(uint64_t))
+		if (next <= frame || next % 16 != 0 || next >= top ||
+		    top - next < 2 * sizeof(uint64_t))
 			break;
 		code = ((const uint64_t *)(uintptr_t)next)[1];
 		/* Not code: the register was somebody's pointer to a local variable. */

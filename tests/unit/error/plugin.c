@@ -4,7 +4,8 @@
 
 #include <sonde/error.h>
 
-SONDE_ERROR_TYPE(plugin_failed, sonde_conflict, "PLUGIN_FAILED", .http_status = 418, .severity = SONDE_FATAL);
+SONDE_ERROR_TYPE(plugin_failed, sonde_conflict, "PLUGIN_FAILED", .http_status = 418,
+		 .severity = SONDE_FATAL);
 
 __attribute__((visibility("default"))) struct sonde_error *plugin_raise(struct sonde_error *cause);
 

@@ -2,7 +2,9 @@
 #ifndef SONDE_TESTS_UNIT_ERROR_SUPPORT_H
 #define SONDE_TESTS_UNIT_ERROR_SUPPORT_H
 
-/* What every test of this layer needs: cmocka's prerequisites, an allocator that counts and fails. */
+/*
+ * What every test of this layer needs: cmocka's prerequisites, an allocator that counts and fails.
+ */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -14,8 +14,10 @@ static struct sonde_bytes attributes_of(const struct sonde_error *error, uint16_
 
 static void test_bytes(void **state)
 {
-	static const uint8_t expected[] = { SONDE__TAG_LOG_ATTRIBUTE, 7, 0x0a, 1, 'a', 0x12, 2, 0x18, 5,
-					    SONDE__TAG_LOG_ATTRIBUTE, 8, 0x0a, 1, 'b', 0x12, 3, 0x0a, 1, 'x' };
+	static const uint8_t expected[] = {
+		SONDE__TAG_LOG_ATTRIBUTE, 7, 0x0a, 1, 'a', 0x12, 2, 0x18, 5,
+		SONDE__TAG_LOG_ATTRIBUTE, 8, 0x0a, 1, 'b', 0x12, 3, 0x0a, 1, 'x'
+	};
 	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&sonde_conflict, "m");
 	struct sonde_bytes bytes;
 	uint16_t n_dropped;
@@ -32,9 +34,11 @@ static void test_bytes(void **state)
 
 static void test_setting_again_replaces(void **state)
 {
-	static const uint8_t expected[] = { SONDE__TAG_LOG_ATTRIBUTE, 7, 0x0a, 1, 'b', 0x12, 2, 0x18, 9,
-					    SONDE__TAG_LOG_ATTRIBUTE, 8, 0x0a, 2, 'a', 'b', 0x12, 2, 0x18, 1,
-					    SONDE__TAG_LOG_ATTRIBUTE, 9, 0x0a, 1, 'a', 0x12, 4, 0x0a, 2, 'y', 'z' };
+	static const uint8_t expected[] = {
+		SONDE__TAG_LOG_ATTRIBUTE, 7, 0x0a, 1, 'b', 0x12, 2, 0x18, 9,
+		SONDE__TAG_LOG_ATTRIBUTE, 8, 0x0a, 2, 'a', 'b', 0x12, 2, 0x18, 1,
+		SONDE__TAG_LOG_ATTRIBUTE, 9, 0x0a, 1, 'a', 0x12, 4, 0x0a, 2, 'y', 'z'
+	};
 	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&sonde_conflict, "m");
 	struct sonde_bytes bytes;
 	uint16_t n_dropped;

@@ -6,7 +6,8 @@
 
 static struct sonde_error *raise_here(const char *message)
 {
-	return sonde_error_raise_at(&sonde_timeout, /* cause= */ NULL, "a/b.c", 12, "f", "%s", message);
+	return sonde_error_raise_at(&sonde_timeout, /* cause= */ NULL, "a/b.c", 12, "f", "%s",
+				    message);
 }
 
 static void test_line(void **state)
@@ -32,9 +33,11 @@ static void test_chain(void **state)
 				       "caused by: sonde_timeout: too late (a/b.c:12 in f)";
 
 	(void)state;
-	error = sonde_error_raise_at(&sonde_internal, raise_here("too late"), NULL, 5, NULL, "middle");
+	error = sonde_error_raise_at(&sonde_internal, raise_here("too late"), NULL, 5, NULL,
+				     "middle");
 	error = sonde_error_raise_at(&sonde_conflict, error, "x.c", -3, "g", "outer");
-	assert_int_equal(sonde_error_format_chain(error, buffer, sizeof(buffer)), sizeof(expected) - 1);
+	assert_int_equal(sonde_error_format_chain(error, buffer, sizeof(buffer)),
+			 sizeof(expected) - 1);
 	assert_string_equal(buffer, expected);
 	assert_int_equal(sonde_error_format_chain(NULL, buffer, sizeof(buffer)), 0);
 	assert_string_equal(buffer, "");
@@ -59,7 +62,8 @@ static void test_every_size(void **state)
 		if (size == 0) {
 			assert_int_equal(buffer[0], 'c');
 		} else {
-			assert_true(strlen(buffer) < size && strlen(buffer) + 4 >= (size < length ? size : length));
+			assert_true(strlen(buffer) < size &&
+				    strlen(buffer) + 4 >= (size < length ? size : length));
 			assert_memory_equal(buffer, whole, strlen(buffer));
 			assert_true(sonde__utf8_is_valid(buffer, strlen(buffer)));
 		}
@@ -83,8 +87,10 @@ static void test_chain_at_its_limit(void **state)
 		n_lines++;
 	assert_int_equal(n_lines, SONDE__ERROR_CHAIN_MAX);
 	assert_memory_equal(buffer, "sonde_conflict: wrap 99 (", 25);
-	assert_non_null(strstr(buffer, ")\n… 37 more left out\ncaused by: sonde_conflict: wrap 61 ("));
-	assert_string_equal(strrchr(buffer, 0x0a), "\ncaused by: sonde_timeout: root (a/b.c:12 in f)");
+	assert_non_null(
+		strstr(buffer, ")\n… 37 more left out\ncaused by: sonde_conflict: wrap 61 ("));
+	assert_string_equal(strrchr(buffer, 0x0a),
+			    "\ncaused by: sonde_timeout: root (a/b.c:12 in f)");
 }
 
 int main(void)

@@ -90,7 +90,8 @@ static void test_many_threads(void **state)
 
 	(void)state;
 	for (uintptr_t i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, (void *)(i + 1)), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, (void *)(i + 1)),
+				 0);
 	for (size_t i = 0; i < 4; i++) {
 		void *result;
 

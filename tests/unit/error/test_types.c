@@ -7,9 +7,10 @@
 #include "error/types.h"
 
 SONDE_ERROR_TYPE(user_not_found, sonde_not_found, "USER_NOT_FOUND", .public_message = true);
-SONDE_ERROR_TYPE(stock_gone, user_not_found, "STOCK_GONE", .http_status = 410, .retryable = SONDE_YES);
-SONDE_ERROR_TYPE(stock_hidden, stock_gone, "STOCK_HIDDEN", .public_message = SONDE_NO, .retryable = SONDE_NO,
-		 .severity = SONDE_FATAL);
+SONDE_ERROR_TYPE(stock_gone, user_not_found, "STOCK_GONE", .http_status = 410,
+		 .retryable = SONDE_YES);
+SONDE_ERROR_TYPE(stock_hidden, stock_gone, "STOCK_HIDDEN", .public_message = SONDE_NO,
+		 .retryable = SONDE_NO, .severity = SONDE_FATAL);
 SONDE_ERROR_TYPE(plain, sonde_timeout, "PLAIN");
 
 static void test_catalogue(void **state)
@@ -136,8 +137,10 @@ static void test_deep_types(void **state)
 	(void)state;
 	for (size_t i = 0; i < 60; i++) {
 		snprintf(names[i], sizeof(names[i]), "t%zu", i);
-		types[i] = (struct sonde_error_type){ .size = sizeof(types[i]), .name = names[i],
-						      .parent = i ? &types[i - 1] : &sonde_conflict };
+		types[i] =
+			(struct sonde_error_type){ .size = sizeof(types[i]),
+						   .name = names[i],
+						   .parent = i ? &types[i - 1] : &sonde_conflict };
 	}
 	for (size_t i = 0; i < 60; i++) {
 		assert_true(sonde_error_type_is(&types[59], &types[i]));

@@ -23,7 +23,10 @@ static __attribute__((noinline)) void *middle(void *result)
 	size_t n = innermost(frames, 8);
 
 	sonde__stack_format(frames, n, text, sizeof(text));
-	*(int *)result = n >= 2 && strstr(text, "#0 middle+0x") && strstr(text, "(unit-stack-static, build-id ") ? 0 : 1;
+	*(int *)result = n >= 2 && strstr(text, "#0 middle+0x") &&
+					 strstr(text, "(unit-stack-static, build-id ")
+				 ? 0
+				 : 1;
 	if (*(int *)result)
 		fputs(text, stderr);
 	return NULL;

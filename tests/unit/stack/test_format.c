@@ -49,7 +49,8 @@ static void test_line(void **state)
 	expected_line(expected, sizeof(expected), frames[0]);
 	for (int round = 0; round < 3; round++) {
 		errno = 4711;
-		assert_int_equal(sonde__stack_format(frames, 1, buffer, sizeof(buffer)), strlen(expected));
+		assert_int_equal(sonde__stack_format(frames, 1, buffer, sizeof(buffer)),
+				 strlen(expected));
 		assert_int_equal(errno, 4711);
 		assert_string_equal(buffer, expected);
 	}
@@ -76,7 +77,8 @@ static void test_keeps_whole_lines(void **state)
 	(void)state;
 	assert_int_equal(strlen(whole), length);
 	for (size_t size = 0; size <= length + 1; size++) {
-		char *buffer = malloc(size + 1); /* Exact, for the sanitizer; one more for the canary. */
+		char *buffer =
+			malloc(size + 1); /* Exact, for the sanitizer; one more for the canary. */
 		size_t used;
 
 		buffer[size] = 'c';

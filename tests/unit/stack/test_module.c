@@ -111,7 +111,8 @@ static void test_unloaded_module_is_noticed(void **state)
 
 static void test_reads_memory_that_is_gone(void **state)
 {
-	uint8_t *memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *memory =
+		mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint8_t copy[64] = { 0 };
 
 	(void)state;
@@ -128,7 +129,8 @@ static void test_reads_memory_that_is_gone(void **state)
 	munmap(memory, 4096);
 }
 
-static void put_note(uint8_t *notes, uint32_t name_size, uint32_t size, uint32_t type, const char *name)
+static void put_note(uint8_t *notes, uint32_t name_size, uint32_t size, uint32_t type,
+		     const char *name)
 {
 	Elf64_Nhdr head = { .n_namesz = name_size, .n_descsz = size, .n_type = type };
 

@@ -125,7 +125,9 @@ static void test_another_build_is_refused(void **state)
 
 static void test_not_a_file(void **state)
 {
-	static const char *const paths[] = { "", "/", "/dev/null", "/dev/zero", "/dev/tty", "/no/such/file", "/proc/self/mem" };
+	static const char *const paths[] = {
+		"", "/", "/dev/null", "/dev/zero", "/dev/tty", "/no/such/file", "/proc/self/mem"
+	};
 	struct sonde__module module = program;
 	struct sonde__symbol symbol;
 	char fifo[sizeof(copy_path) + 8];
@@ -159,10 +161,13 @@ static void test_cut_files(void **state)
 
 static uint64_t hostile_number(uint64_t random)
 {
-	static const uint64_t numbers[] = { 0, 1, 2, 24, 64, UINT64_MAX, UINT64_MAX - 23, UINT64_C(1) << 63,
-					    UINT64_C(1) << 32, UINT32_MAX, INT64_MAX };
+	static const uint64_t numbers[] = {
+		0, 1, 2, 24, 64, UINT64_MAX, UINT64_MAX - 23, UINT64_C(1) << 63,
+		UINT64_C(1) << 32, UINT32_MAX, INT64_MAX
+	};
 
-	return random % 4 == 0 ? random : numbers[random / 4 % (sizeof(numbers) / sizeof(numbers[0]))];
+	return random % 4 == 0 ? random
+			       : numbers[random / 4 % (sizeof(numbers) / sizeof(numbers[0]))];
 }
 
 /* Every field of the header, and of the sections that matter, takes every hostile value. */
@@ -177,7 +182,8 @@ static void test_hostile_sections(void **state)
 	memcpy(&head, image, sizeof(head));
 	for (int round = 0; round < 600; round++) {
 		struct sonde__symbol symbol = { .name = "" };
-		size_t section = head.e_shoff + (sonde__mix64(random++) % head.e_shnum) * sizeof(Elf64_Shdr);
+		size_t section = head.e_shoff +
+				 (sonde__mix64(random++) % head.e_shnum) * sizeof(Elf64_Shdr);
 		size_t field = sonde__mix64(random++) % 8;
 		uint64_t number = hostile_number(sonde__mix64(random++));
 
@@ -188,7 +194,8 @@ static void test_hostile_sections(void **state)
 			memcpy(hostile + section + field * 8, &number, field % 2 ? 8 : 4);
 		copy_write(hostile, image_size);
 		if (sonde__symbol_find(&module, in_file(test_hostile_sections), &symbol))
-			assert_true(memchr(symbol.name, '\0', sizeof(symbol.name)) != NULL && symbol.name[0]);
+			assert_true(memchr(symbol.name, '\0', sizeof(symbol.name)) != NULL &&
+				    symbol.name[0]);
 	}
 	free(hostile);
 }

@@ -8,7 +8,8 @@ __attribute__((visibility("default"))) size_t probe_walk(uint64_t *frames, size_
 
 static __attribute__((noinline)) size_t probe_level(uint64_t *frames, size_t capacity, size_t level)
 {
-	size_t n = level ? probe_level(frames, capacity, level - 1) : sonde__stack_walk(frames, capacity);
+	size_t n = level ? probe_level(frames, capacity, level - 1)
+			 : sonde__stack_walk(frames, capacity);
 
 	__asm__ volatile("" ::: "memory"); /* Not a tail call. */
 	return n;
