@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* No ring is lost, none is doubled, and nobody makes a system call for a waiter that is awake. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include "base/bell.h"
+#include "base/clock.h"
+
+#define ROUNDS 20000
+
+static void test_ring_is_remembered_once(void **state)
+{
+	struct sonde__bell bell = { 0 };
+
+	(void)state;
+	errno = 77;
+	for (int i = 0; i < 100; i++)
+		sonde__bell_ring(&bell);
+	assert_true(sonde__bell_wait(&bell, UINT64_MAX));
+	assert_false(sonde__bell_wait(&bell, 0));
+	assert_int_equal(errno, 77);
+}
+
+static void test_wait_ends_with_its_time(void **state)
+{
+	struct sonde__bell bell = { 0 };
+	uint64_t start = sonde__monotonic_ns();
+
+	(void)state;
+	errno = 77;
+	assert_false(sonde__bell_wait(&bell, 2 * SONDE__NS_PER_MS));
+	assert_int_equal(errno, 77);
+	assert_true(sonde__monotonic_ns() - start >= 2 * SONDE__NS_PER_MS);
+	/* The next ring is not one that was missed. */
+	sonde__bell_ring(&bell);
+	assert_true(sonde__bell_wait(&bell, UINT64_MAX));
+}
+
+static struct sonde__bell shared_bell;
+static _Atomic uint32_t work;
+
+static void *produce(void *unused)
+{
+	(void)unused;
+	for (uint32_t i = 1; i <= ROUNDS; i++) {
+		atomic_store_explicit(&work, i, memory_order_release);
+		sonde__bell_ring(&shared_bell);
+		/* Every so often let the waiter go to sleep. */
+		while (i % 16 == 0 && atomic_load_explicit(&work, memory_order_acquire) != 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* The waiter sleeps without a time limit: one lost ring and this test never ends. */
+static void test_no_ring_is_lost(void **state)
+{
+	pthread_t producer;
+	uint32_t seen = 0;
+	uint32_t n_waits = 0;
+
+	(void)state;
+	assert_int_equal(pthread_create(&producer, NULL, produce, NULL), 0);
+	while (seen < ROUNDS) {
+		uint32_t taken = atomic_exchange_explicit(&work, 0, memory_order_acquire);
+
+		if (taken) {
+			assert_true(taken > seen);
+			seen = taken;
+			continue;
+		}
+		sonde__bell_wait(&shared_bell, UINT64_MAX);
+		n_waits++;
+	}
+	pthread_join(producer, NULL);
+	assert_true(n_waits > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ring_is_remembered_once),
+		cmocka_unit_test(test_wait_ends_with_its_time),
+		cmocka_unit_test(test_no_ring_is_lost),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
