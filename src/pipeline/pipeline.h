@@ -87,6 +87,8 @@ size_t sonde__pipeline_poll(struct sonde__pipeline *pipeline, struct pollfd *fds
  * and is kept for later (the latter says *ret_incomplete).
  */
 void sonde__pipeline_flush_begin(struct sonde__pipeline *pipeline, uint64_t now_ns);
+/* The flush of a stop: parts that wait for spans that have not ended leave as log records, too. */
+void sonde__pipeline_finish_begin(struct sonde__pipeline *pipeline, uint64_t now_ns);
 bool sonde__pipeline_flush_is_done(const struct sonde__pipeline *pipeline, bool *ret_incomplete);
 
 /*

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipeline/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/encode.h"
+#include "pipeline/state.h"
+#include "pipeline/view.h"
+
+/* What an item takes on the wire besides its record: ids, times, the texts of its site. */
+#define ITEM_OVERHEAD 128
+
+int sonde__batch_init(struct sonde__batch *batch, enum sonde_signal signal, size_t capacity,
+		      size_t bytes_limit, size_t arena_size)
+{
+	*batch = (struct sonde__batch){
+		.signal = signal,
+		.items = malloc(capacity * sizeof(*batch->items)),
+		.capacity = capacity,
+		.bytes_limit = bytes_limit,
+	};
+	if (signal == SONDE_SIGNAL_SPAN)
+		batch->spans = malloc(capacity * sizeof(*batch->spans));
+	else
+		batch->logs = malloc(capacity * sizeof(*batch->logs));
+	if (!batch->items || (!batch->spans && !batch->logs))
+		return SONDE_E_NOMEM;
+	return sonde__arena_init(&batch->arena, arena_size);
+}
+
+void sonde__batch_deinit(struct sonde__batch *batch)
+{
+	free(batch->items);
+	free(batch->spans);
+	free(batch->logs);
+	sonde__arena_deinit(&batch->arena);
+	*batch = (struct sonde__batch){ 0 };
+}
+
+void sonde__batch_reset(struct sonde__batch *batch)
+{
+	batch->n = 0;
+	batch->n_bytes = 0;
+	batch->repairs = (struct sonde_repairs){ 0 };
+	sonde__arena_reset(&batch->arena);
+}
+
+bool sonde__batch_is_full(const struct sonde__batch *batch, size_t estimate)
+{
+	return batch->n == batch->capacity ||
+	       (batch->n > 0 && batch->n_bytes + estimate + ITEM_OVERHEAD > batch->bytes_limit);
+}
+
+/* What an item is made from: whichever fits its signal. */
+struct source {
+	struct sonde__batch_item item;
+	const struct sonde__exception *exception;
+	size_t estimate;
+};
+
+static int make_log(struct sonde__view_maker *maker, const struct source *source, struct sonde_log_view *ret)
+{
+	const struct sonde__record *record = source->item.ref.record;
+
+	if (!record)
+		return sonde__part_view_make(maker, source->item.parts, ret);
+	if (source->exception)
+		return sonde__error_view_make(maker, (const void *)record, source->exception, ret);
+	return sonde__log_view_make(maker, (const void *)record, ret);
+}
+
+static void add_repairs(struct sonde_repairs *total, const struct sonde__view_maker *maker)
+{
+	const struct sonde__mend_counts *counts = &maker->counts;
+
+	total->invalid_utf8 += maker->repairs.invalid_utf8 + counts->invalid_utf8;
+	total->dropped_attributes +=
+		maker->repairs.dropped_attributes + counts->dropped_attributes + counts->dropped_nested;
+	total->dropped_events += maker->repairs.dropped_events + counts->dropped_events;
+	total->dropped_links += maker->repairs.dropped_links + counts->dropped_links;
+	total->cut_values += maker->repairs.cut_values + counts->cut_values;
+}
+
+static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch, const struct source *source)
+{
+	struct sonde__view_maker maker = { .pipeline = pipeline, .arena = &batch->arena };
+	size_t used = batch->arena.used;
+	int status;
+
+	if (batch->signal == SONDE_SIGNAL_SPAN)
+		status = sonde__span_view_make(&maker, (const void *)source->item.ref.record,
+					       source->item.parts, &batch->spans[batch->n]);
+	else
+		status = make_log(&maker, source, &batch->logs[batch->n]);
+	if (status < 0) {
+		batch->arena.used = used;
+		return status;
+	}
+	if (source->item.ref.record && source->item.ref.record->flags & SONDE__RECORD_TEXT_CUT)
+		maker.repairs.cut_values++;
+	add_repairs(&batch->repairs, &maker);
+	batch->items[batch->n++] = source->item;
+	batch->n_bytes += source->estimate + ITEM_OVERHEAD;
+	return SONDE_OK;
+}
+
+/* The item stands alone in the batch, without a view, to be counted and released. */
+static void drop_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
+		      const struct source *source, int status)
+{
+	batch->items[batch->n++] = source->item;
+	sonde__batch_drop(pipeline, batch, status == SONDE_E_NOMEM ? SONDE_LOSS_TOO_BIG : SONDE_LOSS_INVALID);
+}
+
+static void add(struct sonde__pipeline *pipeline, enum sonde_signal signal, const struct source *source)
+{
+	struct sonde__batch *batch = &pipeline->batches[signal];
+	int status;
+
+	if (sonde__batch_is_full(batch, source->estimate))
+		sonde__batch_emit(pipeline, batch);
+	status = make_item(pipeline, batch, source);
+	if (status == SONDE_OK)
+		return;
+	if (batch->n > 0) {
+		sonde__batch_emit(pipeline, batch);
+		status = make_item(pipeline, batch, source);
+	}
+	if (status < 0)
+		drop_item(pipeline, batch, source, status);
+}
+
+void sonde__batch_add_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
+			   struct sonde__part *parts)
+{
+	struct source source = { .item = { .ref = *ref, .parts = parts }, .estimate = ref->record->size };
+
+	for (const struct sonde__part *part = parts; part; part = part->next_taken)
+		source.estimate += part->low_size + part->fields_size;
+	add(pipeline, SONDE_SIGNAL_SPAN, &source);
+}
+
+void sonde__batch_add_log(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
+{
+	struct source source = { .item = { .ref = *ref }, .estimate = ref->record->size };
+
+	add(pipeline, SONDE_SIGNAL_LOG, &source);
+}
+
+void sonde__batch_add_error(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
+			    const struct sonde__exception *exception)
+{
+	struct source source = {
+		.item = { .ref = *ref },
+		.exception = exception,
+		.estimate = ref->record->size + strlen(exception->stacktrace),
+	};
+
+	add(pipeline, SONDE_SIGNAL_LOG, &source);
+}
+
+void sonde__batch_add_part(struct sonde__pipeline *pipeline, struct sonde__part *part, bool is_evicted)
+{
+	struct source source = {
+		.item = { .parts = part, .is_evicted = is_evicted },
+		.estimate = (size_t)part->low_size + part->fields_size,
+	};
+
+	part->is_taken = true;
+	part->next_taken = NULL;
+	add(pipeline, SONDE_SIGNAL_LOG, &source);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shares are fractions of the limit, so that 1 MiB works by the same rules as 100. */
+
+#include "pipeline/budget.h"
+
+#include "pipeline/state.h"
+
+#define TABLE_SLOTS_MAX 4096
+#define ARENA_MAX ((size_t)4 << 20)
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static size_t power_of_two_below(size_t n)
+{
+	size_t power = 1;
+
+	while (power <= n / 2)
+		power *= 2;
+	return power;
+}
+
+static size_t items(const struct sonde__pipeline_options *options, size_t share, size_t item_size)
+{
+	size_t n = smaller(options->max_batch_items, share / item_size);
+
+	/* A batch larger than the queue would empty the queue each time one comes. */
+	if (options->max_queue_items)
+		n = smaller(n, options->max_queue_items);
+	return n ? n : 1;
+}
+
+int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipeline_options *options)
+{
+	size_t limit = options->memory_limit_bytes < SIZE_MAX ? (size_t)options->memory_limit_bytes : SIZE_MAX;
+
+	if (limit < SONDE__BUDGET_MIN)
+		return SONDE_E_NOMEM;
+	*budget = (struct sonde__budget){
+		.limit = limit,
+		.parts_limit = limit / 8,
+		.intake_capacity = limit / 24 / SONDE__INTAKE_ENTRY_SIZE,
+		.arena_size = { smaller(limit / 12, ARENA_MAX), smaller(limit / 12, ARENA_MAX) },
+		.table_slots = power_of_two_below(smaller(limit / 2048, TABLE_SLOTS_MAX)),
+		.batch_items = {
+			items(options, limit / 24, sizeof(struct sonde__batch_item) + sizeof(struct sonde_span_view)),
+			items(options, limit / 24, sizeof(struct sonde__batch_item) + sizeof(struct sonde_log_view)),
+		},
+	};
+	budget->batch_bytes = smaller(options->max_batch_bytes, limit / 16);
+	budget->encode_size = smaller(limit / 8, (size_t)256 * 1024 + 2 * (size_t)options->max_batch_bytes);
+	budget->fixed = sizeof(struct sonde__pipeline) + budget->intake_capacity * SONDE__INTAKE_ENTRY_SIZE +
+			budget->arena_size[0] + budget->arena_size[1] + budget->encode_size +
+			budget->table_slots * (sizeof(void *) + sizeof(uint64_t)) +
+			budget->batch_items[0] *
+				(sizeof(struct sonde__batch_item) + sizeof(struct sonde_span_view)) +
+			budget->batch_items[1] *
+				(sizeof(struct sonde__batch_item) + sizeof(struct sonde_log_view));
+	budget->blobs_limit = limit - budget->parts_limit - budget->fixed;
+	return SONDE_OK;
+}
+
+bool sonde__budget_has_room(const struct sonde__budget *budget, size_t size)
+{
+	return budget->blobs <= budget->blobs_limit && size <= budget->blobs_limit - budget->blobs;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_PIPELINE_BUDGET_H
+#define SONDE_PIPELINE_BUDGET_H
+
+/*
+ * Who may use how much of the byte budget. A fixed share is taken once, at the start: the list of
+ * records that were seen, the scratch that a batch is built in, the buffer it is encoded into, the
+ * parts table's frame. What is left is for the two things that grow: an eighth of the limit for
+ * waiting parts, and all the rest for encoded batches. The two do not borrow from each other: while a
+ * collector is away the batches fill their share, and parts must still find their spans.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pipeline/pipeline.h"
+
+#define SONDE__BUDGET_MIN ((size_t)256 * 1024)
+
+struct sonde__budget {
+	size_t limit;
+	size_t fixed;
+	size_t parts; /* In use now, */
+	size_t blobs; /* by either. */
+	size_t parts_limit;
+	size_t blobs_limit;
+
+	size_t intake_capacity; /* Records. */
+	size_t arena_size[2]; /* By signal: spans, logs. */
+	size_t encode_size;
+	size_t table_slots; /* Of the parts table and of the memory of exported spans; a power of two. */
+	size_t batch_items[2];
+	size_t batch_bytes;
+};
+
+/* SONDE_E_NOMEM: the limit is below SONDE__BUDGET_MIN. */
+int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipeline_options *options);
+
+/* Whether one more batch of `size` encoded bytes fits. */
+bool sonde__budget_has_room(const struct sonde__budget *budget, size_t size);
+
+#endif

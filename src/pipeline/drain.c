@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A drain takes everything out of the box that is there when it begins, in two passes over the rings
+ * (why two: intake.h), and happens
+ *
+ *	when the spans' or the logs' delay is over, logs only if there are any,
+ *	when a ring is half full and there is something to take,
+ *	soon after an error came in, at once unless the last one was a moment ago,
+ *	when a flush asks for it.
+ *
+ * What was seen is first scanned: parts go to the table, logs and errors to their batch. Only then,
+ * with every part in place, spans are joined and go to theirs. Spans that were seen in the second pass
+ * stay for the next drain. A drain stops now and then to let batches be sent, or until a lane that is
+ * full and moving has room; it is gone on with in this turn or a later one.
+ */
+
+#include "pipeline/drain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/encode.h"
+#include "pipeline/triage.h"
+#include "pipeline/state.h"
+
+#define FILL_PERCENT 50
+/* Between two drains for errors: a storm of errors makes batches, not a drain for each. */
+#define URGENT_GAP_NS (20 * SONDE__NS_PER_MS)
+
+static uint64_t later(uint64_t now_ns, uint64_t delay_ns)
+{
+	return delay_ns < UINT64_MAX - now_ns ? now_ns + delay_ns : UINT64_MAX;
+}
+
+static bool is_due(const struct sonde__pipeline *pipeline)
+{
+	const struct sonde__intake *intake = &pipeline->intake;
+	uint64_t now_ns = pipeline->now_ns;
+
+	if (intake->n == 0)
+		return false;
+	return intake->n == intake->capacity || now_ns >= pipeline->span_due_ns ||
+	       (intake->n_logs && now_ns >= pipeline->log_due_ns) ||
+	       (intake->has_error && now_ns >= pipeline->urgent_due_ns) ||
+	       sonde__box_fill_percent() >= FILL_PERCENT;
+}
+
+static void schedule(struct sonde__pipeline *pipeline, bool is_drained)
+{
+	uint64_t now_ns = pipeline->now_ns;
+
+	if (is_drained || now_ns >= pipeline->span_due_ns)
+		pipeline->span_due_ns = later(now_ns, pipeline->options.span_delay_ns);
+	if (is_drained || now_ns >= pipeline->log_due_ns)
+		pipeline->log_due_ns = later(now_ns, pipeline->options.log_delay_ns);
+	if (is_drained)
+		pipeline->urgent_due_ns = later(now_ns, URGENT_GAP_NS);
+}
+
+void sonde__drain_look(struct sonde__pipeline *pipeline)
+{
+	(void)sonde__intake_pass(&pipeline->intake);
+	if (pipeline->is_draining)
+		return;
+	if (!is_due(pipeline)) {
+		schedule(pipeline, /* is_drained= */ false);
+		return;
+	}
+	pipeline->is_draining = true;
+	pipeline->is_whole_drain = true;
+}
+
+uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)
+{
+	uint64_t due_ns = pipeline->span_due_ns < pipeline->log_due_ns ? pipeline->span_due_ns :
+									 pipeline->log_due_ns;
+
+	if (pipeline->intake.has_error && pipeline->urgent_due_ns < due_ns)
+		due_ns = pipeline->urgent_due_ns;
+	return due_ns > pipeline->now_ns ? due_ns - pipeline->now_ns : 0;
+}
+
+/* The two passes; false where there was no room for all of it. */
+static bool collect(struct sonde__pipeline *pipeline)
+{
+	struct sonde__intake *intake = &pipeline->intake;
+	bool is_complete = sonde__intake_pass(intake) && sonde__intake_pass(intake);
+
+	if (is_complete && pipeline->is_finishing)
+		sonde__intake_settle_all(intake);
+	else if (!is_complete)
+		sonde__intake_settle_half(intake);
+	sonde__clock_anchor(&pipeline->clock);
+	return is_complete;
+}
+
+static void drop_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
+{
+	sonde__ledger_lock(pipeline);
+	pipeline->ledger.lost[SONDE_SIGNAL_SPAN][SONDE_LOSS_NO_EXPORTER]++;
+	sonde__box_release(ref);
+	sonde__ledger_unlock(pipeline);
+}
+
+static void add_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
+{
+	const struct sonde__span_record *record = (const void *)ref->record;
+
+	if (!pipeline->is_taken[SONDE_SIGNAL_SPAN]) {
+		drop_span(pipeline, ref);
+		return;
+	}
+	sonde__join_remember(&pipeline->join, record->span_id);
+	sonde__batch_add_span(pipeline, ref,
+			      sonde__join_take(&pipeline->join, record->trace_id, record->span_id));
+}
+
+/* Spans whose parts must all be there by now. False: stopped to have batches sent. */
+static bool take_spans(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *ret)
+{
+	struct sonde__intake *intake = &pipeline->intake;
+
+	for (size_t i = 0; i < intake->n_scanned; i++) {
+		if (!intake->refs[i].record || !sonde__intake_is_settled(intake, i))
+			continue;
+		if (sonde__triage_must_stop(pipeline, SONDE_SIGNAL_SPAN, intake->refs[i].record->size, ret))
+			return false;
+		add_span(pipeline, &intake->refs[i]);
+		intake->refs[i].record = NULL;
+	}
+	return true;
+}
+
+/* What is left in the two batches. */
+static bool emit_rest(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *ret)
+{
+	for (int signal = 0; signal < SONDE__LANE_SIGNALS; signal++) {
+		if (pipeline->batches[signal].n &&
+		    sonde__encode_must_pause(pipeline, &pipeline->batches[signal])) {
+			*ret = SONDE__DRAIN_PAUSED;
+			return false;
+		}
+		sonde__batch_emit(pipeline, &pipeline->batches[signal]);
+	}
+	return true;
+}
+
+enum sonde__drain_outcome sonde__drain_step(struct sonde__pipeline *pipeline)
+{
+	enum sonde__drain_outcome outcome = SONDE__DRAIN_MORE;
+	bool is_done;
+
+	if (pipeline->is_whole_drain)
+		pipeline->is_whole_drain = !collect(pipeline);
+	is_done = sonde__triage(pipeline, &outcome) && take_spans(pipeline, &outcome);
+	sonde__intake_compact(&pipeline->intake);
+	if (!is_done || pipeline->is_whole_drain)
+		return outcome;
+	sonde__triage_expired_parts(pipeline);
+	if (!emit_rest(pipeline, &outcome))
+		return outcome;
+	pipeline->is_draining = false;
+	pipeline->must_drain = false;
+	pipeline->has_drained = true;
+	schedule(pipeline, /* is_drained= */ true);
+	return SONDE__DRAIN_DONE;
+}
+
+static void expire_record(struct sonde__pipeline *pipeline, struct sonde__record_ref *ref)
+{
+	enum sonde_signal signal = sonde__record_signal(ref->record);
+
+	sonde__ledger_lock(pipeline);
+	pipeline->ledger.lost[signal][SONDE_LOSS_DEADLINE]++;
+	sonde__box_release(ref);
+	sonde__ledger_unlock(pipeline);
+	ref->record = NULL;
+}
+
+static void expire_parts(struct sonde__pipeline *pipeline)
+{
+	struct sonde__part *part;
+
+	sonde__ledger_lock(pipeline);
+	while ((part = sonde__join_oldest(&pipeline->join)) != NULL) {
+		pipeline->ledger.lost[SONDE_SIGNAL_PART][SONDE_LOSS_DEADLINE] += part->is_counted;
+		pipeline->budget.parts -= sonde__join_remove(&pipeline->join, part);
+	}
+	sonde__ledger_unlock(pipeline);
+}
+
+void sonde__drain_expire(struct sonde__pipeline *pipeline)
+{
+	struct sonde__intake *intake = &pipeline->intake;
+	bool is_complete;
+
+	for (int signal = 0; signal < SONDE__LANE_SIGNALS; signal++)
+		sonde__batch_drop(pipeline, &pipeline->batches[signal], SONDE_LOSS_DEADLINE);
+	do {
+		is_complete = sonde__intake_pass(intake);
+		for (size_t i = 0; i < intake->n; i++) {
+			if (intake->refs[i].record)
+				expire_record(pipeline, &intake->refs[i]);
+		}
+		intake->n_scanned = intake->n;
+		sonde__intake_compact(intake);
+	} while (!is_complete);
+	expire_parts(pipeline);
+	pipeline->is_draining = false;
+	pipeline->must_drain = false;
+}

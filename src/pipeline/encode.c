@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a batch to blobs. Each destination encodes the batch once, in as few requests as its limits
+ * allow: what is too big is halved, and a single item that is too big is a loss. The blobs are held
+ * back until all destinations have theirs; then one move under the ledger's lock puts them into their
+ * lanes and releases the records, so that no account ever finds an item twice or not at all.
+ */
+
+#include "pipeline/encode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/state.h"
+
+/* What one destination made of a batch. */
+struct yield {
+	struct sonde__blob *first;
+	struct sonde__blob **end;
+	uint64_t lost[SONDE_LOSS_COUNT];
+};
+
+struct range {
+	size_t first;
+	size_t n;
+};
+
+static struct sonde__lane *fullest_lane(struct sonde__pipeline *pipeline)
+{
+	struct sonde__lane *fullest = NULL;
+
+	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
+		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+			struct sonde__lane *lane = &pipeline->lanes[d][s];
+			bool is_evictable = lane->first && (!lane->is_sending || lane->first->next);
+
+			if (is_evictable && (!fullest || lane->n_bytes > fullest->n_bytes))
+				fullest = lane;
+		}
+	}
+	return fullest;
+}
+
+static bool evict(struct sonde__pipeline *pipeline, struct sonde__lane *lane)
+{
+	struct sonde__blob *blob;
+
+	sonde__ledger_lock(pipeline);
+	blob = sonde__lane_evict(lane);
+	if (blob)
+		lane->lost[SONDE_LOSS_QUEUE_FULL] += blob->n_items;
+	sonde__ledger_unlock(pipeline);
+	if (!blob)
+		return false;
+	pipeline->budget.blobs -= sonde__blob_footprint(blob->size);
+	free(blob);
+	return true;
+}
+
+static bool make_room(struct sonde__pipeline *pipeline, size_t size)
+{
+	while (!sonde__budget_has_room(&pipeline->budget, size)) {
+		struct sonde__lane *lane = fullest_lane(pipeline);
+
+		if (!lane || !evict(pipeline, lane))
+			return false;
+	}
+	return true;
+}
+
+static void keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t n_items)
+{
+	size_t size = pipeline->encoded.size;
+	struct sonde__blob *blob;
+
+	if (!make_room(pipeline, sonde__blob_footprint(size))) {
+		yield->lost[SONDE_LOSS_QUEUE_FULL] += n_items;
+		return;
+	}
+	blob = malloc(sonde__blob_footprint(size));
+	if (!blob) {
+		yield->lost[SONDE_LOSS_NO_MEMORY] += n_items;
+		return;
+	}
+	*blob = (struct sonde__blob){ .n_items = n_items, .size = size };
+	memcpy(blob->bytes, pipeline->encoded.data, size);
+	pipeline->budget.blobs += sonde__blob_footprint(size);
+	*yield->end = blob;
+	yield->end = &blob->next;
+}
+
+static int encode_range(struct sonde__pipeline *pipeline, const struct sonde__batch *batch, size_t destination,
+			struct range range)
+{
+	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[destination];
+	struct sonde_batch view = {
+		.size = sizeof(view),
+		.signal = batch->signal,
+		.resource = &pipeline->options.resource,
+		.spans = batch->spans ? batch->spans + range.first : NULL,
+		.logs = batch->logs ? batch->logs + range.first : NULL,
+		.n_items = range.n,
+	};
+
+	pipeline->encoded.size = 0;
+	return to->exporter->encode(to->instance, &view, &pipeline->encoded);
+}
+
+static enum sonde_loss loss_of(int status)
+{
+	if (status == SONDE_E_TOO_BIG)
+		return SONDE_LOSS_TOO_BIG;
+	return status == SONDE_E_NOMEM ? SONDE_LOSS_NO_MEMORY : SONDE_LOSS_INVALID;
+}
+
+/* Depth: the logarithm of the batch's size. */
+static void encode(struct sonde__pipeline *pipeline, const struct sonde__batch *batch, size_t destination,
+		   struct range range, struct yield *yield)
+{
+	int status = encode_range(pipeline, batch, destination, range);
+	size_t half = range.n / 2;
+
+	if (status >= 0) {
+		keep(pipeline, yield, range.n);
+	} else if (range.n == 1) {
+		yield->lost[loss_of(status)]++;
+	} else {
+		encode(pipeline, batch, destination, (struct range){ range.first, half }, yield);
+		encode(pipeline, batch, destination, (struct range){ range.first + half, range.n - half }, yield);
+	}
+}
+
+static void queue_yield(struct sonde__lane *lane, struct yield *yield)
+{
+	struct sonde__blob *next;
+
+	for (struct sonde__blob *blob = yield->first; blob; blob = next) {
+		next = blob->next;
+		sonde__lane_push(lane, blob);
+	}
+	for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
+		lane->lost[reason] += yield->lost[reason];
+}
+
+/* The parts that went into the item are done with: freed, and booked unless `is_dropped`. */
+static void remove_parts(struct sonde__pipeline *pipeline, const struct sonde__batch_item *item,
+			 enum sonde_loss *dropped)
+{
+	struct sonde__ledger *ledger = &pipeline->ledger;
+	struct sonde__part *next;
+
+	for (struct sonde__part *part = item->parts; part; part = next) {
+		next = part->next_taken;
+		if (part->is_counted && dropped)
+			ledger->lost[SONDE_SIGNAL_PART][*dropped]++;
+		else if (part->is_counted && item->is_evicted)
+			ledger->lost[SONDE_SIGNAL_PART][SONDE_LOSS_EVICTED]++;
+		else if (part->is_counted)
+			ledger->joined++;
+		pipeline->budget.parts -= sonde__join_remove(&pipeline->join, part);
+	}
+}
+
+/* Under the lock: the items leave the box and the table. */
+static void release_items(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
+			  enum sonde_loss *dropped)
+{
+	for (size_t i = 0; i < batch->n; i++) {
+		struct sonde__batch_item *item = &batch->items[i];
+
+		if (item->ref.record)
+			sonde__box_release(&item->ref);
+		else if (!dropped)
+			pipeline->ledger.made++;
+		if (dropped && item->ref.record)
+			pipeline->ledger.lost[batch->signal][*dropped]++;
+		remove_parts(pipeline, item, dropped);
+	}
+}
+
+static void book_repairs(struct sonde_repairs *total, const struct sonde_repairs *more)
+{
+	total->invalid_utf8 += more->invalid_utf8;
+	total->dropped_attributes += more->dropped_attributes;
+	total->dropped_events += more->dropped_events;
+	total->dropped_links += more->dropped_links;
+	total->cut_values += more->cut_values;
+}
+
+static void enforce_max_items(struct sonde__pipeline *pipeline, struct sonde__lane *lane)
+{
+	uint32_t limit = pipeline->options.max_queue_items;
+
+	while (limit && lane->n_items > limit && evict(pipeline, lane))
+		continue;
+}
+
+void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *batch)
+{
+	struct yield yields[SONDE__DESTINATIONS_MAX] = { 0 };
+	size_t n_destinations = pipeline->options.n_destinations;
+
+	if (!batch->n)
+		return;
+	for (size_t d = 0; d < n_destinations; d++) {
+		yields[d].end = &yields[d].first;
+		if (pipeline->lanes[d][batch->signal].is_open)
+			encode(pipeline, batch, d, (struct range){ 0, batch->n }, &yields[d]);
+	}
+	sonde__ledger_lock(pipeline);
+	for (size_t d = 0; d < n_destinations; d++)
+		queue_yield(&pipeline->lanes[d][batch->signal], &yields[d]);
+	release_items(pipeline, batch, /* dropped= */ NULL);
+	book_repairs(&pipeline->ledger.repairs, &batch->repairs);
+	sonde__ledger_unlock(pipeline);
+	for (size_t d = 0; d < n_destinations; d++)
+		enforce_max_items(pipeline, &pipeline->lanes[d][batch->signal]);
+	sonde__batch_reset(batch);
+}
+
+void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *batch, enum sonde_loss reason)
+{
+	sonde__ledger_lock(pipeline);
+	release_items(pipeline, batch, &reason);
+	sonde__ledger_unlock(pipeline);
+	sonde__batch_reset(batch);
+}
+
+bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline, const struct sonde__batch *batch)
+{
+	uint32_t limit = pipeline->options.max_queue_items;
+	const struct sonde__lane *fullest = NULL;
+
+	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
+		const struct sonde__lane *lane = &pipeline->lanes[d][batch->signal];
+
+		if (!lane->is_open)
+			continue;
+		if (limit && lane->n_items + batch->n > limit && lane->n_items &&
+		    sonde__lane_is_moving(lane, pipeline->now_ns))
+			return true;
+		if (!fullest || lane->n_bytes > fullest->n_bytes)
+			fullest = lane;
+	}
+	/* As much again as estimated, for forms that are longer than ours. */
+	return fullest && fullest->n_items && sonde__lane_is_moving(fullest, pipeline->now_ns) &&
+	       !sonde__budget_has_room(&pipeline->budget, 2 * batch->n_bytes);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The text of an error, in the form that every language's tools recognise: a line for each error of
+ * the chain with its place, the outermost first, then the stack of the root cause.
+ *
+ *	payment_declined: card of order 7 was declined (checkout.c:41 in charge)
+ *	caused by: sonde_external_service: the gateway said 503 (gateway.c:88 in gateway_charge)
+ *	#0 gateway_charge+0x1c (checkout, build-id 3f2a…, +0x4a1c)
+ */
+
+#include "pipeline/exception.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "pipeline/join.h"
+#include "record/attribute.h"
+#include "record/wire.h"
+#include "stack/stack.h"
+
+/* What the chain's lines leave for the frames. */
+#define FRAMES_SIZE 4096
+
+static struct sonde_attr text_attr(const char *key, struct sonde_text text)
+{
+	return sonde_strn(key, text.data, text.size);
+}
+
+/* Appends one line of the chain; returns the length so far, cut at a character when it is full. */
+static size_t append_link(char *text, size_t length, size_t size, const struct sonde__error_link_view *link)
+{
+	int wanted = snprintf(text + length, size - length, "%s%.*s: %.*s (%.*s:%u in %.*s)\n",
+			      length ? "caused by: " : "", (int)link->type.size, link->type.data,
+			      (int)link->message.size, link->message.data, (int)link->file.size,
+			      link->file.data, (unsigned)link->line, (int)link->function.size,
+			      link->function.data);
+
+	if (wanted < 0)
+		return length;
+	if ((size_t)wanted < size - length)
+		return length + (size_t)wanted;
+	return sonde__utf8_cut(text, size - 1, size - 2);
+}
+
+static void read_texts(struct sonde__exception *exception, const struct sonde__error_record *record)
+{
+	const struct sonde__error_link *walk = NULL;
+	struct sonde__error_link_view link;
+	char *text = exception->stacktrace;
+	size_t length = 0;
+
+	while (sonde__error_record_next(record, &walk, &link)) {
+		if (length + 2 < SONDE__STACKTRACE_SIZE - FRAMES_SIZE)
+			length = append_link(text, length, SONDE__STACKTRACE_SIZE - FRAMES_SIZE, &link);
+	}
+	if (length && text[length - 1] != '\n')
+		text[length++] = '\n';
+	if (record->n_frames)
+		length += sonde__stack_format(sonde__error_record_frames(record), record->n_frames,
+					      text + length, SONDE__STACKTRACE_SIZE - length);
+	while (length && text[length - 1] == '\n')
+		length--;
+	text[length] = '\0';
+}
+
+static void set_attrs(struct sonde__exception *exception)
+{
+	const struct sonde__error_link_view *link = &exception->outermost;
+	struct sonde_attr *attrs = exception->attrs;
+	size_t n = 0;
+
+	attrs[n++] = text_attr("exception.type", link->type);
+	attrs[n++] = text_attr("exception.message", link->message);
+	attrs[n++] = sonde_str("exception.stacktrace", exception->stacktrace);
+	attrs[n++] = sonde_str("sonde.error.id", exception->id);
+	exception->n_event_attrs = n;
+	attrs[n++] = text_attr("error.type", link->type);
+	if (link->function.size)
+		attrs[n++] = text_attr("code.function.name", link->function);
+	if (link->file.size)
+		attrs[n++] = text_attr("code.file.path", link->file);
+	if (link->line)
+		attrs[n++] = sonde_int("code.line.number", link->line);
+	exception->n_attrs = n;
+}
+
+bool sonde__exception_read(struct sonde__exception *exception, const struct sonde__error_record *record)
+{
+	const struct sonde__error_link *walk = NULL;
+
+	if (!sonde__error_record_next(record, &walk, &exception->outermost))
+		return false;
+	if (!exception->outermost.type.size)
+		exception->outermost.type = (struct sonde_text){ "_OTHER", 6 };
+	(void)snprintf(exception->id, sizeof(exception->id), "%016llx", (unsigned long long)record->event_id);
+	read_texts(exception, record);
+	set_attrs(exception);
+	return true;
+}
+
+/* The error's own attributes are fields of a log; as an event's they differ in the tag alone. */
+static uint8_t *put_retagged(uint8_t *at, struct sonde_bytes fields)
+{
+	const uint8_t *from = fields.data;
+	struct sonde__wire_field field;
+
+	while (sonde__wire_next(&fields, &field) == 1) {
+		const uint8_t *next = fields.data;
+
+		*at++ = SONDE__TAG_EVENT_ATTRIBUTE;
+		at = sonde__bytes_put(at, from + 1, (size_t)(next - from) - 1);
+		from = next;
+	}
+	return at;
+}
+
+struct event_sizes {
+	size_t attrs;
+	size_t inner;
+	size_t dropped;
+};
+
+static struct event_sizes measure(const struct sonde__exception *exception,
+				  const struct sonde__error_record *record)
+{
+	struct event_sizes sizes = { 0 };
+
+	for (size_t i = 0; i < exception->n_event_attrs; i++)
+		sizes.attrs += sonde__attr_size(&exception->attrs[i]);
+	if (record->head.n_dropped_attributes)
+		sizes.dropped = 1 + sonde__varint_size(record->head.n_dropped_attributes);
+	sizes.inner = 9 + sonde__field_size(9) + sizes.attrs + sonde__error_record_fields(record).size +
+		      sizes.dropped;
+	return sizes;
+}
+
+static uint8_t *put_event(const struct sonde__exception *exception, const struct sonde__error_record *record,
+			  const struct event_sizes *sizes, uint8_t *at)
+{
+	bool is_unix = record->head.flags & SONDE__RECORD_TIME_IS_UNIX;
+
+	*at++ = SONDE__TAG_SPAN_EVENT;
+	at = sonde__varint_put(at, sizes->inner);
+	*at++ = is_unix ? SONDE__TAG_EVENT_TIME : SONDE__TAG_EVENT_TICKS;
+	at = sonde__bytes_put(at, &record->head.time, sizeof(record->head.time));
+	*at++ = SONDE__TAG_EVENT_NAME;
+	at = sonde__varint_put(at, 9);
+	at = sonde__bytes_put(at, "exception", 9);
+	for (size_t i = 0; i < exception->n_event_attrs; i++)
+		at += sonde__attr_encode(SONDE__TAG_EVENT_ATTRIBUTE, &exception->attrs[i], at, SIZE_MAX / 2);
+	at = put_retagged(at, sonde__error_record_fields(record));
+	if (sizes->dropped) {
+		*at++ = SONDE__TAG_EVENT_DROPPED;
+		at = sonde__varint_put(at, record->head.n_dropped_attributes);
+	}
+	return at;
+}
+
+struct sonde__part *sonde__exception_part(const struct sonde__exception *exception,
+					  const struct sonde__error_record *record)
+{
+	struct sonde_attr type = text_attr("error.type", exception->outermost.type);
+	struct event_sizes sizes = measure(exception, record);
+	size_t low_size = sonde__attr_size(&type);
+	size_t event_size = sonde__field_size(sizes.inner);
+	size_t message_size = exception->outermost.message.size;
+	struct sonde__part *part = malloc(sonde__part_size(low_size + event_size + message_size));
+
+	if (!part)
+		return NULL;
+	*part = (struct sonde__part){
+		.time = record->head.time,
+		.time_is_unix = record->head.flags & SONDE__RECORD_TIME_IS_UNIX,
+		.status = SONDE_SPAN_ERROR,
+		.trace_flags = record->trace_flags,
+		.low_size = (uint32_t)low_size,
+		.fields_size = (uint32_t)event_size,
+		.description_size = (uint32_t)message_size,
+	};
+	memcpy(part->trace_id, record->trace_id, sizeof(part->trace_id));
+	memcpy(part->span_id, record->span_id, sizeof(part->span_id));
+	(void)sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, &type, part->bytes, low_size);
+	(void)put_event(exception, record, &sizes, part->bytes + low_size);
+	sonde__bytes_put(part->bytes + low_size + event_size, exception->outermost.message.data, message_size);
+	return part;
+}

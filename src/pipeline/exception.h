@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_PIPELINE_EXCEPTION_H
+#define SONDE_PIPELINE_EXCEPTION_H
+
+/*
+ * A captured error, read for export once: its texts, and the attributes that its log record and its
+ * span event carry.
+ */
+
+#include <stddef.h>
+
+#include <sonde/attribute.h>
+#include <sonde/span.h>
+
+#include "record/view.h"
+
+#define SONDE__EXCEPTION_ATTRS_MAX 8
+#define SONDE__STACKTRACE_SIZE 12288
+
+struct sonde__part;
+
+struct sonde__exception {
+	struct sonde__error_link_view outermost;
+	char id[17];
+	/* exception.* and sonde.error.id, for both; then for the log alone error.type and code.*. */
+	struct sonde_attr attrs[SONDE__EXCEPTION_ATTRS_MAX];
+	size_t n_event_attrs;
+	size_t n_attrs;
+	char stacktrace[SONDE__STACKTRACE_SIZE];
+};
+
+/* Reads the record, names the stack's frames. The texts point into the record. False: no chain. */
+bool sonde__exception_read(struct sonde__exception *exception, const struct sonde__error_record *record);
+
+/*
+ * Allocates the part that brings the error to its span: an event `exception`, status ERROR and
+ * error.type. NULL: out of memory.
+ */
+struct sonde__part *sonde__exception_part(const struct sonde__exception *exception,
+					  const struct sonde__error_record *record);
+
+#endif

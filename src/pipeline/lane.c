@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When the first batch of a lane is sent:
+ *
+ *	closed breaker, no failure      at once
+ *	closed breaker, after failures  when the backoff, or the delay the receiver asked for, is over
+ *	open breaker                    when its reset time is over, or the delay the receiver asked for
+ *	half-open breaker               one after another
+ *	a flush                         once at once, whatever the rest says
+ */
+
+#include "pipeline/lane.h"
+
+#include "base/clock.h"
+
+/* So long without a batch accepted, and a lane is not waited for. */
+#define MOVING_NS SONDE__NS_PER_S
+
+void sonde__lane_init(struct sonde__lane *lane, const struct sonde__breaker_options *breaker,
+		      const struct sonde__retry_options *retry)
+{
+	*lane = (struct sonde__lane){ .is_open = true };
+	sonde__breaker_init(&lane->breaker, breaker);
+	sonde__retry_init(&lane->retry, retry);
+}
+
+void sonde__lane_push(struct sonde__lane *lane, struct sonde__blob *blob)
+{
+	blob->next = NULL;
+	blob->serial = ++lane->n_serials;
+	if (lane->last)
+		lane->last->next = blob;
+	else
+		lane->first = blob;
+	lane->last = blob;
+	lane->n_bytes += sonde__blob_footprint(blob->size);
+	lane->n_items += blob->n_items;
+}
+
+static void forget(struct sonde__lane *lane, const struct sonde__blob *blob)
+{
+	lane->n_bytes -= sonde__blob_footprint(blob->size);
+	lane->n_items -= blob->n_items;
+}
+
+struct sonde__blob *sonde__lane_pop(struct sonde__lane *lane)
+{
+	struct sonde__blob *blob = lane->first;
+
+	if (!blob)
+		return NULL;
+	lane->first = blob->next;
+	if (!lane->first)
+		lane->last = NULL;
+	forget(lane, blob);
+	return blob;
+}
+
+struct sonde__blob *sonde__lane_evict(struct sonde__lane *lane)
+{
+	struct sonde__blob *blob;
+
+	if (!lane->is_sending)
+		return sonde__lane_pop(lane);
+	blob = lane->first->next;
+	if (!blob)
+		return NULL;
+	lane->first->next = blob->next;
+	if (!blob->next)
+		lane->last = lane->first;
+	forget(lane, blob);
+	return blob;
+}
+
+uint64_t sonde__lane_count(const struct sonde__lane *lane)
+{
+	uint64_t n = 0;
+
+	for (const struct sonde__blob *blob = lane->first; blob; blob = blob->next)
+		n += blob->n_items;
+	return n;
+}
+
+bool sonde__lane_is_moving(const struct sonde__lane *lane, uint64_t now_ns)
+{
+	uint64_t since_ns = lane->accepted_ns;
+
+	if (lane->retry.n_failures || lane->breaker.state != SONDE__BREAKER_CLOSED)
+		return false;
+	if (!lane->is_sending)
+		return true;
+	if (since_ns < lane->sent_ns)
+		since_ns = lane->sent_ns;
+	return now_ns < since_ns || now_ns - since_ns < MOVING_NS;
+}
+
+uint64_t sonde__lane_wait_ns(const struct sonde__lane *lane, uint64_t now_ns)
+{
+	uint64_t wait_ns;
+	uint64_t breaker_ns;
+
+	if (lane->is_sending || !lane->first)
+		return UINT64_MAX;
+	if (lane->is_forced)
+		return 0;
+	wait_ns = lane->next_attempt_ns > now_ns ? lane->next_attempt_ns - now_ns : 0;
+	breaker_ns = sonde__breaker_wait_ns(&lane->breaker, now_ns);
+	return wait_ns > breaker_ns ? wait_ns : breaker_ns;
+}
+
+bool sonde__lane_is_due(struct sonde__lane *lane, uint64_t now_ns)
+{
+	if (sonde__lane_wait_ns(lane, now_ns) > 0)
+		return false;
+	if (!lane->is_forced)
+		return sonde__breaker_allow(&lane->breaker, now_ns);
+	sonde__breaker_force(&lane->breaker, now_ns);
+	lane->is_forced = false;
+	return true;
+}
+
+void sonde__lane_flush(struct sonde__lane *lane)
+{
+	lane->is_flushing = true;
+	lane->is_forced = true;
+	lane->was_kept = false;
+	lane->flush_serial = lane->n_serials;
+}
+
+bool sonde__lane_is_flushed(const struct sonde__lane *lane)
+{
+	if (!lane->is_flushing || lane->was_kept)
+		return true;
+	return !lane->first || lane->first->serial > lane->flush_serial;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A span with what was added to it. Of fields with the same key the last one counts, so the order of
+ * the pieces is the order of precedence: what was derived from errors, the span's own, then the parts
+ * by time.
+ */
+
+#include <string.h>
+
+#include "pipeline/state.h"
+#include "pipeline/view.h"
+
+#define FLAGS_HAS_IS_REMOTE 0x100u
+#define FLAGS_IS_REMOTE 0x200u
+
+static const struct sonde_text unnamed = { "unnamed", 7 };
+
+static int gather(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+		  const struct sonde__part *parts, struct sonde_span_view *view)
+{
+	struct sonde_bytes own = sonde__span_record_fields(record);
+	struct sonde_bytes *pieces;
+	size_t n_parts = 0;
+	size_t n = 0;
+
+	for (const struct sonde__part *part = parts; part; part = part->next_taken)
+		n_parts++;
+	pieces = sonde__arena_take(maker->arena, (2 * n_parts + 1) * sizeof(*pieces));
+	if (!pieces)
+		return SONDE_E_NOMEM;
+	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
+		if (part->low_size)
+			pieces[n++] = sonde__part_low(part);
+	}
+	if (own.size)
+		pieces[n++] = own;
+	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
+		if (part->fields_size)
+			pieces[n++] = sonde__part_fields(part);
+	}
+	return sonde__mend(&maker->pipeline->span_mender, SONDE_FIELDS_SPAN, pieces, n, maker->arena,
+			   &maker->counts, &view->pieces, &view->n_pieces);
+}
+
+static struct sonde_text choose_name(const struct sonde__span_record *record, const struct sonde__part *parts)
+{
+	struct sonde_text name = sonde__span_record_name(record);
+	struct sonde__site_view site;
+
+	if (!name.size && sonde__site_get(record->site, &site))
+		name = site.name;
+	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
+		if (part->name_size)
+			name = sonde__part_name(part);
+	}
+	return name.size ? name : unnamed;
+}
+
+/* OK beats ERROR beats UNSET; of equals the span's own stays, else the latest, unless it has no text. */
+static struct sonde_text choose_status(const struct sonde__span_record *record,
+				       const struct sonde__part *parts, uint8_t *ret_status)
+{
+	struct sonde_text description = sonde__span_record_description(record);
+	bool is_own = record->status == SONDE_SPAN_ERROR && description.size > 0;
+	uint8_t status = record->status;
+
+	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
+		if (status == SONDE_SPAN_OK || part->status == SONDE_SPAN_UNSET)
+			continue;
+		if (part->status == SONDE_SPAN_ERROR && !is_own && part->description_size)
+			description = sonde__part_description(part);
+		status = part->status;
+	}
+	if (status != SONDE_SPAN_ERROR)
+		description.size = 0;
+	*ret_status = status;
+	return description;
+}
+
+static int set_texts(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+		     const struct sonde__part *parts, struct sonde_span_view *view)
+{
+	struct sonde_text description = choose_status(record, parts, &view->status);
+	int status;
+
+	status = sonde__mend_text(choose_name(record, parts), maker->arena, &maker->counts, &view->name);
+	if (status < 0)
+		return status;
+	status = sonde__mend_text(sonde__span_record_trace_state(record), maker->arena, &maker->counts,
+				  &view->trace_state);
+	if (status < 0)
+		return status;
+	return sonde__mend_text(description, maker->arena, &maker->counts, &view->status_description);
+}
+
+static void set_times(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+		      struct sonde_span_view *view)
+{
+	uint8_t flags = record->head.flags;
+
+	view->start_unix_ns = sonde__view_time(maker, record->start, flags & SONDE__RECORD_START_IS_UNIX);
+	view->end_unix_ns = sonde__view_time(maker, record->head.time, flags & SONDE__RECORD_TIME_IS_UNIX);
+	if (view->start_unix_ns == UINT64_MAX)
+		view->start_unix_ns--;
+	if (view->end_unix_ns <= view->start_unix_ns)
+		view->end_unix_ns = view->start_unix_ns + 1;
+}
+
+static void set_numbers(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+			const struct sonde__part *parts, struct sonde_span_view *view)
+{
+	uint32_t n_dropped = record->head.n_dropped_attributes;
+
+	for (const struct sonde__part *part = parts; part; part = part->next_taken)
+		n_dropped += part->n_dropped_attributes;
+	maker->repairs.dropped_attributes += n_dropped;
+	maker->repairs.dropped_events += record->n_dropped_events;
+	maker->repairs.dropped_links += record->n_dropped_links;
+	view->dropped_attributes = n_dropped + maker->counts.dropped_attributes;
+	view->dropped_events = record->n_dropped_events + maker->counts.dropped_events;
+	view->dropped_links = record->n_dropped_links + maker->counts.dropped_links;
+	view->kind = record->kind ? record->kind : SONDE_KIND_INTERNAL;
+	view->flags = record->trace_flags | FLAGS_HAS_IS_REMOTE;
+	if (record->head.flags & SONDE__RECORD_PARENT_REMOTE)
+		view->flags |= FLAGS_IS_REMOTE;
+}
+
+int sonde__span_view_make(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+			  const struct sonde__part *parts, struct sonde_span_view *ret)
+{
+	int status;
+
+	*ret = (struct sonde_span_view){ 0 };
+	memcpy(ret->trace_id, record->trace_id, sizeof(ret->trace_id));
+	memcpy(ret->span_id, record->span_id, sizeof(ret->span_id));
+	memcpy(ret->parent_id, record->parent_id, sizeof(ret->parent_id));
+	status = gather(maker, record, parts, ret);
+	if (status < 0)
+		return status;
+	status = set_texts(maker, record, parts, ret);
+	if (status < 0)
+		return status;
+	set_times(maker, record, ret);
+	set_numbers(maker, record, parts, ret);
+	return SONDE_OK;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_PIPELINE_STATE_H
+#define SONDE_PIPELINE_STATE_H
+
+/* The pipeline's inside, for its own files. */
+
+#include "base/clock.h"
+#include "pipeline/account.h"
+#include "pipeline/batch.h"
+#include "pipeline/budget.h"
+#include "pipeline/exception.h"
+#include "pipeline/intake.h"
+#include "pipeline/join.h"
+#include "pipeline/lane.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/report.h"
+#include "record/mend.h"
+
+/* Signals that have lanes; parts travel inside the others. */
+#define SONDE__LANE_SIGNALS 2
+
+struct sonde__pipeline {
+	struct sonde__pipeline_options options;
+	struct sonde__budget budget;
+	struct sonde__ledger ledger;
+	struct sonde__intake intake;
+	struct sonde__join join;
+	struct sonde__batch batches[SONDE__LANE_SIGNALS];
+	struct sonde_buffer encoded;
+	struct sonde__lane lanes[SONDE__DESTINATIONS_MAX][SONDE__LANE_SIGNALS];
+	bool is_taken[SONDE__LANE_SIGNALS]; /* Some destination takes the signal. */
+
+	struct sonde__clock clock;
+	struct sonde__mender span_mender;
+	struct sonde__mender log_mender;
+	struct sonde__exception exception;
+
+	uint64_t now_ns; /* Of the turn under way. */
+	bool has_turned;
+	bool has_drained; /* Since losses were last looked for. */
+	bool is_draining;
+	bool is_whole_drain; /* Passes for this drain are still to be made. */
+	uint64_t span_due_ns;
+	uint64_t log_due_ns;
+	uint64_t urgent_due_ns; /* Errors are not drained before. */
+
+	bool is_flushing;
+	bool must_drain; /* The flush's drain has not been finished. */
+	bool is_finishing; /* The stop's flush: nothing is kept to wait for more. */
+	struct sonde__loss_news loss_news;
+};
+
+#endif
