@@ -29,6 +29,11 @@ static inline size_t sonde__cursor_left(const struct sonde__cursor *cursor)
 	return (size_t)(cursor->end - cursor->at);
 }
 
+static inline struct sonde_bytes sonde__cursor_bytes(const struct sonde__cursor *cursor)
+{
+	return (struct sonde_bytes){ cursor->at, sonde__cursor_left(cursor) };
+}
+
 static inline bool sonde__tag_take(struct sonde__cursor *cursor, uint8_t tag)
 {
 	if (cursor->at == cursor->end || *cursor->at != tag)

@@ -14,7 +14,7 @@
 #include "base/utf8.h"
 #include "record/attribute.h"
 #include "record/cursor.h"
-#include "record/scan.h"
+#include "record/key_list.h"
 
 /* 28 bits of length. */
 #define LENGTH_ROOM 4
@@ -69,11 +69,6 @@ static void text_write(struct rewriter *rewriter, uint8_t tag, struct sonde_byte
 	rewriter->counts->invalid_utf8++;
 }
 
-static struct sonde_bytes cursor_bytes(const struct sonde__cursor *cursor)
-{
-	return (struct sonde_bytes){ cursor->at, sonde__cursor_left(cursor) };
-}
-
 static void rest_write(struct rewriter *rewriter, const struct sonde__cursor *rest)
 {
 	rewriter->at = sonde__bytes_put(rewriter->at, rest->at, sonde__cursor_left(rest));
@@ -96,7 +91,7 @@ static int scalar_write(struct rewriter *rewriter, struct sonde__cursor any, boo
 	any.at++;
 	if (!sonde__bytes_take(&any, &content))
 		return SONDE_E_MALFORMED;
-	bytes = cursor_bytes(&content);
+	bytes = sonde__cursor_bytes(&content);
 	if (is_text)
 		bytes.size = sonde__utf8_cut_characters(bytes.data, bytes.size, limit);
 	else if (bytes.size > limit)
@@ -150,100 +145,9 @@ static int value_write(struct rewriter *rewriter, struct sonde__cursor any)
 	return SONDE_OK;
 }
 
-/* ---- Lists of attributes ------------------------------------------------------------------------- */
+/* ---- Events and links ---------------------------------------------------------------------------- */
 
-/* The unique keys of one list in the order of their first appearance. */
-struct entry {
-	struct sonde_bytes key; /* Repaired. */
-	struct sonde__cursor value;
-};
-
-struct list {
-	struct entry *entries;
-	uint32_t n;
-	uint32_t limit;
-	uint32_t *index; /* Open addressing; an entry's number + 1. */
-	uint32_t mask;
-	uint32_t n_dropped;
-};
-
-static int list_begin(struct rewriter *rewriter, size_t n_max, uint32_t limit, struct list *ret)
-{
-	uint32_t n_slots = 16;
-
-	while (n_slots < 2 * n_max)
-		n_slots *= 2;
-	memset(ret, 0, sizeof(*ret));
-	ret->entries = sonde__arena_take(rewriter->arena, n_max * sizeof(*ret->entries));
-	ret->index = sonde__arena_take(rewriter->arena, n_slots * sizeof(*ret->index));
-	if (!ret->entries || !ret->index)
-		return SONDE_E_NOMEM;
-	memset(ret->index, 0, n_slots * sizeof(*ret->index));
-	ret->mask = n_slots - 1;
-	ret->limit = limit;
-	return SONDE_OK;
-}
-
-static int key_mend(struct rewriter *rewriter, struct sonde_bytes *key)
-{
-	size_t size;
-	char *repaired;
-
-	if (sonde__utf8_is_valid(key->data, key->size))
-		return SONDE_OK;
-	repaired = sonde__arena_take(rewriter->arena, 3 * key->size);
-	if (!repaired)
-		return SONDE_E_NOMEM;
-	size = sonde__utf8_repair(key->data, key->size, repaired);
-	sonde__arena_trim(rewriter->arena, repaired + size);
-	rewriter->counts->invalid_utf8++;
-	*key = (struct sonde_bytes){ repaired, size };
-	return SONDE_OK;
-}
-
-static void list_put(struct list *list, struct sonde_bytes key, struct sonde__cursor value)
-{
-	uint32_t i = sonde__key_hash(key.data, key.size) & list->mask;
-
-	for (; list->index[i]; i = (i + 1) & list->mask) {
-		struct entry *entry = &list->entries[list->index[i] - 1];
-
-		if (entry->key.size == key.size && memcmp(entry->key.data, key.data, key.size) == 0) {
-			entry->value = value;
-			return;
-		}
-	}
-	if (list->n >= list->limit) {
-		list->n_dropped++;
-		return;
-	}
-	list->entries[list->n++] = (struct entry){ key, value };
-	list->index[i] = list->n;
-}
-
-static int list_add(struct rewriter *rewriter, struct list *list, struct sonde__cursor attribute)
-{
-	struct sonde__cursor key_cursor;
-	struct sonde__cursor value;
-	struct sonde_bytes key;
-	int r;
-
-	if (!sonde__tag_take(&attribute, SONDE__TAG_KEY) || !sonde__bytes_take(&attribute, &key_cursor) ||
-	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) || !sonde__bytes_take(&attribute, &value))
-		return SONDE_E_MALFORMED;
-	key = cursor_bytes(&key_cursor);
-	if (!key.size) {
-		list->n_dropped++;
-		return SONDE_OK;
-	}
-	r = key_mend(rewriter, &key);
-	if (r < 0)
-		return r;
-	list_put(list, key, value);
-	return SONDE_OK;
-}
-
-static int list_write(struct rewriter *rewriter, const struct list *list, uint8_t tag)
+static int list_write(struct rewriter *rewriter, const struct sonde__key_list *list, uint8_t tag)
 {
 	for (uint32_t i = 0; i < list->n; i++) {
 		uint8_t *content = message_begin(rewriter, tag);
@@ -257,8 +161,6 @@ static int list_write(struct rewriter *rewriter, const struct list *list, uint8_
 	}
 	return SONDE_OK;
 }
-
-/* ---- Events and links ---------------------------------------------------------------------------- */
 
 static size_t fields_count(struct sonde__cursor fields, uint8_t wanted)
 {
@@ -286,11 +188,12 @@ static int tail_write(struct rewriter *rewriter, struct sonde__cursor rest, cons
 	size_t before = rewriter->arena->used;
 	struct sonde__cursor attribute;
 	uint64_t n_dropped = 0;
-	struct list list;
-	int r = list_begin(rewriter, fields_count(rest, tail->attribute_tag), tail->limit, &list);
+	struct sonde__key_list list;
+	int r = sonde__key_list_init(rewriter->arena, fields_count(rest, tail->attribute_tag),
+				     tail->limit, &list);
 
 	while (r == SONDE_OK && sonde__tag_take(&rest, tail->attribute_tag))
-		r = sonde__bytes_take(&rest, &attribute) ? list_add(rewriter, &list, attribute)
+		r = sonde__bytes_take(&rest, &attribute) ? sonde__key_list_add(&list, rewriter->arena, attribute)
 							 : SONDE_E_MALFORMED;
 	if (r < 0)
 		return r;
@@ -300,6 +203,7 @@ static int tail_write(struct rewriter *rewriter, struct sonde__cursor rest, cons
 	if (r < 0)
 		return r;
 	rewriter->counts->dropped_nested += list.n_dropped;
+	rewriter->counts->invalid_utf8 += list.n_repaired;
 	n_dropped += list.n_dropped;
 	if (n_dropped) {
 		*rewriter->at++ = tail->dropped_tag;
@@ -328,7 +232,7 @@ static int event_write(struct rewriter *rewriter, struct sonde__cursor event)
 	*rewriter->at++ = SONDE__TAG_EVENT_TIME;
 	rewriter->at = sonde__fixed64_put(rewriter->at,
 					  is_ticks ? sonde__clock_unix_ns(rewriter->mender->clock, time) : time);
-	text_write(rewriter, SONDE__TAG_EVENT_NAME, cursor_bytes(&name));
+	text_write(rewriter, SONDE__TAG_EVENT_NAME, sonde__cursor_bytes(&name));
 	r = tail_write(rewriter, event, &tail);
 	if (r == SONDE_OK)
 		message_end(rewriter, content);
@@ -345,14 +249,14 @@ static int link_write(struct rewriter *rewriter, struct sonde__cursor link)
 
 	if (!sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_ID) || !sonde__bytes_take(&link, &text))
 		return SONDE_E_MALFORMED;
-	bytes_write(rewriter, SONDE__TAG_LINK_TRACE_ID, cursor_bytes(&text));
+	bytes_write(rewriter, SONDE__TAG_LINK_TRACE_ID, sonde__cursor_bytes(&text));
 	if (!sonde__tag_take(&link, SONDE__TAG_LINK_SPAN_ID) || !sonde__bytes_take(&link, &text))
 		return SONDE_E_MALFORMED;
-	bytes_write(rewriter, SONDE__TAG_LINK_SPAN_ID, cursor_bytes(&text));
+	bytes_write(rewriter, SONDE__TAG_LINK_SPAN_ID, sonde__cursor_bytes(&text));
 	if (sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_STATE)) {
 		if (!sonde__bytes_take(&link, &text))
 			return SONDE_E_MALFORMED;
-		text_write(rewriter, SONDE__TAG_LINK_TRACE_STATE, cursor_bytes(&text));
+		text_write(rewriter, SONDE__TAG_LINK_TRACE_STATE, sonde__cursor_bytes(&text));
 	}
 	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) || !sonde__fixed_take(&link, sizeof(uint32_t)))
 		return SONDE_E_MALFORMED;
@@ -371,13 +275,13 @@ static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag, const stru
 {
 	size_t before = rewriter->arena->used;
 	struct sonde__cursor body;
-	struct list list;
+	struct sonde__key_list list;
 	size_t n = 0;
 	int r;
 
 	for (size_t i = 0; i < n_pieces; i++)
 		n += fields_count(sonde__cursor_of(pieces[i]), tag);
-	r = list_begin(rewriter, n, rewriter->mender->limits.attributes, &list);
+	r = sonde__key_list_init(rewriter->arena, n, rewriter->mender->limits.attributes, &list);
 	for (size_t i = 0; r == SONDE_OK && i < n_pieces; i++) {
 		struct sonde__cursor fields = sonde__cursor_of(pieces[i]);
 
@@ -387,12 +291,13 @@ static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag, const stru
 			if (!sonde__bytes_take(&fields, &body))
 				r = SONDE_E_MALFORMED;
 			else if (is_attribute)
-				r = list_add(rewriter, &list, body);
+				r = sonde__key_list_add(&list, rewriter->arena, body);
 		}
 	}
 	if (r == SONDE_OK)
 		r = list_write(rewriter, &list, tag);
 	rewriter->counts->dropped_attributes += list.n_dropped;
+	rewriter->counts->invalid_utf8 += list.n_repaired;
 	rewriter->arena->used = before;
 	return r;
 }

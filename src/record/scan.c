@@ -16,7 +16,7 @@
 #define KEYS_MAX (SONDE__MEND_SLOTS / 2)
 
 /* Of one list of attributes. */
-struct key_list {
+struct seen_keys {
 	uint32_t n;
 	uint32_t limit;
 };
@@ -38,13 +38,13 @@ uint32_t sonde__key_hash(const uint8_t *key, size_t size)
 	return (uint32_t)(hash >> 32);
 }
 
-static struct key_list list_begin(struct sonde__mender *mender, uint32_t limit)
+static struct seen_keys list_begin(struct sonde__mender *mender, uint32_t limit)
 {
 	if (++mender->round == 0) {
 		memset(mender->slots, 0, sizeof(mender->slots));
 		mender->round = 1;
 	}
-	return (struct key_list){ 0, limit };
+	return (struct seen_keys){ 0, limit };
 }
 
 /* False: the key is in the list already. */
@@ -105,7 +105,7 @@ static int value_scan(struct sonde__cursor any, uint32_t limit)
 	return r;
 }
 
-static int attribute_scan(struct sonde__mender *mender, struct key_list *list, struct sonde__cursor attribute)
+static int attribute_scan(struct sonde__mender *mender, struct seen_keys *list, struct sonde__cursor attribute)
 {
 	struct sonde__cursor key;
 	struct sonde__cursor value;
@@ -126,7 +126,7 @@ static int attribute_scan(struct sonde__mender *mender, struct key_list *list, s
 /* The attributes of an event or link, up to its end or its dropped count. */
 static int nested_scan(struct sonde__mender *mender, uint8_t tag, uint32_t limit, struct sonde__cursor rest)
 {
-	struct key_list list = list_begin(mender, limit);
+	struct seen_keys list = list_begin(mender, limit);
 	struct sonde__cursor attribute;
 	int r = 1;
 
@@ -173,7 +173,7 @@ static int link_scan(struct sonde__mender *mender, struct sonde__cursor link)
 }
 
 /* First walk: attributes; counts the rest. */
-static int attributes_scan(struct sonde__mender *mender, uint8_t attribute_tag, struct key_list *list,
+static int attributes_scan(struct sonde__mender *mender, uint8_t attribute_tag, struct seen_keys *list,
 			   struct sonde__cursor fields, uint32_t *n_others)
 {
 	struct sonde__cursor body;
@@ -219,7 +219,7 @@ int sonde__scan_pieces(struct sonde__mender *mender, enum sonde_fields type, con
 		       size_t n_pieces, struct sonde__scan *ret)
 {
 	uint8_t tag = type == SONDE_FIELDS_LOG ? SONDE__TAG_LOG_ATTRIBUTE : SONDE__TAG_SPAN_ATTRIBUTE;
-	struct key_list list = list_begin(mender, mender->limits.attributes);
+	struct seen_keys list = list_begin(mender, mender->limits.attributes);
 	struct sonde__scan scan = { false, false };
 	uint32_t n_others = 0;
 	uint32_t n_events = 0;
