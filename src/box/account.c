@@ -12,15 +12,20 @@
  * partner S1: a value from inside the move shows its odd number too).
  */
 
-#include "box/box.h"
+#include "box/account.h"
 
-#include "base/compiler.h"
+#include <string.h>
+
+#include "box/box.h"
 #include "box/ring.h"
 #include "box/shape.h"
 #include "box/write.h"
 
 /* A reader that was stopped in the middle of a move must not hold an account up. */
 #define MAX_LOOKS 1000
+
+/* What of the box's figures is from before the last start. */
+static struct sonde__box_account pasts[SONDE_SIGNAL_COUNT];
 
 static uint64_t queued_in_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t index,
 				enum sonde_signal signal, uint64_t *unfinished)
@@ -106,17 +111,15 @@ static void add_counters(const struct sonde__box_counters *counters, enum sonde_
 	}
 }
 
-void sonde__box_account(enum sonde_signal signal, struct sonde__box_account *ret)
+/* Of everything since the memory was fresh. */
+static void account_whole(const struct sonde__box *box, enum sonde_signal signal, struct sonde__box_account *ret)
 {
-	const struct sonde__box *box = sonde__box_get();
 	struct sonde__box_account account = { 0 };
 
-	if ((unsigned)signal < SONDE_SIGNAL_COUNT) {
-		add_counters(sonde__box_outside(), signal, &account);
-		if (box)
-			add_counters(box->counters, signal, &account);
-	}
-	for (uint32_t i = 0; box && (unsigned)signal < SONDE_SIGNAL_COUNT && i <= box->n_rings; i++) {
+	add_counters(sonde__box_outside(), signal, &account);
+	if (box)
+		add_counters(box->counters, signal, &account);
+	for (uint32_t i = 0; box && i <= box->n_rings; i++) {
 		struct sonde__ring_account ring;
 
 		sonde__ring_account(sonde__box_ring(box, i), sonde__box_ring_shape(box, i), signal, &ring);
@@ -125,6 +128,34 @@ void sonde__box_account(enum sonde_signal signal, struct sonde__box_account *ret
 		account.unfinished += ring.unfinished;
 		account.lost[SONDE_LOSS_RING_FULL] += ring.refused;
 		account.lost[SONDE_LOSS_INVALID] += ring.invalid;
+	}
+	*ret = account;
+}
+
+void sonde__box_account_begin(bool is_continued)
+{
+	for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++) {
+		struct sonde__box_account *past = &pasts[signal];
+
+		memset(past, 0, sizeof(*past));
+		if (!is_continued)
+			continue;
+		account_whole(sonde__box_get(), (enum sonde_signal)signal, past);
+		past->captured -= past->queued;
+	}
+}
+
+void sonde__box_account(enum sonde_signal signal, struct sonde__box_account *ret)
+{
+	struct sonde__box_account account = { 0 };
+
+	if ((unsigned)signal < SONDE_SIGNAL_COUNT) {
+		const struct sonde__box_account *past = &pasts[signal];
+
+		account_whole(sonde__box_get(), signal, &account);
+		account.captured -= past->captured;
+		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
+			account.lost[reason] -= past->lost[reason];
 	}
 	*ret = account;
 }

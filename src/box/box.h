@@ -40,7 +40,7 @@ enum sonde__box_kind {
 struct sonde__box_info {
 	enum sonde__box_kind kind;
 	char path[256]; /* Of a file. */
-	char reason[128]; /* Why it is not a file, or "". */
+	char reason[256]; /* Why it is not a file, or not where it was asked for; or "". */
 	size_t size_bytes;
 	uint32_t n_rings;
 	uint32_t n_blocks; /* In each ring. */
@@ -53,12 +53,15 @@ struct sonde__box_info {
  * Makes the process's box, at start, after a stop, or in a forked child, where it replaces the
  * parent's mapping at the same address. The address never changes and is never unmapped, because a
  * thread may be inside a recording call at any time. Async-signal-safe in a forked child (the
- * options were copied at the first open; pass NULL). SONDE_E_SYSTEM only where not even private
- * memory is to be had.
+ * options were copied at the first open; pass NULL). After a stop it gives fresh memory, or goes on in
+ * the old where records are still inside (ret->reason says so). The first open of a process fixes size
+ * and division; the rest of the options may change.
+ *
+ * SONDE_E_SYSTEM only where not even private memory is to be had; SONDE_E_EXISTS while one is open.
  */
 int sonde__box_open(const struct sonde__box_options *options, struct sonde__box_info *ret);
 
-/* Removes the box's file; the memory stays mapped. Records still inside stay readable. */
+/* Removes the box's file; the memory stays mapped. Records still inside stay readable. Idempotent. */
 void sonde__box_close(void);
 
 /* Forgets the parent's box in a forked child whose own could not be made: captures are counted lost. */

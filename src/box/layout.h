@@ -147,6 +147,7 @@ struct sonde__box_header {
 	uint8_t head_block_bits;
 	uint32_t block_stride; /* sizeof(struct sonde__block) */
 	struct sonde__process_id process;
+	uint64_t pid_namespace; /* In which the pid means something; 0: not known. */
 	char service[SONDE__SERVICE_SIZE]; /* Ends with a zero. */
 	uint64_t anchor_ticks;
 	uint64_t anchor_monotonic_ns;
@@ -166,6 +167,21 @@ struct sonde__box_header {
 #define SONDE__BOX_SIZE_MIN (256u * 1024)
 #define SONDE__BOX_SIZE_MAX (256u * 1024 * 1024)
 #define SONDE__SITES_MAX 1024u
+#define SONDE__TEXTS_MAX (128u * 1024)
+#define SONDE__RINGS_MAX 1024u
+
+/*
+ * A site's text record: this, then name, file and function, then zeros up to a multiple of 8. Records
+ * lie one after the other; the first begins at 8, so that 0 is none.
+ */
+struct sonde__site_text {
+	uint32_t hash;
+	uint32_t line;
+	uint16_t name_size;
+	uint16_t file_size;
+	uint16_t function_size;
+	uint16_t reserved;
+};
 
 /* Losses that no ring knows of. */
 #define SONDE__BOX_COUNTERS_OFFSET 2048

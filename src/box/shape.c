@@ -17,7 +17,6 @@
 #define RING_AIM (256u * 1024)
 #define RESERVE_MAX (1024u * 1024)
 #define TEXTS_MIN (16u * 1024)
-#define TEXTS_MAX (128u * 1024)
 
 _Static_assert((1u << BLOCK_SHIFT_MIN) >= SONDE__RECORD_MAX_SIZE, "the largest record fits the smallest block");
 _Static_assert(BLOCKS_MAX <= SONDE__HEAD_BLOCK_MASK, "a head can name every block");
@@ -97,11 +96,11 @@ void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret, s
 
 	size = bounded(size, SONDE__BOX_SIZE_MIN, SONDE__BOX_SIZE_MAX) / PAGE * PAGE;
 	ret_header->sites = part_place(&at, SONDE__SITES_MAX, sizeof(uint32_t));
-	ret_header->texts = part_place(&at, (uint32_t)(bounded(size / 16, TEXTS_MIN, TEXTS_MAX) / PAGE * PAGE), 1);
+	ret_header->texts = part_place(&at, (uint32_t)(bounded(size / 16, TEXTS_MIN, SONDE__TEXTS_MAX) / PAGE * PAGE), 1);
 	if (!sonde__ring_shape_fit(bounded(size / 16, 0, RESERVE_MAX), BLOCK_SHIFT_MIN, &ret->reserve_shape))
 		shape_fill(BLOCKS_MIN, BLOCK_SHIFT_MIN, &ret->reserve_shape);
 	space = size - at - ret->reserve_shape.size;
-	ret->n_rings = (uint32_t)bounded(space / RING_AIM, 1, n_cpus > 0 ? n_cpus : 1);
+	ret->n_rings = (uint32_t)bounded(space / RING_AIM, 1, bounded(n_cpus, 1, SONDE__RINGS_MAX));
 	ring_shape_choose(space / ret->n_rings / PAGE * PAGE, &ret->ring_shape);
 	ret_header->rings = part_place(&at, ret->n_rings, ret->ring_shape.size);
 	ret_header->reserve = part_place(&at, 1, ret->reserve_shape.size);

@@ -9,11 +9,10 @@
 
 #include "box/box.h"
 
-#include <sched.h>
-
 #include "base/compiler.h"
 #include "base/process.h"
 #include "base/testpoint.h"
+#include "box/cpu.h"
 #include "box/ring.h"
 #include "box/shape.h"
 #include "box/write.h"
@@ -24,41 +23,26 @@ _Atomic(const struct sonde__box *) sonde__box_current;
 /* What is lost while there is no box, in this process. */
 static struct sonde__box_counters outside;
 
-struct sonde__box_counters *sonde__box_outside(void)
+const struct sonde__box_counters *sonde__box_outside(void)
 {
 	return &outside;
 }
 
-/* struct rseq: cpu_id_start, cpu_id; the latter is negative where the kernel knows no rseq. */
-struct rseq_area {
-	uint32_t cpu_id_start;
-	_Atomic int32_t cpu_id;
-};
-
-static SONDE__COLD uint32_t cpu_ask(void)
+void sonde__box_outside_move(struct sonde__box_counters *to)
 {
-	int cpu = sched_getcpu();
+	for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++) {
+		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++) {
+			/* Relaxed, both: counts that order nothing. */
+			uint64_t n = atomic_exchange_explicit(&outside.lost[signal][reason], 0, memory_order_relaxed);
 
-	return cpu < 0 ? 0 : (uint32_t)cpu;
-}
-
-static inline uint32_t cpu_number(const struct sonde__box *box)
-{
-	if (SONDE__LIKELY(box->has_rseq)) {
-		const struct rseq_area *area = (const struct rseq_area *)(
-			(const uint8_t *)__builtin_thread_pointer() + box->rseq_offset);
-		/* Relaxed: written by the kernel on this thread alone. */
-		int32_t cpu = atomic_load_explicit(&area->cpu_id, memory_order_relaxed);
-
-		if (SONDE__LIKELY(cpu >= 0))
-			return (uint32_t)cpu;
+			atomic_fetch_add_explicit(&to->lost[signal][reason], n, memory_order_relaxed);
+		}
 	}
-	return cpu_ask();
 }
 
 static inline struct sonde__ring *own_ring(const struct sonde__box *box)
 {
-	uint32_t cpu = cpu_number(box);
+	uint32_t cpu = sonde__cpu_number(box);
 
 	if (SONDE__UNLIKELY(cpu >= box->n_rings))
 		cpu %= box->n_rings;

@@ -4,7 +4,11 @@
 
 #include "box/layout.h"
 
-/* What was lost while there was no box; moved into the box by the next open. */
-struct sonde__box_counters *sonde__box_outside(void);
+/*
+ * What this process lost while it had no box. Emptied into every box that is opened, so that a forked
+ * child finds in its copy only what it lost itself.
+ */
+const struct sonde__box_counters *sonde__box_outside(void);
+void sonde__box_outside_move(struct sonde__box_counters *to);
 
 #endif

@@ -30,6 +30,7 @@ static int setup(void **state)
 	CPU_ZERO(&cpus);
 	CPU_SET((size_t)sched_getcpu(), &cpus);
 	assert_int_equal(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+	sonde__box_close();
 	assert_int_equal(sonde__box_open(&options, &info), SONDE_OK);
 	return 0;
 }
