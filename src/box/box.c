@@ -60,11 +60,10 @@ static struct sonde__box_header *header_get(void)
 static void plan_make(const struct sonde__box_options *options)
 {
 	struct sonde__line service = sonde__line_begin(plan.service, sizeof(plan.service));
+	struct sonde__line directory = sonde__line_begin(life.directory, sizeof(life.directory));
 
 	sonde__line_add(&service, options->service_name ? options->service_name : "");
-	life.directory[0] = '\0';
-	if (options->directory)
-		strncpy(life.directory, options->directory, sizeof(life.directory) - 1);
+	sonde__line_add(&directory, options->directory ? options->directory : "");
 	life.max_dead_boxes = options->max_dead_boxes ? options->max_dead_boxes : DEAD_BOXES_DEFAULT;
 	plan.layout_version = SONDE__BOX_LAYOUT_VERSION;
 	plan.header_size = sizeof(plan);
