@@ -13,11 +13,11 @@
 
 #include <sonde/error.h>
 
-#define ERROR_FILE_SIZE 96 /* The end of a longer path. */
+#define ERROR_FILE_SIZE 128 /* The end of a longer path. */
 #define ERROR_FUNCTION_SIZE 64
-#define ERROR_TYPE_NAME_SIZE 48
+#define ERROR_TYPE_NAME_SIZE 64
 #define ERROR_IDENTITIES 16
-#define ERROR_ATTRIBUTES_SIZE 248
+#define ERROR_ATTRIBUTES_SIZE 264
 
 /*
  * Who an object belongs to. Numbers that memory is unlikely to hold by accident.
