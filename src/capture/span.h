@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_CAPTURE_SPAN_H
+#define SONDE_CAPTURE_SPAN_H
+
+/*
+ * What stands in the caller's memory while a span runs. Encoded fields grow from the front of
+ * `bytes`, texts that were copied from its end. What does not fit goes to the box at once as a part,
+ * and from the first part on all fields do, so that "the last one counts" needs no more than the
+ * order of the records.
+ */
+
+#include <sonde/span.h>
+
+#include "base/compiler.h"
+#include "capture/state.h"
+
+#define SONDE__SPAN_BYTES 344
+
+/* Bits of sonde__span.own_flags. */
+#define SONDE__SPAN_DETACHED 0x01
+#define SONDE__SPAN_FIELDS_IN_PARTS 0x02
+#define SONDE__SPAN_NAME_IN_PART 0x04
+#define SONDE__SPAN_DESCRIPTION_IN_PART 0x08
+#define SONDE__SPAN_OWNS_TRACESTATE 0x10
+
+struct sonde__span {
+	uint64_t memento;
+	struct sonde_context context;
+	struct sonde_context previous; /* What was current at the begin; unless detached. */
+	uint64_t start;
+	uint8_t parent_id[8];
+	uint32_t site;
+	uint8_t kind;
+	uint8_t status;
+	uint8_t record_flags;
+	uint8_t own_flags;
+	uint16_t fields_size;
+	uint16_t texts_at; /* Where the texts begin in `bytes`. */
+	uint16_t name_at;
+	uint16_t name_size;
+	uint16_t description_at;
+	uint16_t description_size;
+	uint16_t n_attributes;
+	uint16_t n_events;
+	uint16_t n_links;
+	uint16_t n_dropped_attributes;
+	uint16_t n_dropped_events;
+	uint16_t n_dropped_links;
+	uint8_t bytes[SONDE__SPAN_BYTES];
+} SONDE__MAY_ALIAS;
+
+_Static_assert(sizeof(struct sonde_span) == 512, "part of the ABI");
+_Static_assert(sizeof(struct sonde__span) == sizeof(struct sonde_span), "fits the caller's memory");
+_Static_assert(offsetof(struct sonde__span, memento) == 0, "opaque[0] is part of the ABI");
+
+/* The span if it records and was begun by this agent in this process, else NULL. */
+static SONDE__ALWAYS_INLINE struct sonde__span *sonde__span_recording(struct sonde_span *memory)
+{
+	struct sonde__span *span = (struct sonde__span *)memory;
+
+	if (SONDE__UNLIKELY(!span || span->memento != sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING)))
+		return NULL;
+	return span;
+}
+
+/* Adds one to a count that stays at its largest value. */
+static inline void sonde__count_up(uint16_t *count)
+{
+	*count = (uint16_t)(*count + (*count < UINT16_MAX));
+}
+
+/* Begins, with no name yet. NULL: nothing is recorded; the context has been passed on where it must. */
+struct sonde__span *sonde__span_start(struct sonde_span *memory, const struct sonde_span_options *options);
+
+/* Copies the name, or writes it as a part and keeps its beginning. */
+void sonde__span_name(struct sonde__span *span, const char *name, size_t size);
+
+#endif

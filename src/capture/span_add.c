@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is said about a span that is in hand: attributes, events, links, status, name. It is encoded
+ * straight into the span's memory; what does not fit there becomes a part.
+ */
+
+#include <string.h>
+
+#include <sonde/span.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "capture/part.h"
+#include "capture/span.h"
+#include "context/context.h"
+
+/* A name that went out as a part leaves this much of it behind, in case the part is lost. */
+#define NAME_KEPT 128
+
+/* ---- Attributes ------------------------------------------------------------------------------------- */
+
+/* Bytes for fields; none once a field went out as a part. */
+static SONDE__ALWAYS_INLINE size_t fields_room(const struct sonde__span *span)
+{
+	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_FIELDS_IN_PARTS))
+		return 0;
+	return (size_t)(span->texts_at - span->fields_size);
+}
+
+/* The span, if it takes one more attribute. */
+static SONDE__ALWAYS_INLINE struct sonde__span *attribute_begin(struct sonde_span *memory, const char *key)
+{
+	struct sonde__span *span = sonde__span_recording(memory);
+
+	if (SONDE__UNLIKELY(!span))
+		return NULL;
+	if (SONDE__UNLIKELY(!key || !*key || span->n_attributes >= SONDE__SETTING(max_attributes))) {
+		sonde__count_up(&span->n_dropped_attributes);
+		return NULL;
+	}
+	sonde__count_up(&span->n_attributes);
+	return span;
+}
+
+static SONDE__COLD void attribute_spill(struct sonde__span *span, const struct sonde_attr *attr)
+{
+	struct sonde__part part = { .context = &span->context, .attrs = attr, .n_attrs = 1 };
+
+	span->own_flags |= SONDE__SPAN_FIELDS_IN_PARTS;
+	span->record_flags |= SONDE__RECORD_HAS_PARTS;
+	sonde__part_write(&part);
+}
+
+/* Takes what an encoder wrote; false where it wrote nothing. */
+static SONDE__ALWAYS_INLINE bool fields_take(struct sonde__span *span, size_t size)
+{
+	span->fields_size = (uint16_t)(span->fields_size + size);
+	return SONDE__LIKELY(size != 0);
+}
+
+static SONDE__ALWAYS_INLINE uint8_t *fields_end(struct sonde__span *span)
+{
+	return span->bytes + span->fields_size;
+}
+
+void sonde__span_set_strn(struct sonde_span *memory, const char *key, const char *value, size_t size)
+{
+	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde_attr attr;
+
+	if (!span)
+		return;
+	if (!value)
+		size = 0;
+	if (fields_take(span, sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value, size,
+						  fields_end(span), fields_room(span))))
+		return;
+	attr = sonde_strn(key, value, size);
+	attribute_spill(span, &attr);
+}
+
+void sonde__span_set_int(struct sonde_span *memory, const char *key, int64_t value)
+{
+	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde_attr attr;
+
+	if (!span || fields_take(span, sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value,
+							   fields_end(span), fields_room(span))))
+		return;
+	attr = sonde_int(key, value);
+	attribute_spill(span, &attr);
+}
+
+void sonde__span_set_double(struct sonde_span *memory, const char *key, double value)
+{
+	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde_attr attr;
+
+	if (!span || fields_take(span, sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
+							      value, fields_end(span), fields_room(span))))
+		return;
+	attr = sonde_double(key, value);
+	attribute_spill(span, &attr);
+}
+
+void sonde__span_set_bool(struct sonde_span *memory, const char *key, bool value)
+{
+	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde_attr attr;
+
+	if (!span || fields_take(span, sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value,
+							    fields_end(span), fields_room(span))))
+		return;
+	attr = sonde_bool(key, value);
+	attribute_spill(span, &attr);
+}
+
+void sonde__span_set(struct sonde_span *memory, const struct sonde_attr *attr)
+{
+	struct sonde__span *span = attr ? attribute_begin(memory, attr->key) : NULL;
+
+	if (span && !fields_take(span, sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, attr, fields_end(span),
+							  fields_room(span))))
+		attribute_spill(span, attr);
+}
+
+/* ---- Events and links ------------------------------------------------------------------------------- */
+
+void sonde__span_add_event(struct sonde_span *memory, const char *name, uint64_t unix_ns,
+			   const struct sonde_attr *attrs, size_t n_attrs)
+{
+	struct sonde__span *span = sonde__span_recording(memory);
+	struct sonde__event event = { .name = name && *name ? name : "unnamed",
+				      .time = unix_ns,
+				      .time_is_unix = unix_ns != 0,
+				      .attrs = attrs,
+				      .n_attrs = attrs ? n_attrs : 0 };
+	struct sonde__part part = { .event = &event };
+
+	if (!span)
+		return;
+	if (span->n_events >= SONDE__SETTING(max_events)) {
+		sonde__count_up(&span->n_dropped_events);
+		return;
+	}
+	sonde__count_up(&span->n_events);
+	event.name_size = strlen(event.name);
+	if (!unix_ns)
+		event.time = sonde__ticks();
+	if (fields_take(span, sonde__event_encode(&event, fields_end(span), fields_room(span))))
+		return;
+	span->own_flags |= SONDE__SPAN_FIELDS_IN_PARTS;
+	span->record_flags |= SONDE__RECORD_HAS_PARTS;
+	part.context = &span->context;
+	sonde__part_write(&part);
+}
+
+/* Span.Link.flags: the trace flags, "remoteness is known", "is remote". */
+static uint32_t link_flags(const struct sonde_context *to)
+{
+	return (uint32_t)to->trace_flags | 0x100 | (to->is_remote ? 0x200 : 0);
+}
+
+static void link_write(struct sonde__span *span, struct sonde__link *link)
+{
+	struct sonde__part part = { .context = &span->context, .link = link };
+
+	if (fields_take(span, sonde__link_encode(link, fields_end(span), fields_room(span))))
+		return;
+	span->own_flags |= SONDE__SPAN_FIELDS_IN_PARTS;
+	span->record_flags |= SONDE__RECORD_HAS_PARTS;
+	sonde__part_write(&part);
+}
+
+void sonde__span_add_link(struct sonde_span *memory, const struct sonde_context *to,
+			  const struct sonde_attr *attrs, size_t n_attrs)
+{
+	struct sonde__span *span = sonde__span_recording(memory);
+	struct sonde__link link = { .attrs = attrs, .n_attrs = attrs ? n_attrs : 0 };
+	char trace_state[SONDE_TRACESTATE_LENGTH];
+
+	if (!span || !to)
+		return;
+	link.trace_state = trace_state;
+	link.trace_state_size =
+		sonde__tracestate_read(to->extension[SONDE__EXTENSION_TRACESTATE], trace_state);
+	/* A link to nowhere is one only where it says something. */
+	if (!sonde_context_is_valid(to) && !link.n_attrs && !link.trace_state_size)
+		return;
+	if (span->n_links >= SONDE__SETTING(max_links)) {
+		sonde__count_up(&span->n_dropped_links);
+		return;
+	}
+	sonde__count_up(&span->n_links);
+	memcpy(link.trace_id, to->trace_id, sizeof(link.trace_id));
+	memcpy(link.span_id, to->span_id, sizeof(link.span_id));
+	link.flags = link_flags(to);
+	link_write(span, &link);
+}
+
+/* ---- Texts ------------------------------------------------------------------------------------------ */
+
+/* Copies the text over the one before or next to the others; false where there is no room. */
+static bool text_keep(struct sonde__span *span, const char *text, size_t size, uint16_t *at, uint16_t *kept)
+{
+	if (size > *kept) {
+		if (size > (size_t)(span->texts_at - span->fields_size))
+			return false;
+		span->texts_at = (uint16_t)(span->texts_at - size);
+		*at = span->texts_at;
+	}
+	*kept = (uint16_t)size;
+	memcpy(span->bytes + *at, text, size);
+	return true;
+}
+
+static void name_spill(struct sonde__span *span, const char *name, size_t size)
+{
+	struct sonde__part part = { .context = &span->context, .name = { name, size } };
+
+	if (!(span->own_flags & SONDE__SPAN_NAME_IN_PART)) {
+		size_t kept = sonde__utf8_cut(name, size, NAME_KEPT);
+
+		text_keep(span, name, kept, &span->name_at, &span->name_size);
+	}
+	span->own_flags |= SONDE__SPAN_NAME_IN_PART;
+	span->record_flags |= SONDE__RECORD_HAS_PARTS;
+	sonde__part_write(&part);
+}
+
+void sonde__span_name(struct sonde__span *span, const char *name, size_t size)
+{
+	if ((span->own_flags & SONDE__SPAN_NAME_IN_PART) || size > SONDE__SPAN_BYTES / 2 ||
+	    !text_keep(span, name, size, &span->name_at, &span->name_size))
+		name_spill(span, name, size);
+}
+
+void sonde__span_set_name(struct sonde_span *memory, const char *name)
+{
+	struct sonde__span *span = sonde__span_recording(memory);
+
+	if (span && name && *name)
+		sonde__span_name(span, name, strlen(name));
+}
+
+static void description_set(struct sonde__span *span, const char *text)
+{
+	size_t size = text ? strlen(text) : 0;
+	struct sonde__part part = { .context = &span->context,
+				    .status = SONDE_SPAN_ERROR,
+				    .description = { text, size } };
+
+	if (!(span->own_flags & SONDE__SPAN_DESCRIPTION_IN_PART) && size <= SONDE__SPAN_BYTES / 2 &&
+	    text_keep(span, text ? text : "", size, &span->description_at, &span->description_size))
+		return;
+	span->own_flags |= SONDE__SPAN_DESCRIPTION_IN_PART;
+	span->record_flags |= SONDE__RECORD_HAS_PARTS;
+	span->description_size = 0;
+	sonde__part_write(&part);
+}
+
+void sonde__span_set_status(struct sonde_span *memory, enum sonde_span_status status, const char *description)
+{
+	struct sonde__span *span = sonde__span_recording(memory);
+
+	if (!span || span->status == SONDE_SPAN_OK)
+		return;
+	if (status == SONDE_SPAN_OK) {
+		span->status = SONDE_SPAN_OK;
+		span->description_size = 0;
+	} else if (status == SONDE_SPAN_ERROR) {
+		span->status = SONDE_SPAN_ERROR;
+		description_set(span, description);
+	}
+}
