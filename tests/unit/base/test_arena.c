@@ -13,6 +13,23 @@
 
 #include "base/arena.h"
 
+static bool is_out_of_memory;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return is_out_of_memory ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return is_out_of_memory ? NULL : __real_realloc(memory, size);
+}
+
 static void test_arena_is_aligned_and_bounded(void **state)
 {
 	struct sonde__arena arena;
@@ -52,15 +69,36 @@ static void test_arena_gives_back_the_end(void **state)
 	sonde__arena_deinit(&arena);
 }
 
-static void test_arena_of_the_impossible(void **state)
+static void test_arena_without_memory(void **state)
 {
 	struct sonde__arena arena;
+	int r;
 
 	(void)state;
-	assert_int_equal(sonde__arena_init(&arena, SIZE_MAX / 2), SONDE_E_NOMEM);
+	is_out_of_memory = true;
+	r = sonde__arena_init(&arena, 64);
+	is_out_of_memory = false;
+	assert_int_equal(r, SONDE_E_NOMEM);
 	assert_int_equal(sonde__arena_init(&arena, 0), 0);
 	assert_null(sonde__arena_take(&arena, 1));
 	sonde__arena_deinit(&arena);
+}
+
+static void test_buffer_without_memory_keeps_what_it_has(void **state)
+{
+	struct sonde_buffer buffer = { .limit = SIZE_MAX };
+	uint8_t bytes[8192] = { 1 };
+	int r;
+
+	(void)state;
+	assert_int_equal(sonde_buffer_append(&buffer, bytes, 10), SONDE_OK);
+	is_out_of_memory = true;
+	r = sonde_buffer_append(&buffer, bytes, sizeof(bytes));
+	is_out_of_memory = false;
+	assert_int_equal(r, SONDE_E_NOMEM);
+	assert_int_equal(buffer.size, 10);
+	assert_int_equal(buffer.data[0], 1);
+	free(buffer.data);
 }
 
 static void test_buffer_grows_to_its_limit(void **state)
@@ -84,7 +122,7 @@ static void test_buffer_grows_to_its_limit(void **state)
 
 static void test_buffer_reserves_without_using(void **state)
 {
-	struct sonde_buffer buffer = { .limit = SIZE_MAX };
+	struct sonde_buffer buffer = { .limit = 1 << 20 };
 	uint8_t *room;
 
 	(void)state;
@@ -105,7 +143,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arena_is_aligned_and_bounded),
 		cmocka_unit_test(test_arena_gives_back_the_end),
-		cmocka_unit_test(test_arena_of_the_impossible),
+		cmocka_unit_test(test_arena_without_memory),
+		cmocka_unit_test(test_buffer_without_memory_keeps_what_it_has),
 		cmocka_unit_test(test_buffer_grows_to_its_limit),
 		cmocka_unit_test(test_buffer_reserves_without_using),
 	};
