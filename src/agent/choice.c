@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where to: the destinations named in the options, else the lists in OTEL_TRACES_EXPORTER and
+ * OTEL_LOGS_EXPORTER, each "otlp" unless set. A name in both lists is one destination that takes
+ * both signals. A name that no linked library answers to is said, with those that are there.
+ */
+#include "agent/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/registry.h"
+#include "base/diagnostic.h"
+#include "base/text.h"
+
+#define NAME_SIZE 64
+
+static void free_strings(char **strings)
+{
+	for (char **string = strings; string && *string; string++)
+		free(*string);
+	free(strings);
+}
+
+static int copy_strings(const char *const *strings, char ***ret)
+{
+	size_t n = 0;
+	char **copy;
+
+	while (strings && strings[n])
+		n++;
+	if (!n)
+		return SONDE_OK;
+	copy = calloc(n + 1, sizeof(*copy));
+	if (!copy)
+		return SONDE_E_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		copy[i] = strdup(strings[i]);
+		if (!copy[i]) {
+			free_strings(copy);
+			return SONDE_E_NOMEM;
+		}
+	}
+	*ret = copy;
+	return SONDE_OK;
+}
+
+static void report_missing(const char *source, const char *name)
+{
+	char linked[256] = "";
+
+	sonde__registry_list(linked, sizeof(linked));
+	sonde__report(SONDE_ERROR, "%s names the exporter \"%s\", which is not linked into this program (linked: %s)%s",
+		      source, name, linked,
+		      strcmp(name, "otlp") ? "" : "; link with `pkg-config --libs sonde`");
+}
+
+static struct sonde__destination *add(struct sonde__settings *settings,
+				      const struct sonde_exporter *exporter)
+{
+	struct sonde__destination *destination;
+
+	if (settings->n_destinations == SONDE__DESTINATIONS_MAX) {
+		sonde__report(SONDE_WARN, "more than %d destinations: \"%s\" is left out", SONDE__DESTINATIONS_MAX,
+			      exporter->name);
+		return NULL;
+	}
+	destination = &settings->destinations[settings->n_destinations++];
+	*destination = (struct sonde__destination){ .exporter = exporter };
+	return destination;
+}
+
+static int add_chosen(struct sonde__settings *settings, const struct sonde_destination *chosen)
+{
+	const struct sonde_exporter *exporter = chosen->exporter;
+	struct sonde__destination *destination;
+
+	if (!exporter && chosen->name)
+		exporter = sonde__registry_find(chosen->name);
+	if (!exporter) {
+		report_missing("the options", chosen->name ? chosen->name : "(no name)");
+		return SONDE_OK;
+	}
+	destination = add(settings, exporter);
+	if (!destination)
+		return SONDE_OK;
+	destination->takes_spans = true;
+	destination->takes_logs = true;
+	return copy_strings(chosen->settings, &destination->settings);
+}
+
+static struct sonde__destination *find_or_add(struct sonde__settings *settings,
+					      const struct sonde_exporter *exporter)
+{
+	for (size_t i = 0; i < settings->n_destinations; i++) {
+		if (settings->destinations[i].exporter == exporter)
+			return &settings->destinations[i];
+	}
+	return add(settings, exporter);
+}
+
+static void add_named(struct sonde__settings *settings, const char *variable, const char *name,
+		      enum sonde_signal signal)
+{
+	const struct sonde_exporter *exporter;
+	struct sonde__destination *destination;
+
+	if (sonde__text_equal_nocase(name, "none"))
+		return;
+	exporter = sonde__registry_find(name);
+	if (!exporter) {
+		report_missing(variable, name);
+		return;
+	}
+	destination = find_or_add(settings, exporter);
+	if (destination && signal == SONDE_SIGNAL_SPAN)
+		destination->takes_spans = true;
+	if (destination && signal == SONDE_SIGNAL_LOG)
+		destination->takes_logs = true;
+}
+
+/* The next name of a comma-separated list in lower case; false at the end. */
+static bool next_name(const char **rest, char name[NAME_SIZE])
+{
+	const char *at = *rest + strspn(*rest, " \t,");
+	size_t size = strcspn(at, ",");
+	size_t used = 0;
+
+	if (!at[0])
+		return false;
+	*rest = at + size;
+	while (size && (at[size - 1] == ' ' || at[size - 1] == '\t'))
+		size--;
+	for (; used < size && used < NAME_SIZE - 1; used++)
+		name[used] = at[used] >= 'A' && at[used] <= 'Z' ? (char)(at[used] + 32) : at[used];
+	name[used] = '\0';
+	return true;
+}
+
+static void add_listed(struct sonde__settings *settings, const char *variable,
+		       enum sonde_signal signal)
+{
+	const char *list = sonde__environment_get(&settings->environment, variable);
+	const char *rest = list ? list : "otlp";
+	char name[NAME_SIZE];
+
+	while (next_name(&rest, name))
+		add_named(settings, list ? variable : "the default", name, signal);
+}
+
+int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	if (!options->n_destinations) {
+		add_listed(settings, "OTEL_TRACES_EXPORTER", SONDE_SIGNAL_SPAN);
+		add_listed(settings, "OTEL_LOGS_EXPORTER", SONDE_SIGNAL_LOG);
+		return SONDE_OK;
+	}
+	for (size_t i = 0; options->destinations && i < options->n_destinations; i++) {
+		int status = add_chosen(settings, &options->destinations[i]);
+
+		if (status < 0)
+			return status;
+	}
+	return SONDE_OK;
+}
+
+void sonde__destinations_deinit(struct sonde__settings *settings)
+{
+	for (size_t i = 0; i < settings->n_destinations; i++)
+		free_strings(settings->destinations[i].settings);
+	settings->n_destinations = 0;
+}

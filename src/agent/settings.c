@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/diagnostic.h"
+#include "base/text.h"
+
+#define DAY_MS UINT64_C(86400000)
+#define MEMORY_LIMIT_MIN (UINT64_C(1) << 20)
+#define MEMORY_LIMIT_MAX (UINT64_C(1) << 36)
+#define MEMORY_LIMIT_DEFAULT (UINT64_C(12) << 20)
+#define BATCH_BYTES_MIN (UINT64_C(16) << 10)
+#define BATCH_BYTES_MAX (UINT64_C(32) << 20)
+#define BATCH_BYTES_DEFAULT (UINT64_C(512) << 10)
+#define ITEMS_MAX UINT64_C(1000000)
+
+int sonde__settings_copy(const char *text, char **ret)
+{
+	if (!text || !text[0])
+		return SONDE_OK;
+	*ret = strdup(text);
+	return *ret ? SONDE_OK : SONDE_E_NOMEM;
+}
+
+int sonde__options_read(const struct sonde_options *options, struct sonde_options *ret)
+{
+	const unsigned char *bytes = (const unsigned char *)options;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->size = sizeof(*ret);
+	if (!options)
+		return SONDE_OK;
+	if (options->size < sizeof(options->size))
+		return SONDE_E_INVALID;
+	for (size_t i = sizeof(*ret); i < options->size; i++) {
+		if (bytes[i])
+			return SONDE_E_INVALID;
+	}
+	memcpy(ret, options, options->size < sizeof(*ret) ? options->size : sizeof(*ret));
+	ret->size = sizeof(*ret);
+	return SONDE_OK;
+}
+
+static int copy_texts(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	const struct {
+		const char *text;
+		char **ret;
+	} texts[] = {
+		{ options->service_name, &settings->service_name },
+		{ options->service_version, &settings->service_version },
+		{ options->service_namespace, &settings->service_namespace },
+		{ options->deployment_environment, &settings->deployment_environment },
+		{ options->resource_attributes, &settings->resource_attributes },
+		{ options->box_directory ? options->box_directory :
+			sonde__environment_get(&settings->environment, "SONDE_BOX_DIRECTORY"),
+		  &settings->box_directory },
+	};
+
+	for (size_t i = 0; i < SONDE__ARRAY_SIZE(texts); i++) {
+		int status = sonde__settings_copy(texts[i].text, texts[i].ret);
+
+		if (status < 0)
+			return status;
+	}
+	return SONDE_OK;
+}
+
+struct row {
+	uint32_t *ret;
+	struct sonde__number number;
+};
+
+static void read_rows(const struct sonde__settings *settings, const struct row *rows, size_t n_rows)
+{
+	for (size_t i = 0; i < n_rows; i++)
+		*rows[i].ret = (uint32_t)sonde__environment_number(&settings->environment,
+								   &rows[i].number);
+}
+
+static void read_delivery(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	const struct row rows[] = {
+		{ &settings->span_delay_ms,
+		  { .name = "OTEL_BSP_SCHEDULE_DELAY", .option = options->schedule_delay_ms, .fallback = 5000,
+		    .min = 0, .max = DAY_MS } },
+		{ &settings->log_delay_ms,
+		  { .name = "OTEL_BLRP_SCHEDULE_DELAY", .option = options->log_schedule_delay_ms,
+		    .fallback = 1000, .min = 0, .max = DAY_MS } },
+		{ &settings->export_timeout_ms,
+		  { .name = "OTEL_BSP_EXPORT_TIMEOUT", .option = options->export_timeout_ms, .fallback = 30000,
+		    .min = 1, .max = DAY_MS, .zero_is_unlimited = true } },
+		{ &settings->max_batch_items,
+		  { .name = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", .option = options->max_batch_items,
+		    .fallback = 512, .min = 1, .max = ITEMS_MAX } },
+		{ &settings->max_batch_bytes,
+		  { .name = "SONDE_MAX_BATCH_BYTES", .option = options->max_batch_bytes,
+		    .fallback = BATCH_BYTES_DEFAULT, .min = BATCH_BYTES_MIN, .max = BATCH_BYTES_MAX,
+		    .is_size = true } },
+		{ &settings->max_queue_items,
+		  { .name = "OTEL_BSP_MAX_QUEUE_SIZE", .option = options->max_queue_items, .fallback = 0,
+		    .min = 1, .max = UINT32_MAX } },
+		{ &settings->slow_threshold_ms,
+		  { .name = "SONDE_SLOW_THRESHOLD", .option = options->slow_threshold_ms, .fallback = 1000,
+		    .min = 1, .max = DAY_MS } },
+		{ &settings->breaker_failures,
+		  { .name = "SONDE_BREAKER_FAILURES", .option = options->breaker_failures, .fallback = 5,
+		    .min = 1, .max = ITEMS_MAX } },
+		{ &settings->breaker_reset_ms,
+		  { .name = "SONDE_BREAKER_RESET", .option = options->breaker_reset_ms, .fallback = 60000,
+		    .min = 1, .max = DAY_MS } },
+		{ &settings->breaker_trials,
+		  { .name = "SONDE_BREAKER_TRIALS", .option = options->breaker_trials, .fallback = 3, .min = 1,
+		    .max = ITEMS_MAX } },
+		{ &settings->retry_initial_ms,
+		  { .name = "SONDE_RETRY_INITIAL", .option = options->retry_initial_ms, .fallback = 1000,
+		    .min = 1, .max = DAY_MS } },
+		{ &settings->retry_max_ms,
+		  { .name = "SONDE_RETRY_MAX", .option = options->retry_max_ms, .fallback = 30000, .min = 1,
+		    .max = DAY_MS } },
+	};
+
+	read_rows(settings, rows, SONDE__ARRAY_SIZE(rows));
+	if (settings->max_queue_items && settings->max_batch_items > settings->max_queue_items) {
+		sonde__report(
+			SONDE_WARN,
+			"OTEL_BSP_MAX_EXPORT_BATCH_SIZE %u is over OTEL_BSP_MAX_QUEUE_SIZE %u: using %u",
+			settings->max_batch_items, settings->max_queue_items,
+			settings->max_queue_items);
+		settings->max_batch_items = settings->max_queue_items;
+	}
+}
+
+/* Standard: a signal's own variable, else the general one, else the default. */
+static uint32_t read_limit(const struct sonde__settings *settings, const char *own,
+			   const char *general, uint32_t fallback)
+{
+	struct sonde__number number = {
+		.name = own, .fallback = fallback, .min = 0, .max = UINT32_MAX
+	};
+
+	if (general) {
+		struct sonde__number outer = { .name = general, .fallback = fallback, .min = 0,
+					       .max = UINT32_MAX };
+
+		number.fallback = sonde__environment_number(&settings->environment, &outer);
+	}
+	return (uint32_t)sonde__environment_number(&settings->environment, &number);
+}
+
+static void read_limits(struct sonde__settings *settings)
+{
+	settings->limits = (struct sonde__limits){
+		.span_attributes = read_limit(settings, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+					      "OTEL_ATTRIBUTE_COUNT_LIMIT", 128),
+		.span_events = read_limit(settings, "OTEL_SPAN_EVENT_COUNT_LIMIT", NULL, 128),
+		.span_links = read_limit(settings, "OTEL_SPAN_LINK_COUNT_LIMIT", NULL, 128),
+		.event_attributes = read_limit(settings, "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", NULL, 128),
+		.link_attributes = read_limit(settings, "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", NULL, 128),
+		.log_attributes = read_limit(settings, "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+					     "OTEL_ATTRIBUTE_COUNT_LIMIT", 128),
+		.span_value_length = read_limit(settings, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+						"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", UINT32_MAX),
+		.log_value_length = read_limit(settings, "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+					       "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", UINT32_MAX),
+	};
+}
+
+static enum sonde_exception_signal read_exception_signal(const struct sonde__settings *settings,
+							 enum sonde_exception_signal option)
+{
+	const char *text = sonde__environment_get(&settings->environment,
+						  "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN");
+
+	if (option >= SONDE_EXCEPTION_SPAN_EVENT && option <= SONDE_EXCEPTION_BOTH)
+		return option;
+	if (!text || sonde__text_equal_nocase(text, "logs/dup"))
+		return SONDE_EXCEPTION_BOTH;
+	if (sonde__text_equal_nocase(text, "logs"))
+		return SONDE_EXCEPTION_LOG;
+	sonde__report(SONDE_WARN, "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN=%s is neither logs nor logs/dup: using both",
+		      text);
+	return SONDE_EXCEPTION_BOTH;
+}
+
+static uint64_t read_memory_limit(const struct sonde__settings *settings, uint64_t option)
+{
+	struct sonde__number number = { .name = "SONDE_MEMORY_LIMIT",
+					.option = option,
+					.fallback = MEMORY_LIMIT_DEFAULT,
+					.min = MEMORY_LIMIT_MIN,
+					.max = MEMORY_LIMIT_MAX,
+					.is_size = true };
+
+	return sonde__environment_number(&settings->environment, &number);
+}
+
+static void warn_of_unsupported(const struct sonde__settings *settings)
+{
+	const char *file = sonde__environment_get(&settings->environment, "OTEL_CONFIG_FILE");
+
+	if (file)
+		sonde__report(SONDE_WARN, "OTEL_CONFIG_FILE=%s: declarative configuration is not supported; the other variables are used",
+			      file);
+}
+
+int sonde__settings_init(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	struct sonde_options known;
+	int status = sonde__options_read(options, &known);
+
+	if (status < 0)
+		return status;
+	memset(settings, 0, sizeof(*settings));
+	status = sonde__environment_init(&settings->environment);
+	if (status == SONDE_OK)
+		status = copy_texts(settings, &known);
+	if (status == SONDE_OK)
+		status = sonde__destinations_init(settings, &known);
+	if (status < 0) {
+		sonde__settings_deinit(settings);
+		return status;
+	}
+	settings->memory_limit_bytes = read_memory_limit(settings, known.memory_limit_bytes);
+	read_delivery(settings, &known);
+	read_limits(settings);
+	settings->exception_signal = read_exception_signal(settings, known.exception_signal);
+	settings->is_disabled = known.disabled ||
+				sonde__environment_bool(&settings->environment, "OTEL_SDK_DISABLED", false);
+	settings->keep_at_exit = known.keep_at_exit;
+	warn_of_unsupported(settings);
+	return SONDE_OK;
+}
+
+void sonde__settings_deinit(struct sonde__settings *settings)
+{
+	sonde__destinations_deinit(settings);
+	free(settings->service_name);
+	free(settings->service_version);
+	free(settings->service_namespace);
+	free(settings->deployment_environment);
+	free(settings->resource_attributes);
+	free(settings->box_directory);
+	sonde__environment_deinit(&settings->environment);
+	memset(settings, 0, sizeof(*settings));
+}

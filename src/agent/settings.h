@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_AGENT_SETTINGS_H
+#define SONDE_AGENT_SETTINGS_H
+
+/*
+ * What the agent runs with: the caller's options, the environment and the defaults folded into one
+ * value at start. It outlives the start because a forked child makes its own pipeline from it.
+ */
+
+#include <sonde/agent.h>
+#include <sonde/exporter.h>
+
+#include "agent/environment.h"
+#include "pipeline/pipeline.h"
+
+struct sonde__destination {
+	const struct sonde_exporter *exporter;
+	char **settings; /* "NAME=value", the destination's own; NULL at the end; may be NULL. */
+	bool takes_spans;
+	bool takes_logs;
+};
+
+struct sonde__settings {
+	struct sonde__environment environment;
+	struct sonde__destination destinations[SONDE__DESTINATIONS_MAX];
+	size_t n_destinations;
+
+	char *service_name;
+	char *service_version;
+	char *service_namespace;
+	char *deployment_environment;
+	/* From the options; the environment's is read when it is needed. */
+	char *resource_attributes;
+	char *box_directory;
+
+	uint64_t memory_limit_bytes;
+	struct sonde__limits limits;
+	uint32_t span_delay_ms;
+	uint32_t log_delay_ms;
+	uint32_t export_timeout_ms;
+	uint32_t max_batch_items;
+	uint32_t max_batch_bytes;
+	uint32_t max_queue_items;
+	uint32_t slow_threshold_ms;
+	enum sonde_exception_signal exception_signal;
+	uint32_t breaker_failures;
+	uint32_t breaker_reset_ms;
+	uint32_t breaker_trials;
+	uint32_t retry_initial_ms;
+	uint32_t retry_max_ms;
+	bool is_disabled;
+	bool keep_at_exit;
+};
+
+/*
+ * SONDE_E_INVALID where the options have another library's size with unknown fields set. Everything
+ * else that is wrong is reported and replaced by its default.
+ */
+int sonde__settings_init(struct sonde__settings *settings, const struct sonde_options *options);
+void sonde__settings_deinit(struct sonde__settings *settings);
+
+/* Which exporters the options and OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER choose. */
+int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options);
+void sonde__destinations_deinit(struct sonde__settings *settings);
+
+/* The options as this library knows them, whatever version the caller was built with. */
+int sonde__options_read(const struct sonde_options *options, struct sonde_options *ret);
+
+/*
+ * Copies a string of the options; NULL and "" give NULL. *ret is left as NULL when memory is short.
+ */
+int sonde__settings_copy(const char *text, char **ret);
+
+#endif

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's loop: take orders, turn the pipeline, rest.
+ *
+ * Orders (flush, stop) and answers are fields under `lock`; the worker holds it for a few
+ * instructions only, so that whoever asks is not kept waiting by a delivery. It rests in one of two
+ * ways. With nothing under way it parks on the bell, where recording calls rouse it. With requests
+ * under way it polls their descriptors and cannot hear the bell, so it looks up after
+ * PATIENCE_MIN_MS at first and, as long as nothing happens, twice as long each time, up to
+ * PATIENCE_MAX_MS.
+ */
+#include "agent/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/opened.h"
+#include "agent/resource.h"
+#include "base/bell.h"
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/diagnostic.h"
+#include "base/random.h"
+#include "box/box.h"
+#include "pipeline/pipeline.h"
+
+#define STACK_SIZE (512 * 1024)
+#define DESCRIPTORS_MAX 64
+#define PATIENCE_MIN_MS 1
+#define PATIENCE_MAX_MS 20
+#define WAIT_MAX_NS (UINT64_C(3600) * SONDE__NS_PER_S)
+#define EXPIRY_MARGIN_MAX_NS (50 * SONDE__NS_PER_MS)
+
+struct sonde__worker {
+	const struct sonde__settings *settings;
+	struct sonde__resource resource;
+	struct sonde__opened opened[SONDE__DESTINATIONS_MAX];
+	size_t n_opened;
+	pthread_t thread;
+	uint64_t random_state; /* Worker only. */
+	int patience_ms; /* Worker only. */
+
+	/* Guards everything below; never held while anything is waited for. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* NULL before the child's thread made it, and after the end. */
+	struct sonde__pipeline *pipeline;
+	uint64_t flush_asked; /* Tickets. */
+	uint64_t flush_begun;
+	uint64_t flush_answered;
+	bool flush_incomplete; /* Of the last answer. */
+	bool stop_asked;
+	bool has_ended;
+	uint64_t stop_deadline_ns;
+	/* Once ended. */
+	struct sonde_account accounts[SONDE__DESTINATIONS_MAX][SONDE_SIGNAL_COUNT];
+	struct sonde_repairs repairs;
+};
+
+static double next_random(void *user)
+{
+	struct sonde__worker *worker = user;
+
+	worker->random_state += UINT64_C(0x9e3779b97f4a7c15);
+	return (double)(sonde__mix64(worker->random_state) >> 11) * 0x1p-53;
+}
+
+static uint64_t at_least_1ms(uint32_t ms)
+{
+	return (ms ? ms : 1) * SONDE__NS_PER_MS;
+}
+
+static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_options *ret)
+{
+	const struct sonde__settings *settings = worker->settings;
+
+	*ret = (struct sonde__pipeline_options){
+		.n_destinations = worker->n_opened,
+		.resource = worker->resource.view,
+		.limits = settings->limits,
+		.memory_limit_bytes =
+			settings->memory_limit_bytes - settings->memory_limit_bytes / 4,
+		.span_delay_ns = at_least_1ms(settings->span_delay_ms),
+		.log_delay_ns = at_least_1ms(settings->log_delay_ms),
+		.export_timeout_ns = at_least_1ms(settings->export_timeout_ms),
+		.max_batch_items = settings->max_batch_items,
+		.max_batch_bytes = settings->max_batch_bytes,
+		.max_queue_items = settings->max_queue_items,
+		.breaker_failures = settings->breaker_failures,
+		.breaker_reset_ns = at_least_1ms(settings->breaker_reset_ms),
+		.breaker_trials = settings->breaker_trials,
+		.retry_initial_ns = at_least_1ms(settings->retry_initial_ms),
+		.retry_max_ns = at_least_1ms(settings->retry_max_ms),
+		.random = next_random,
+		.random_user = worker,
+	};
+	for (size_t i = 0; i < worker->n_opened; i++) {
+		ret->destinations[i] = (struct sonde__pipeline_destination){
+			.exporter = worker->opened[i].exporter,
+			.instance = worker->opened[i].instance,
+			.name = worker->opened[i].exporter->name,
+			.takes_spans = worker->opened[i].takes_spans,
+			.takes_logs = worker->opened[i].takes_logs,
+		};
+	}
+}
+
+/* Opens the destinations and makes the pipeline. On failure nothing is left open. */
+static int open_pipeline(struct sonde__worker *worker)
+{
+	struct sonde__pipeline_options options;
+	struct sonde__pipeline *pipeline;
+	int status;
+
+	sonde__resource_init(&worker->resource, worker->settings);
+	worker->n_opened = sonde__destinations_open(worker->settings, worker->opened);
+	if (!worker->n_opened)
+		return SONDE_E_NOT_FOUND;
+	fill_options(worker, &options);
+	status = sonde__pipeline_new(&options, &pipeline);
+	if (status < 0) {
+		sonde__destinations_close(worker->opened, worker->n_opened, /* forked= */ false);
+		worker->n_opened = 0;
+		return status;
+	}
+	pthread_mutex_lock(&worker->lock);
+	worker->pipeline = pipeline;
+	pthread_mutex_unlock(&worker->lock);
+	return SONDE_OK;
+}
+
+struct orders {
+	bool begin_flush;
+	bool stop;
+	bool flush_is_running;
+	uint64_t stop_deadline_ns;
+};
+
+static struct orders take_orders(struct sonde__worker *worker)
+{
+	struct orders orders;
+
+	pthread_mutex_lock(&worker->lock);
+	orders.begin_flush = worker->flush_begun == worker->flush_answered &&
+			     worker->flush_asked > worker->flush_begun;
+	if (orders.begin_flush)
+		worker->flush_begun = worker->flush_asked;
+	orders.flush_is_running = worker->flush_begun != worker->flush_answered;
+	orders.stop = worker->stop_asked;
+	orders.stop_deadline_ns = worker->stop_deadline_ns;
+	pthread_mutex_unlock(&worker->lock);
+	return orders;
+}
+
+/* True when no flush is running any more. */
+static bool answer_flush(struct sonde__worker *worker)
+{
+	bool is_incomplete = false;
+
+	if (!sonde__pipeline_flush_is_done(worker->pipeline, &is_incomplete))
+		return false;
+	pthread_mutex_lock(&worker->lock);
+	worker->flush_answered = worker->flush_begun;
+	worker->flush_incomplete = is_incomplete;
+	pthread_cond_broadcast(&worker->changed);
+	pthread_mutex_unlock(&worker->lock);
+	return true;
+}
+
+static void rest(struct sonde__worker *worker, uint64_t wait_ns)
+{
+	struct pollfd fds[DESCRIPTORS_MAX];
+	uint64_t wait_ms = wait_ns / SONDE__NS_PER_MS + (wait_ns % SONDE__NS_PER_MS != 0);
+	int timeout_ms = wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
+	size_t n = sonde__pipeline_poll(worker->pipeline, fds, DESCRIPTORS_MAX, &timeout_ms);
+
+	if (!n) {
+		uint64_t asked_ns = (uint64_t)timeout_ms * SONDE__NS_PER_MS;
+
+		if (asked_ns > wait_ns)
+			asked_ns = wait_ns;
+		(void)sonde__bell_wait(&sonde__box_bell,
+				       asked_ns < WAIT_MAX_NS ? asked_ns : WAIT_MAX_NS);
+		return;
+	}
+	if (timeout_ms > worker->patience_ms)
+		timeout_ms = worker->patience_ms;
+	if (poll(fds, n, timeout_ms) > 0)
+		worker->patience_ms = PATIENCE_MIN_MS;
+	else if (worker->patience_ms < PATIENCE_MAX_MS)
+		worker->patience_ms = 2 * worker->patience_ms < PATIENCE_MAX_MS ?
+					      2 * worker->patience_ms :
+					      PATIENCE_MAX_MS;
+}
+
+/* Turns until the stop: its flush is done, or its deadline is near. */
+static void run(struct sonde__worker *worker)
+{
+	for (;;) {
+		struct orders orders = take_orders(worker);
+		uint64_t now_ns = sonde__monotonic_ns();
+		uint64_t wait_ns;
+
+		if (orders.begin_flush)
+			sonde__pipeline_flush_begin(worker->pipeline, now_ns);
+		wait_ns = sonde__pipeline_turn(worker->pipeline, now_ns);
+		if (orders.flush_is_running && answer_flush(worker))
+			continue;
+		if (orders.stop && (!orders.flush_is_running || now_ns >= orders.stop_deadline_ns))
+			return;
+		if (orders.stop && orders.stop_deadline_ns - now_ns < wait_ns)
+			wait_ns = orders.stop_deadline_ns - now_ns;
+		rest(worker, wait_ns);
+	}
+}
+
+/* The last figures are kept, the pipeline goes. */
+static void end(struct sonde__worker *worker)
+{
+	struct sonde__pipeline *pipeline = worker->pipeline;
+
+	if (pipeline)
+		sonde__pipeline_expire(pipeline);
+	pthread_mutex_lock(&worker->lock);
+	for (size_t i = 0; pipeline && i < worker->n_opened; i++) {
+		for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++)
+			(void)sonde__pipeline_account(pipeline, i, (enum sonde_signal)signal,
+						      &worker->accounts[i][signal]);
+	}
+	if (pipeline)
+		sonde__pipeline_repairs(pipeline, &worker->repairs);
+	worker->pipeline = NULL;
+	pthread_mutex_unlock(&worker->lock);
+
+	sonde__pipeline_free(pipeline, /* forked= */ false);
+
+	pthread_mutex_lock(&worker->lock);
+	if (worker->flush_answered != worker->flush_asked)
+		worker->flush_incomplete = true;
+	worker->flush_answered = worker->flush_asked;
+	worker->has_ended = true;
+	pthread_cond_broadcast(&worker->changed);
+	pthread_mutex_unlock(&worker->lock);
+}
+
+static void *thread_main(void *argument)
+{
+	struct sonde__worker *worker = argument;
+
+	if (!worker->pipeline) {
+		int status = open_pipeline(worker);
+
+		if (status < 0)
+			sonde__report(SONDE_ERROR, "the forked process exports nothing: %s",
+				      sonde_status_text(status));
+	}
+	if (worker->pipeline)
+		run(worker);
+	end(worker);
+	return NULL;
+}
+
+/*
+ * Every signal is blocked in the worker but those that a fault of its own would raise: blocked,
+ * such a fault would kill the process past the host's handler.
+ */
+static void block_signals(sigset_t *ret_previous)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
+	sigset_t blocked;
+
+	sigfillset(&blocked);
+	for (size_t i = 0; i < SONDE__ARRAY_SIZE(faults); i++)
+		sigdelset(&blocked, faults[i]);
+	pthread_sigmask(SIG_SETMASK, &blocked, ret_previous);
+}
+
+static int start_thread(struct sonde__worker *worker)
+{
+	pthread_attr_t attributes;
+	sigset_t previous;
+	int error;
+
+	if (pthread_attr_init(&attributes) != 0)
+		return SONDE_E_SYSTEM;
+	(void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	block_signals(&previous);
+	error = pthread_create(&worker->thread, &attributes, thread_main, worker);
+	pthread_sigmask(SIG_SETMASK, &previous, /* previous= */ NULL);
+	pthread_attr_destroy(&attributes);
+	if (error)
+		return SONDE_E_SYSTEM;
+	(void)pthread_setname_np(worker->thread, "sonde");
+	return SONDE_OK;
+}
+
+static void init_lock(struct sonde__worker *worker)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&worker->lock, /* attributes= */ NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&worker->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+int sonde__worker_new(const struct sonde__settings *settings, bool in_child,
+		      struct sonde__worker **ret)
+{
+	struct sonde__worker *worker = calloc(1, sizeof(*worker));
+	int status = SONDE_OK;
+
+	if (!worker)
+		return SONDE_E_NOMEM;
+	worker->settings = settings;
+	worker->patience_ms = PATIENCE_MIN_MS;
+	(void)sonde__random_bytes(&worker->random_state, sizeof(worker->random_state));
+	init_lock(worker);
+	if (!in_child)
+		status = open_pipeline(worker);
+	if (status == SONDE_OK) {
+		status = start_thread(worker);
+		if (status < 0)
+			worker->pipeline =
+				sonde__pipeline_free(worker->pipeline, /* forked= */ false);
+	}
+	if (status < 0) {
+		worker->has_ended = true;
+		sonde__worker_free(worker);
+		return status;
+	}
+	*ret = worker;
+	return SONDE_OK;
+}
+
+static struct timespec to_timespec(uint64_t ns)
+{
+	return (struct timespec){ .tv_sec = (time_t)(ns / SONDE__NS_PER_S),
+				  .tv_nsec = (long)(ns % SONDE__NS_PER_S) };
+}
+
+/*
+ * Waits, with the lock held, until `ticket` is answered or the worker ended; false at the deadline.
+ */
+static bool wait_for_answer(struct sonde__worker *worker, uint64_t ticket, uint64_t deadline_ns)
+{
+	struct timespec deadline = to_timespec(deadline_ns);
+
+	while (worker->flush_answered < ticket) {
+		if (pthread_cond_timedwait(&worker->changed, &worker->lock, &deadline) == ETIMEDOUT)
+			return worker->flush_answered >= ticket;
+	}
+	return true;
+}
+
+int sonde__worker_flush(struct sonde__worker *worker, uint64_t deadline_ns)
+{
+	uint64_t ticket;
+	int status;
+
+	if (pthread_equal(pthread_self(), worker->thread))
+		return SONDE_E_INVALID;
+	pthread_mutex_lock(&worker->lock);
+	ticket = ++worker->flush_asked;
+	pthread_mutex_unlock(&worker->lock);
+	sonde__bell_ring(&sonde__box_bell);
+
+	pthread_mutex_lock(&worker->lock);
+	status = wait_for_answer(worker, ticket, deadline_ns) && !worker->flush_incomplete ?
+			 SONDE_OK :
+			 SONDE_INCOMPLETE;
+	pthread_mutex_unlock(&worker->lock);
+	return status;
+}
+
+static uint64_t expiry(uint64_t now_ns, uint64_t deadline_ns)
+{
+	uint64_t margin_ns = deadline_ns > now_ns ? (deadline_ns - now_ns) / 4 : 0;
+
+	return deadline_ns - (margin_ns < EXPIRY_MARGIN_MAX_NS ? margin_ns : EXPIRY_MARGIN_MAX_NS);
+}
+
+int sonde__worker_stop(struct sonde__worker *worker, uint64_t deadline_ns)
+{
+	struct timespec deadline = to_timespec(deadline_ns);
+	bool is_incomplete;
+	bool has_ended;
+
+	if (pthread_equal(pthread_self(), worker->thread))
+		return SONDE_E_INVALID;
+	pthread_mutex_lock(&worker->lock);
+	worker->flush_asked++;
+	worker->stop_asked = true;
+	worker->stop_deadline_ns = expiry(sonde__monotonic_ns(), deadline_ns);
+	pthread_mutex_unlock(&worker->lock);
+	sonde__bell_ring(&sonde__box_bell);
+
+	pthread_mutex_lock(&worker->lock);
+	while (!worker->has_ended &&
+	       pthread_cond_timedwait(&worker->changed, &worker->lock, &deadline) != ETIMEDOUT)
+		;
+	has_ended = worker->has_ended;
+	is_incomplete = worker->flush_incomplete;
+	pthread_mutex_unlock(&worker->lock);
+	if (has_ended)
+		pthread_join(worker->thread, /* value= */ NULL);
+	else
+		pthread_detach(worker->thread);
+	return has_ended && !is_incomplete ? SONDE_OK : SONDE_INCOMPLETE;
+}
+
+bool sonde__worker_has_ended(struct sonde__worker *worker)
+{
+	bool has_ended;
+
+	pthread_mutex_lock(&worker->lock);
+	has_ended = worker->has_ended;
+	pthread_mutex_unlock(&worker->lock);
+	return has_ended;
+}
+
+struct sonde__worker *sonde__worker_free(struct sonde__worker *worker)
+{
+	if (!worker || !worker->has_ended)
+		return NULL;
+	pthread_cond_destroy(&worker->changed);
+	pthread_mutex_destroy(&worker->lock);
+	free(worker);
+	return NULL;
+}
+
+void sonde__worker_forsake(struct sonde__worker *worker)
+{
+	if (worker)
+		sonde__destinations_close(worker->opened, worker->n_opened, /* forked= */ true);
+}
+
+int sonde__worker_account(struct sonde__worker *worker, size_t destination,
+			  enum sonde_signal signal, struct sonde_account *ret)
+{
+	int status = SONDE_E_NOT_FOUND;
+
+	pthread_mutex_lock(&worker->lock);
+	if (worker->pipeline) {
+		status = sonde__pipeline_account(worker->pipeline, destination, signal, ret);
+	} else if (destination < worker->n_opened) {
+		*ret = worker->accounts[destination][signal];
+		status = SONDE_OK;
+	}
+	pthread_mutex_unlock(&worker->lock);
+	return status;
+}
+
+void sonde__worker_repairs(struct sonde__worker *worker, struct sonde_repairs *ret)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (worker->pipeline)
+		sonde__pipeline_repairs(worker->pipeline, ret);
+	else
+		*ret = worker->repairs;
+	pthread_mutex_unlock(&worker->lock);
+}
