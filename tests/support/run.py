@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds what the suites need, runs them, and closes with one line of figures.
+
+A suite runs in one or more builds: the same tests under AddressSanitizer and UndefinedBehaviorSanitizer,
+ThreadSanitizer and valgrind. What is left out of a build is named below with its reason, and printed.
+Builds live in the cache folder, so that a second run only rebuilds what changed.
+"""
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sonde")
+BUILD_ROOT = os.path.join(CACHE, "tests-" + hashlib.sha256(ROOT.encode()).hexdigest()[:12])
+
+TESTS = ["-Dtests=true"]
+BUILDS = {
+    "debug": TESTS + ["-Dbuildtype=debugoptimized", "-Dtestpoints=true", "-Dwerror=true", "-Dexamples=true"],
+    "asan": TESTS + ["-Dbuildtype=debugoptimized", "-Dtestpoints=true", "-Db_sanitize=address,undefined",
+                     "-Db_lundef=false"],
+    "tsan": TESTS + ["-Dbuildtype=debugoptimized", "-Dtestpoints=true", "-Db_sanitize=thread",
+                     "-Db_lundef=false"],
+    "release": TESTS + ["-Dbuildtype=release", "-Dexamples=true"],
+}
+
+# suite -> the builds it runs in; "valgrind" is the debug build under valgrind.
+PLAN = {
+    "unit": ["debug", "asan", "tsan", "valgrind"],
+    "interleave": ["debug", "tsan"],
+    "stress": ["release", "tsan"],
+    "fault": ["debug", "asan", "tsan", "valgrind"],
+    "fuzz": ["debug", "asan"],
+    "abi": ["release"],
+    "e2e": ["release"],
+    "bench": ["release"],
+}
+DEFAULT = ["unit", "interleave", "stress", "fault", "fuzz", "abi", "e2e"]
+
+# (build, test name prefix) -> why it does not run there.
+LEFT_OUT = {}
+
+ENVIRONMENT = {
+    "stress": {"release": {"SONDE_STRESS_SECONDS": os.environ.get("SONDE_STRESS_SECONDS", "60")},
+               "tsan": {"SONDE_STRESS_SECONDS": "10"}},
+}
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0",
+}
+VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
+            "--trace-children=no", "--suppressions=" + os.path.join(ROOT, "tests/support/valgrind.supp")]
+
+
+class Totals:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, [], []
+
+
+def call(command, **options):
+    return subprocess.run(command, stdin=subprocess.DEVNULL, **options)
+
+
+def build(name):
+    folder = os.path.join(BUILD_ROOT, name)
+    log = os.path.join(BUILD_ROOT, name + ".log")
+    os.makedirs(BUILD_ROOT, exist_ok=True)
+    configured = os.path.exists(os.path.join(folder, "build.ninja"))
+    setup = ["meson", "setup", *(["--reconfigure"] if configured else []), folder, ROOT, *BUILDS[name]]
+    started = time.monotonic()
+    with open(log, "w") as output:
+        ok = all(call(step, stdout=output, stderr=subprocess.STDOUT).returncode == 0
+                 for step in (setup, ["ninja", "-C", folder]))
+    print(f"built {name} in {time.monotonic() - started:.0f} s", flush=True)
+    if not ok:
+        with open(log) as output:
+            sys.stdout.writelines(output.readlines()[-40:])
+    return folder if ok else None
+
+
+def tests_of(folder, suite):
+    text = call(["meson", "introspect", "--tests", folder], stdout=subprocess.PIPE, check=True).stdout
+    return [test["name"] for test in json.loads(text) if any(s.split(":")[-1] == suite for s in test["suite"])]
+
+
+def left_out(name, test):
+    return next((why for (b, prefix), why in LEFT_OUT.items() if b == name and test.startswith(prefix)), None)
+
+
+def choose(suite, name, folder):
+    chosen = []
+    for test in tests_of(folder, suite):
+        why = left_out(name, test)
+        if why:
+            print(f"  left out of {name}: {test}: {why}", flush=True)
+        else:
+            chosen.append(test)
+    return chosen
+
+
+def run_suite(suite, name, folder, totals):
+    chosen = choose(suite, name, folder)
+    if not chosen:
+        return
+    log = f"sonde-{suite}-{name}"
+    command = ["meson", "test", "-C", folder, "--no-rebuild", "--suite", suite, "--logbase", log,
+               "--num-processes", "2" if suite in ("unit", "fuzz") else "1"]
+    if name == "valgrind":
+        command += ["--wrap", " ".join(VALGRIND), "--timeout-multiplier", "10"]
+    elif name in ("asan", "tsan"):
+        command += ["--timeout-multiplier", "4"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "SONDE_"))}
+    environment.update(SANITIZERS, **ENVIRONMENT.get(suite, {}).get(name, {}))
+    started = time.monotonic()
+    call(command + chosen, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    collect(os.path.join(folder, "meson-logs", log + ".json"), f"{suite}/{name}", chosen, totals,
+            time.monotonic() - started)
+
+
+def read_results(path):
+    results = {}
+    if os.path.exists(path):
+        with open(path) as lines:
+            for line in lines:
+                entry = json.loads(line)
+                results[entry["name"].split(" / ")[-1].split(":")[-1]] = entry
+        os.unlink(path)
+    return results
+
+
+def collect(path, title, chosen, totals, seconds):
+    results = read_results(path)
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for test in chosen:
+        entry = results.get(test, {"result": "MISSING"})
+        if entry["result"] == "OK":
+            counts["passed"] += 1
+            continue
+        kind = "skipped" if entry["result"] == "SKIP" else "failed"
+        counts[kind] += 1
+        getattr(totals, kind).append(f"{title}/{test}")
+        print(f"  {kind} ({entry['result']}): {title}/{test}")
+        text = (entry.get("stdout") or "") + (entry.get("stderr") or "")
+        for line in text.splitlines()[-(60 if kind == "failed" else 3):]:
+            print("    | " + line)
+    totals.passed += counts["passed"]
+    print(f"{title}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
+          f" ({seconds:.0f} s)", flush=True)
+
+
+def own_children():
+    with open(f"/proc/self/task/{os.getpid()}/children") as children:
+        return [int(pid) for pid in children.read().split()]
+
+
+def reap_left_behind(totals):
+    """We are the subreaper: a process that a test left behind has become our child."""
+    deadline = time.monotonic() + 5
+    while own_children() and time.monotonic() < deadline:
+        if os.waitpid(-1, os.WNOHANG) == (0, 0):
+            time.sleep(0.05)
+    for pid in own_children():
+        with open(f"/proc/{pid}/cmdline", "rb") as command:
+            text = command.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        print(f"  left behind: process {pid}: {text}")
+        totals.failed.append(f"process left behind: {text}")
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def boxes():
+    folder = f"/dev/shm/sonde-{os.geteuid()}"
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+
+
+def run_all(suites, totals):
+    folders = {}
+    for suite in suites:
+        for name in PLAN[suite]:
+            base = "debug" if name == "valgrind" else name
+            if base not in folders:
+                folders[base] = build(base)
+                if not folders[base]:
+                    totals.failed.append(f"build {base}")
+            if folders[base]:
+                run_suite(suite, name, folders[base], totals)
+        reap_left_behind(totals)
+
+
+def main(arguments):
+    suites = arguments or DEFAULT
+    unknown = [suite for suite in suites if suite not in PLAN]
+    if unknown:
+        print(f"no such suite: {' '.join(unknown)}; there are: {' '.join(PLAN)}")
+        return 2
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    totals = Totals()
+    boxes_before = boxes()
+    run_all(suites, totals)
+    for box in boxes() - boxes_before:
+        print(f"  left behind: {box}")
+        totals.failed.append(f"file left behind: {box}")
+    for failure in totals.failed:
+        print(f"FAILED {failure}")
+    for skip in totals.skipped:
+        print(f"SKIPPED {skip}")
+    print(f"{totals.passed} passed, {len(totals.failed)} failed, {len(totals.skipped)} skipped", flush=True)
+    return 1 if totals.failed or not totals.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
