@@ -9,12 +9,6 @@
  *
  * A slot is one request under way and keeps its easy handle for the next one; connections belong to the
  * multi handle, so both signals to the same collector share them.
- *
- * What must never happen, and what prevents it:
- * - waiting for a name look-up that hangs: CURLOPT_QUICK_EXIT, its thread is left behind;
- * - a signal handler or SIGALRM in the host: CURLOPT_NOSIGNAL;
- * - reading the environment on this thread: proxies are set, to nothing if need be;
- * - a descriptor that survives exec(), or is closed after it became somebody else's: sockets.h.
  */
 
 #include <errno.h>
@@ -26,7 +20,7 @@
 
 #include <curl/curl.h>
 
-#include "classify.h"
+#include "slot.h"
 #include "sockets.h"
 
 #define SLOTS_PER_SIGNAL 2
@@ -34,25 +28,6 @@
 #define WATCHES_MAX 32
 /* Idle connections that are kept: one collector, seldom two. */
 #define CONNECTIONS_KEPT 2L
-/* An answer's memory above this is not kept for the next one. */
-#define ANSWER_KEPT 65536
-
-#define USER_AGENT "sonde/" SONDE_VERSION " OTel-OTLP-Exporter-C/" SONDE_VERSION
-
-struct slot {
-	struct sonde__otlp_http *http;
-	const struct sonde__otlp_target *target;
-	enum sonde_signal signal;
-	CURL *easy;
-	bool is_busy;
-	bool is_too_big;
-	void *token;
-	size_t n_items;
-	uint32_t timeout_ms;
-	struct sonde_buffer answer;
-	char error[CURL_ERROR_SIZE];
-};
-
 struct watch {
 	int fd;
 	short events;
@@ -60,7 +35,7 @@ struct watch {
 
 struct sonde__otlp_http {
 	CURLM *multi;
-	struct slot slots[N_SLOTS];
+	struct sonde__otlp_slot slots[N_SLOTS];
 	struct watch watches[WATCHES_MAX];
 	size_t n_watches;
 	int64_t timer_at_ms; /* When libcurl wants to be called; -1: not. */
@@ -120,94 +95,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *user)
 	return 0;
 }
 
-static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct sonde__otlp_http *http = user;
-	int fd;
-
-	(void)purpose;
-	fd = sonde__otlp_sockets_open(&http->sockets, address->family, address->socktype, address->protocol);
-	return fd < 0 ? CURL_SOCKET_BAD : fd;
-}
-
-static int on_close(void *user, curl_socket_t fd)
-{
-	struct sonde__otlp_http *http = user;
-
-	sonde__otlp_sockets_close(&http->sockets, fd);
-	return 0;
-}
-
-/* Takes the answer's body, decompressed, up to the limit. */
-static size_t on_body(char *data, size_t size, size_t n, void *user)
-{
-	struct slot *slot = user;
-
-	if (sonde_buffer_append(&slot->answer, data, size * n) == SONDE_OK)
-		return size * n;
-	slot->is_too_big = size * n > slot->answer.limit - slot->answer.size;
-	return 0;
-}
-
 /* ---- Making and unmaking ----------------------------------------------------------------------- */
-
-/* Every option that does not change from request to request; false where one failed. */
-static bool easy_configure_transport(struct slot *slot, CURL *easy)
-{
-	return curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_PROXY, slot->target->proxy) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_NOPROXY, slot->target->no_proxy) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot->http) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, slot->http) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->error) == CURLE_OK;
-}
-
-static bool easy_configure_request(struct slot *slot, CURL *easy)
-{
-	return curl_easy_setopt(easy, CURLOPT_URL, slot->target->url) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HTTPHEADER, slot->target->headers) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip") == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot) == CURLE_OK;
-}
-
-/* Verification of the server is libcurl's default and stays on. */
-static bool easy_configure_tls(struct slot *slot, CURL *easy)
-{
-	const struct sonde__otlp_target *target = slot->target;
-
-	return (!target->certificate ||
-		curl_easy_setopt(easy, CURLOPT_CAINFO, target->certificate) == CURLE_OK) &&
-	       (!target->client_certificate ||
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, target->client_certificate) == CURLE_OK) &&
-	       (!target->client_key ||
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, target->client_key) == CURLE_OK);
-}
-
-static int slot_init(struct slot *slot)
-{
-	CURL *easy = curl_easy_init();
-
-	if (!easy)
-		return SONDE_E_NOMEM;
-	if (!easy_configure_transport(slot, easy) || !easy_configure_request(slot, easy) ||
-	    !easy_configure_tls(slot, easy)) {
-		curl_easy_cleanup(easy);
-		return SONDE_E_NOMEM;
-	}
-	slot->easy = easy;
-	return SONDE_OK;
-}
 
 int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct sonde__otlp_http **ret)
 {
@@ -217,10 +105,9 @@ int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct son
 		return SONDE_E_NOMEM;
 	http->timer_at_ms = -1;
 	for (int i = 0; i < N_SLOTS; i++) {
-		http->slots[i].http = http;
-		http->slots[i].signal = (enum sonde_signal)(i / SLOTS_PER_SIGNAL);
-		http->slots[i].target = &settings->targets[i / SLOTS_PER_SIGNAL];
-		http->slots[i].answer.limit = SONDE__OTLP_ANSWER_MAX;
+		enum sonde_signal signal = (enum sonde_signal)(i / SLOTS_PER_SIGNAL);
+
+		sonde__otlp_slot_init(&http->slots[i], signal, &settings->targets[signal], &http->sockets);
 	}
 	http->multi = curl_multi_init();
 	if (!http->multi ||
@@ -236,29 +123,13 @@ int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct son
 	return SONDE_OK;
 }
 
-static void slot_release(struct slot *slot)
-{
-	slot->is_busy = false;
-	slot->token = NULL;
-	slot->answer.size = 0;
-	if (slot->answer.capacity > ANSWER_KEPT) {
-		free(slot->answer.data);
-		slot->answer.data = NULL;
-		slot->answer.capacity = 0;
-	}
-}
-
 struct sonde__otlp_http *sonde__otlp_http_free(struct sonde__otlp_http *http)
 {
 	if (!http)
 		return NULL;
 	for (int i = 0; i < N_SLOTS; i++) {
-		struct slot *slot = &http->slots[i];
-
-		if (slot->is_busy)
-			curl_multi_remove_handle(http->multi, slot->easy);
-		curl_easy_cleanup(slot->easy);
-		free(slot->answer.data);
+		sonde__otlp_slot_stop(&http->slots[i], http->multi);
+		sonde__otlp_slot_deinit(&http->slots[i]);
 	}
 	curl_multi_cleanup(http->multi);
 	free(http);
@@ -299,41 +170,12 @@ void sonde__otlp_http_forget(struct sonde__otlp_http *http, void *token)
 
 /* ---- A request's way --------------------------------------------------------------------------- */
 
-static struct slot *find_slot(struct sonde__otlp_http *http, enum sonde_signal signal)
+static struct sonde__otlp_slot *find_slot(struct sonde__otlp_http *http, enum sonde_signal signal)
 {
 	for (int i = 0; i < N_SLOTS; i++)
 		if (http->slots[i].signal == signal && !http->slots[i].is_busy)
 			return &http->slots[i];
 	return NULL;
-}
-
-/* The shorter of the two limits; 0 is none. */
-static uint32_t shorter(uint32_t a, uint32_t b)
-{
-	if (!a || !b)
-		return a | b;
-	return a < b ? a : b;
-}
-
-static bool slot_start(struct slot *slot, const struct sonde_request *request)
-{
-	uint32_t timeout_ms = shorter(request->timeout_ms, slot->target->timeout_ms);
-
-	if (!slot->easy && slot_init(slot) < 0)
-		return false;
-	slot->token = request->token;
-	slot->n_items = request->n_items;
-	slot->timeout_ms = timeout_ms;
-	slot->is_too_big = false;
-	slot->error[0] = '\0';
-	if (curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, request->body.data) != CURLE_OK ||
-	    curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size) != CURLE_OK ||
-	    curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms) != CURLE_OK)
-		return false;
-	if (curl_multi_add_handle(slot->http->multi, slot->easy) != CURLM_OK)
-		return false;
-	slot->is_busy = true;
-	return true;
 }
 
 static enum sonde_outcome cannot_start(struct sonde_result *ret, void *token, const char *why)
@@ -349,60 +191,13 @@ static enum sonde_outcome cannot_start(struct sonde_result *ret, void *token, co
 enum sonde_outcome sonde__otlp_http_send(struct sonde__otlp_http *http, const struct sonde_request *request,
 					 struct sonde_result *ret)
 {
-	struct slot *slot = find_slot(http, request->signal);
+	struct sonde__otlp_slot *slot = find_slot(http, request->signal);
 
 	if (!slot)
 		return cannot_start(ret, request->token, "too many requests are under way");
-	if (!slot_start(slot, request))
+	if (sonde__otlp_slot_start(slot, http->multi, request) < 0)
 		return cannot_start(ret, request->token, "out of memory while beginning to send");
 	return SONDE_OUTCOME_PENDING;
-}
-
-static int connect_errno(const struct slot *slot, CURLcode code)
-{
-	long error = 0;
-
-	if (code == CURLE_COULDNT_CONNECT)
-		curl_easy_getinfo(slot->easy, CURLINFO_OS_ERRNO, &error);
-	return (int)error;
-}
-
-static bool was_connected(const struct slot *slot)
-{
-	curl_off_t connect_us = 0;
-
-	curl_easy_getinfo(slot->easy, CURLINFO_CONNECT_TIME_T, &connect_us);
-	return connect_us > 0;
-}
-
-static void slot_finish(struct slot *slot, CURLcode code, struct sonde_result *ret)
-{
-	char *content_type = NULL, *location = NULL;
-	curl_off_t retry_after = 0;
-	struct sonde__otlp_answer answer = {
-		.target = slot->target,
-		.signal = slot->signal,
-		.n_items = slot->n_items,
-		.timeout_ms = slot->timeout_ms,
-		.code = code,
-		.os_error = connect_errno(slot, code),
-		.is_connected = was_connected(slot),
-		.detail = slot->error,
-		.body = { slot->answer.data, slot->answer.size },
-		.is_too_big = slot->is_too_big,
-	};
-
-	curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &answer.status);
-	curl_easy_getinfo(slot->easy, CURLINFO_CONTENT_TYPE, &content_type);
-	curl_easy_getinfo(slot->easy, CURLINFO_REDIRECT_URL, &location);
-	curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &retry_after);
-	answer.content_type = content_type;
-	answer.location = location;
-	answer.retry_after_s = retry_after;
-	sonde__otlp_classify(&answer, ret);
-	ret->token = slot->token;
-	curl_multi_remove_handle(slot->http->multi, slot->easy);
-	slot_release(slot);
 }
 
 static bool take_finished(struct sonde__otlp_http *http, struct sonde_result *ret)
@@ -411,12 +206,15 @@ static bool take_finished(struct sonde__otlp_http *http, struct sonde_result *re
 	int n_left;
 
 	while ((message = curl_multi_info_read(http->multi, &n_left))) {
-		char *slot = NULL;
+		struct sonde__otlp_slot *slot;
+		char *private = NULL;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
-		slot_finish((struct slot *)(void *)slot, message->data.result, ret);
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+		slot = (struct sonde__otlp_slot *)(void *)private;
+		sonde__otlp_slot_finish(slot, message->data.result, ret);
+		sonde__otlp_slot_stop(slot, http->multi);
 		return true;
 	}
 	return false;
@@ -475,12 +273,11 @@ size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, 
 void sonde__otlp_http_cancel(struct sonde__otlp_http *http, void *token)
 {
 	for (int i = 0; i < N_SLOTS; i++) {
-		struct slot *slot = &http->slots[i];
+		struct sonde__otlp_slot *slot = &http->slots[i];
 
 		if (!slot->is_busy || slot->token != token)
 			continue;
-		curl_multi_remove_handle(http->multi, slot->easy);
-		slot_release(slot);
+		sonde__otlp_slot_stop(slot, http->multi);
 		return;
 	}
 }

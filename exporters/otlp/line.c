@@ -37,10 +37,10 @@ static size_t character_size(const uint8_t *data, size_t size)
 	return n;
 }
 
-/* C0, DEL and C1: a terminal obeys all of them. */
-static bool is_control(const uint8_t *data, size_t size)
+/* The space, C0, DEL and C1: a terminal obeys the latter. */
+static bool is_blank(const uint8_t *data, size_t size)
 {
-	return (size == 1 && (data[0] < 0x20 || data[0] == 0x7f)) ||
+	return (size == 1 && (data[0] <= 0x20 || data[0] == 0x7f)) ||
 	       (size == 2 && data[0] == 0xc2 && data[1] < 0xa0);
 }
 
@@ -73,7 +73,7 @@ static size_t line_add(struct sonde__otlp_line *line, struct sonde_text text, si
 		n = n ? n : 1;
 		if (at + n > limit)
 			break;
-		if (is_control(shown, shown_size)) {
+		if (is_blank(shown, shown_size)) {
 			if (!ends_in_space(line) && !line_put(line, " ", 1))
 				break;
 		} else if (!line_put(line, shown, shown_size)) {

@@ -20,7 +20,7 @@ struct sonde__otlp_line {
 
 void sonde__otlp_line_init(struct sonde__otlp_line *line, char *data, size_t capacity);
 
-/* Controls, line ends and runs of them become one space, bytes that are not UTF-8 become '?'. */
+/* Spaces, line ends, controls and runs of them become one space; what is not UTF-8 becomes '?'. */
 void sonde__otlp_line_add(struct sonde__otlp_line *line, const char *text);
 void sonde__otlp_line_add_text(struct sonde__otlp_line *line, struct sonde_text text);
 /* At most `limit` bytes of it; "..." where it was cut. */
