@@ -5,6 +5,7 @@
 
 #include "base/compiler.h"
 #include "base/testpoint.h"
+#include "box/ring_inline.h"
 
 void sonde__ring_open(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint64_t sequence,
 		      uint16_t number)
@@ -30,12 +31,8 @@ static void ring_bell(const struct sonde__ring_shape *shape, uint64_t n_free)
 		sonde__bell_ring(&sonde__box_bell);
 }
 
-/*
- * The head's block cannot take the record, as its word said: moves the head on, or sees that another
- * writer did. False: full. Else *head is to be tried next.
- */
-static SONDE__COLD bool pass_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint64_t word,
-				   uint64_t *head)
+SONDE__COLD bool sonde__ring_pass(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint64_t word,
+				  uint64_t *head)
 {
 	uint64_t next = sonde__head_sequence(*head) + 1;
 	uint64_t old = *head;
@@ -62,46 +59,10 @@ static SONDE__COLD bool pass_block(struct sonde__ring *ring, const struct sonde_
 	return true;
 }
 
-static inline void fill_slot(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t index,
-			     uint32_t offset, struct sonde__slot *ret)
-{
-	ret->record = sonde__ring_data(ring, shape, index) + ((size_t)offset << SONDE__GRANULE_SHIFT);
-	ret->mark = sonde__ring_map(ring, shape, index) + offset;
-}
-
 bool sonde__ring_reserve(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t n_granules,
-			 enum sonde_signal signal, struct sonde__slot *ret)
+			 enum sonde_signal signal, struct sonde__place *ret)
 {
-	const uint64_t taken = n_granules + (UINT64_C(1) << SONDE__WORD_COUNT_SHIFT(signal));
-	uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire); /* A2 */
-
-	for (;;) {
-		uint64_t sequence = sonde__head_sequence(head);
-		uint32_t index = sonde__head_block(head);
-		struct sonde__block *block = sonde__ring_block(ring, shape, index);
-		uint64_t word;
-
-		SONDE__TESTPOINT("ring:head-loaded");
-		if (SONDE__UNLIKELY(index >= shape->n_blocks))
-			return false;
-		word = atomic_load_explicit(&block->word, memory_order_acquire); /* A1 */
-		SONDE__TESTPOINT("ring:word-loaded");
-		while (SONDE__LIKELY(word >> SONDE__WORD_OPEN_SHIFT ==
-					     sonde__word_make(sequence) >> SONDE__WORD_OPEN_SHIFT &&
-				     sonde__word_offset(word) + n_granules <= shape->n_granules)) {
-			uint32_t offset = sonde__word_offset(word);
-
-			if (SONDE__LIKELY(atomic_compare_exchange_weak_explicit(&block->word, &word, word + taken,
-										 memory_order_acquire,
-										 memory_order_acquire))) {
-				SONDE__TESTPOINT("ring:reserved");
-				fill_slot(ring, shape, index, offset, ret);
-				return true;
-			}
-		}
-		if (!pass_block(ring, shape, word, &head))
-			return false;
-	}
+	return sonde__ring_take(ring, shape, n_granules, signal, ret);
 }
 
 unsigned sonde__ring_fill_percent(struct sonde__ring *ring, const struct sonde__ring_shape *shape)

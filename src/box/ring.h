@@ -92,10 +92,15 @@ void sonde__ring_open(struct sonde__ring *ring, const struct sonde__ring_shape *
 
 /*
  * Writers. Takes `n_granules` for one record; false when the ring is full, which counts nothing.
- * Lock-free, async-signal-safe. Fills record, mark, n_granules and signal of the slot.
+ * Lock-free, async-signal-safe. ring_inline.h has the same inline.
  */
+struct sonde__place {
+	uint8_t *record;
+	_Atomic uint8_t *mark;
+};
+
 bool sonde__ring_reserve(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t n_granules,
-			 enum sonde_signal signal, struct sonde__slot *ret);
+			 enum sonde_signal signal, struct sonde__place *ret);
 
 /* Used part, by reservations, in percent. Any thread. */
 unsigned sonde__ring_fill_percent(struct sonde__ring *ring, const struct sonde__ring_shape *shape);

@@ -13,7 +13,7 @@
 #include "base/process.h"
 #include "base/testpoint.h"
 #include "box/cpu.h"
-#include "box/ring.h"
+#include "box/ring_inline.h"
 #include "box/shape.h"
 #include "box/write.h"
 
@@ -69,37 +69,38 @@ static SONDE__COLD bool refuse(enum sonde_signal signal, enum sonde_loss reason)
 }
 
 /* The writer's own ring is full: errors have a reserve; everything else ends here, counted. */
-static SONDE__COLD bool reserve_elsewhere(const struct sonde__box *box, struct sonde__ring *ring,
-					  struct sonde__slot *slot)
+static SONDE__COLD bool reserve_elsewhere(const struct sonde__box *box, struct sonde__ring *ring, uint32_t n_granules,
+					  enum sonde_signal signal, bool urgent, struct sonde__place *ret)
 {
-	if (slot->urgent && sonde__ring_reserve(box->reserve, &box->reserve_shape, slot->n_granules,
-						(enum sonde_signal)slot->signal, slot))
+	if (urgent && sonde__ring_reserve(box->reserve, &box->reserve_shape, n_granules, signal, ret))
 		return true;
 	/* Relaxed: a count that orders nothing. */
-	atomic_fetch_add_explicit(&ring->refused[slot->signal], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&ring->refused[signal], 1, memory_order_relaxed);
 	return false;
 }
 
 bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent, struct sonde__slot *ret)
 {
 	const struct sonde__box *box = sonde__box_get();
-	struct sonde__slot slot;
+	uint32_t process = sonde__process_word();
+	uint32_t n_granules = (uint32_t)((size + SONDE__GRANULE - 1) >> SONDE__GRANULE_SHIFT);
+	struct sonde__place place;
 	struct sonde__ring *ring;
 
-	/* Relaxed: the word is changed for this thread by a fork alone. */
-	slot.process = sonde__process_word();
-	if (SONDE__UNLIKELY(!box || !slot.process))
+	if (SONDE__UNLIKELY(!box || !process))
 		return refuse(signal, SONDE_LOSS_NO_BOX);
 	if (SONDE__UNLIKELY(size - 1 >= SONDE__RECORD_MAX_SIZE))
 		return refuse(signal, SONDE_LOSS_TOO_BIG);
-	slot.n_granules = (uint16_t)((size + SONDE__GRANULE - 1) >> SONDE__GRANULE_SHIFT);
-	slot.signal = (uint8_t)signal;
-	slot.urgent = urgent;
 	ring = own_ring(box);
-	if (SONDE__UNLIKELY(!sonde__ring_reserve(ring, &box->ring_shape, slot.n_granules, signal, &slot)) &&
-	    !reserve_elsewhere(box, ring, &slot))
+	if (SONDE__UNLIKELY(!sonde__ring_take(ring, &box->ring_shape, n_granules, signal, &place)) &&
+	    !reserve_elsewhere(box, ring, n_granules, signal, urgent, &place))
 		return false;
-	*ret = slot;
+	ret->record = place.record;
+	ret->mark = place.mark;
+	ret->process = process;
+	ret->n_granules = (uint16_t)n_granules;
+	ret->signal = (uint8_t)signal;
+	ret->urgent = urgent;
 	return true;
 }
 
