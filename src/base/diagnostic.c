@@ -12,6 +12,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/testpoint.h"
+
 #define TEXT_SIZE 512
 /* A writer is at work for nanoseconds; one that a fork cut in half never ends. */
 #define READ_TRIES 1000
@@ -28,6 +30,7 @@ void sonde__diagnostic_set(sonde_diagnostic_fn *callback, void *user)
 	atomic_store_explicit(&sequence, start, memory_order_relaxed);
 	/* R1 and R2, partners A1 and A2: who sees a new word also sees the odd count before it. */
 	atomic_store_explicit(&current_callback, callback, memory_order_release);
+	SONDE__TESTPOINT("diagnostic:half");
 	atomic_store_explicit(&current_user, user, memory_order_release);
 	/* R3, partner A3: who sees this even count sees both words. */
 	atomic_store_explicit(&sequence, start + 1, memory_order_release);
@@ -40,7 +43,10 @@ static bool callback_read(sonde_diagnostic_fn **ret_callback, void **ret_user)
 		uint32_t before = atomic_load_explicit(&sequence, memory_order_acquire);
 		/* A1 and A2, partners R1 and R2: they also keep the second look at the count below them. */
 		sonde_diagnostic_fn *callback = atomic_load_explicit(&current_callback, memory_order_acquire);
-		void *user = atomic_load_explicit(&current_user, memory_order_acquire);
+		void *user;
+
+		SONDE__TESTPOINT("diagnostic:reading");
+		user = atomic_load_explicit(&current_user, memory_order_acquire);
 
 		/* Relaxed: ordered by A1 and A2. */
 		if (before % 2 == 0 && before == atomic_load_explicit(&sequence, memory_order_relaxed)) {

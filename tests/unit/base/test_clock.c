@@ -204,6 +204,24 @@ static void test_nonsense_is_harmless(void **state)
 	for (size_t i = 0; i < 5; i++)
 		sonde__clock_unix_ns(&clock, stamps[i]);
 	assert_int_equal(sonde__clock_unix_ns(&clock, 101), EPOCH);
+	assert_true(sonde__clock_unix_ns(&clock, UINT64_MAX) == EPOCH + UINT64_C(9000000000000000000));
+}
+
+/* Stretches so long that a double no longer holds each nanosecond of them. */
+static void test_order_is_kept_across_endless_stretches(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 2000; i++) {
+		struct sonde__anchor first = { 1, 1, EPOCH };
+		struct sonde__anchor last = { UINT64_C(90000000000000000) + 17 * i,
+					      UINT64_C(9000000000000000) + i * i, EPOCH };
+		struct sonde__clock clock = { .n_anchors = 0 };
+
+		sonde__clock_add(&clock, &first);
+		sonde__clock_add(&clock, &last);
+		assert_true(sonde__clock_unix_ns(&clock, last.ticks - 1) <=
+			    sonde__clock_unix_ns(&clock, last.ticks));
+	}
 }
 
 static void test_real_clock_tells_the_time(void **state)
@@ -260,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_equal_anchors_are_one),
 		cmocka_unit_test(test_crowded_anchors_are_one),
 		cmocka_unit_test(test_nonsense_is_harmless),
+		cmocka_unit_test(test_order_is_kept_across_endless_stretches),
 		cmocka_unit_test(test_real_clock_tells_the_time),
 		cmocka_unit_test(test_ticks_per_ms_is_near),
 	};

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/diagnostic.h"
+#include "base/testpoint.h"
 
 struct heard {
 	char text[1024];
@@ -80,6 +81,61 @@ static void expect_second(void *user, enum sonde_level level, const char *text)
 	atomic_fetch_add_explicit(&n_wrong, user != &second_user, memory_order_relaxed);
 }
 
+#ifdef SONDE_TESTPOINTS
+static const char *hook_point;
+static unsigned n_hooked;
+
+static void count_first(void *user, enum sonde_level level, const char *text)
+{
+	n_hooked++;
+	expect_first(user, level, text);
+}
+
+/* Another thread's report falls into the middle of a change. */
+static void report_at_point(const char *name)
+{
+	if (strcmp(name, hook_point) == 0)
+		sonde__report(SONDE_INFO, "in between");
+}
+
+static void test_report_in_a_half_change_is_silent(void **state)
+{
+	(void)state;
+	n_hooked = 0;
+	hook_point = "diagnostic:half";
+	sonde__testpoint_hook = report_at_point;
+	sonde__diagnostic_set(count_first, &first_user);
+	assert_int_equal(n_hooked, 0);
+	sonde__testpoint_hook = NULL;
+	sonde__report(SONDE_INFO, "afterwards");
+	assert_int_equal(n_hooked, 1);
+	sonde__diagnostic_set(NULL, NULL);
+	assert_int_equal(n_wrong, 0);
+}
+
+/* A whole change falls into the middle of a report. */
+static void change_at_point(const char *name)
+{
+	if (strcmp(name, hook_point) != 0)
+		return;
+	sonde__testpoint_hook = NULL;
+	sonde__diagnostic_set(count_first, &first_user);
+}
+
+static void test_change_in_a_report_is_seen(void **state)
+{
+	(void)state;
+	n_hooked = 0;
+	sonde__diagnostic_set(expect_second, &second_user);
+	hook_point = "diagnostic:reading";
+	sonde__testpoint_hook = change_at_point;
+	sonde__report(SONDE_INFO, "to whom");
+	assert_int_equal(n_hooked, 1);
+	sonde__diagnostic_set(NULL, NULL);
+	assert_int_equal(n_wrong, 0);
+}
+#endif
+
 static void *report_on(void *unused)
 {
 	(void)unused;
@@ -109,6 +165,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_says_one_sentence),
 		cmocka_unit_test(test_long_text_is_cut),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_report_in_a_half_change_is_silent),
+		cmocka_unit_test(test_change_in_a_report_is_seen),
+#endif
 		cmocka_unit_test(test_callback_and_user_stay_together),
 	};
 
