@@ -152,6 +152,24 @@ static void print_allocations(const char *name, operation_fn *operation)
 	drain();
 }
 
+/* Errors past the pool come from the heap: a counter that does not see them sees nothing. */
+static int counter_check(void)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_internal, "first");
+	struct sonde_error *errors[200];
+
+	measure_allocations();
+	for (size_t i = 0; i < 200; i++)
+		errors[i] = sonde_error_raise(&sonde_internal, "held");
+	for (size_t i = 0; i < 200; i++)
+		sonde_error_free(errors[i]);
+	sonde_error_free(error);
+	if (measure_allocations() >= 100)
+		return 0;
+	fputs("allocations of the library are not seen\n", stderr);
+	return 1;
+}
+
 static int agent_start(void)
 {
 	static const struct sonde_destination null = { .name = "null" };
@@ -189,6 +207,8 @@ int main(void)
 {
 	int result;
 
+	if (counter_check() != 0)
+		return 1;
 	measure_leave_processor();
 	if (agent_start() != SONDE_OK)
 		return 1;
