@@ -26,6 +26,7 @@
 #define FILL_PERCENT 50
 /* Between two drains for errors: a storm of errors makes batches, not a drain for each. */
 #define URGENT_GAP_NS (20 * SONDE__NS_PER_MS)
+#define PAUSE_LOOK_NS (50 * SONDE__NS_PER_MS)
 
 static uint64_t later(uint64_t now_ns, uint64_t delay_ns)
 {
@@ -75,6 +76,9 @@ uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)
 	uint64_t due_ns = pipeline->span_due_ns < pipeline->log_due_ns ? pipeline->span_due_ns :
 									 pipeline->log_due_ns;
 
+	/* Paused: the lane's answers wake the worker; whether it still moves is looked at now and then. */
+	if (pipeline->is_draining)
+		return PAUSE_LOOK_NS;
 	if (pipeline->intake.has_error && pipeline->urgent_due_ns < due_ns)
 		due_ns = pipeline->urgent_due_ns;
 	return due_ns > pipeline->now_ns ? due_ns - pipeline->now_ns : 0;
@@ -131,18 +135,27 @@ static bool take_spans(struct sonde__pipeline *pipeline, enum sonde__drain_outco
 	return true;
 }
 
-/* What is left in the two batches. */
-static bool emit_rest(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *ret)
+/* What is left in a batch. False: its lane is to have room first. */
+static bool emit_rest(struct sonde__pipeline *pipeline, enum sonde_signal signal)
 {
-	for (int signal = 0; signal < SONDE__LANE_SIGNALS; signal++) {
-		if (pipeline->batches[signal].n &&
-		    sonde__encode_must_pause(pipeline, &pipeline->batches[signal])) {
-			*ret = SONDE__DRAIN_PAUSED;
-			return false;
-		}
-		sonde__batch_emit(pipeline, &pipeline->batches[signal]);
-	}
+	struct sonde__batch *batch = &pipeline->batches[signal];
+
+	if (batch->n && sonde__encode_must_pause(pipeline, batch))
+		return false;
+	sonde__batch_emit(pipeline, batch);
 	return true;
+}
+
+static enum sonde__drain_outcome finish(struct sonde__pipeline *pipeline)
+{
+	sonde__triage_expired_parts(pipeline);
+	if (!emit_rest(pipeline, SONDE_SIGNAL_LOG) || !emit_rest(pipeline, SONDE_SIGNAL_SPAN))
+		return SONDE__DRAIN_PAUSED;
+	pipeline->is_draining = false;
+	pipeline->must_drain = false;
+	pipeline->has_drained = true;
+	schedule(pipeline, /* is_drained= */ true);
+	return SONDE__DRAIN_DONE;
 }
 
 enum sonde__drain_outcome sonde__drain_step(struct sonde__pipeline *pipeline)
@@ -154,16 +167,12 @@ enum sonde__drain_outcome sonde__drain_step(struct sonde__pipeline *pipeline)
 		pipeline->is_whole_drain = !collect(pipeline);
 	is_done = sonde__triage(pipeline, &outcome) && take_spans(pipeline, &outcome);
 	sonde__intake_compact(&pipeline->intake);
+	/* Errors do not wait for spans that wait for room. */
+	if (outcome == SONDE__DRAIN_PAUSED)
+		(void)emit_rest(pipeline, SONDE_SIGNAL_LOG);
 	if (!is_done || pipeline->is_whole_drain)
 		return outcome;
-	sonde__triage_expired_parts(pipeline);
-	if (!emit_rest(pipeline, &outcome))
-		return outcome;
-	pipeline->is_draining = false;
-	pipeline->must_drain = false;
-	pipeline->has_drained = true;
-	schedule(pipeline, /* is_drained= */ true);
-	return SONDE__DRAIN_DONE;
+	return finish(pipeline);
 }
 
 static void expire_record(struct sonde__pipeline *pipeline, struct sonde__record_ref *ref)
