@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every public macro, with and without options, in C99, C11 and C++17 (this file is compiled as each),
+ * without a warning. What it records is compared with what came out.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sonde/exporter.h>
+#include <sonde/memory.h>
+#include <sonde/otlp.h>
+#include <sonde/sonde.h>
+
+SONDE_ERROR_TYPE(plain_error, sonde_conflict, "PLAIN");
+#ifndef __cplusplus
+SONDE_ERROR_TYPE(rich_error, sonde_conflict, "RICH", .http_status = 418, .public_message = true);
+#endif
+
+#define COUNT_ONE(...) +1
+static const int n_losses = 0 SONDE_LOSS_MAP(COUNT_ONE);
+static const int n_statuses = 0 SONDE_STATUS_MAP(COUNT_ONE);
+static const int n_types = 0 SONDE_ERROR_TYPE_MAP(COUNT_ONE);
+
+static const char *no_header(void *carrier, const char *name)
+{
+	(void)carrier;
+	(void)name;
+	return NULL;
+}
+
+SONDE_PRINTF(1, 2) static void say(const char *format, ...)
+{
+	(void)format;
+}
+
+static void free_text(char **text)
+{
+	free(*text);
+}
+
+static void spans(void)
+{
+	struct sonde_span_options options = SONDE_SPAN_OPTIONS_INIT;
+
+	options.kind = SONDE_KIND_CLIENT;
+	SONDE_SPAN(plain, "plain span");
+	SONDE_SPAN_WITH(with, "span with options", &options);
+	SONDE_SERVER_SPAN(server, "GET", "/orders/{id}", no_header, NULL);
+#ifndef __cplusplus
+	SONDE_SPAN(rich, "rich span", .kind = SONDE_KIND_PRODUCER, .detached = true);
+	sonde_span_add_event(rich, "event", SONDE_ATTRS(sonde_int("n", 1), sonde_str("s", "x")));
+#endif
+	sonde_span_add_event(plain, "bare event", SONDE_NO_ATTRS);
+	sonde_span_set_bool(with, "with", true);
+	sonde_span_set_status(server, SONDE_SPAN_OK, NULL);
+}
+
+static void timed(void)
+{
+	struct sonde_timed_options options = SONDE_TIMED_OPTIONS_INIT;
+
+	options.slow_ms = 60000;
+	SONDE_TIMED("plain scope");
+	SONDE_TIMED_WITH("scope with options", &options);
+#ifndef __cplusplus
+	SONDE_TIMED("rich scope", .slow_ms = 60000);
+#endif
+}
+
+static void errors(void)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&plain_error, "no arguments");
+
+	error = sonde_error_wrap(error, &sonde_internal, "%d argument", 1);
+	sonde_error_capture(error);
+	sonde_message(SONDE_WARN, "no arguments");
+	sonde_message(SONDE_WARN, "%s", "one argument");
+	sonde_log(SONDE_INFO, "a log", SONDE_NO_ATTRS);
+#ifndef __cplusplus
+	sonde_log(SONDE_INFO, "a log with attributes", SONDE_ATTRS(sonde_double("d", 0.5)));
+	(void)rich_error;
+#endif
+}
+
+static void contexts(void)
+{
+	struct sonde_context context = SONDE_CONTEXT_INIT;
+	char traceparent[SONDE_TRACEPARENT_LENGTH + 1];
+	char trace_id[SONDE_TRACE_ID_LENGTH + 1], span_id[SONDE_SPAN_ID_LENGTH + 1];
+
+	context.trace_flags = SONDE_TRACE_FLAG_SAMPLED | SONDE_TRACE_FLAG_RANDOM;
+	SONDE_CONTEXT_SCOPE(&context);
+	SONDE_CONTEXT_SCOPE(NULL);
+	(void)sonde_context_to_traceparent(&context, traceparent);
+	sonde_trace_id_format(&context, trace_id);
+	sonde_span_id_format(&context, span_id);
+	say("%s%s%s", traceparent, trace_id, span_id);
+}
+
+/* Says what is missing. */
+static int is_recorded(const char *lines, const char *text)
+{
+	if (strstr(lines, text))
+		return 1;
+	fprintf(stderr, "not recorded: %s\n", text);
+	return 0;
+}
+
+int main(void)
+{
+	static struct sonde_site site = SONDE_SITE_INIT("by hand");
+	SONDE_CLEANUP(free_text) char *lines = NULL;
+	struct sonde_options options = SONDE_OPTIONS_INIT;
+	struct sonde_agent *agent;
+	int n = 0;
+
+	if (n_losses != SONDE_LOSS_COUNT || !n_statuses || !n_types || SONDE_SIGNAL_COUNT != 3)
+		return 1;
+	/* The gate is closed: all of it is one test. */
+	spans();
+	timed();
+	errors();
+	contexts();
+	if (sonde_agent_start(&options, &agent) < 0)
+		return 2;
+	spans();
+	timed();
+	errors();
+	contexts();
+	(void)site;
+	if (sonde_agent_stop(agent, 5000) != SONDE_OK)
+		return 3;
+	lines = sonde_memory_take();
+	n += lines && is_recorded(lines, "\"plain span\"") && is_recorded(lines, "\"span with options\"");
+	n += lines && is_recorded(lines, "\"GET /orders/{id}\"") && is_recorded(lines, "\"bare event\"");
+	n += lines && is_recorded(lines, "\"one argument\"") && is_recorded(lines, "plain_error");
+#ifndef __cplusplus
+	n += lines && is_recorded(lines, "\"rich span\"") && is_recorded(lines, "\"a log with attributes\"");
+#else
+	n++;
+#endif
+	return n == 4 ? 0 : 4;
+}

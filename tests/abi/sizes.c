@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layout of every public struct on 64-bit systems. A change here is a change of the ABI. */
+
+#include <sonde/exporter.h>
+#include <sonde/sonde.h>
+
+#define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
+#define AT(type, member, offset) \
+	_Static_assert(offsetof(struct type, member) == (offset), #type "." #member " has moved")
+
+SIZE(sonde_bytes, 16);
+SIZE(sonde_text, 16);
+SIZE(sonde_site, 32);
+SIZE(sonde_attr, 32);
+SIZE(sonde_context, 56);
+SIZE(sonde_span, 512);
+SIZE(sonde_span_options, 40);
+SIZE(sonde_timed, 32);
+SIZE(sonde_timed_options, 16);
+SIZE(sonde_error_type, 40);
+SIZE(sonde_destination, 24);
+SIZE(sonde_options, 160);
+SIZE(sonde_account, 280);
+SIZE(sonde_repairs, 40);
+SIZE(sonde_span_view, 136);
+SIZE(sonde_log_view, 96);
+SIZE(sonde_resource, 64);
+SIZE(sonde_batch, 48);
+SIZE(sonde_value_view, 24);
+SIZE(sonde_item_view, 120);
+SIZE(sonde_buffer, 32);
+SIZE(sonde_exporter_host, 32);
+SIZE(sonde_result, 288);
+SIZE(sonde_request, 56);
+SIZE(sonde_exporter, 80);
+
+AT(sonde_site, id, 28);
+AT(sonde_attr, value, 24);
+AT(sonde_context, extension, 32);
+AT(sonde_error_type, http_status, 32);
+AT(sonde_options, memory_limit_bytes, 64);
+AT(sonde_options, diagnostic, 136);
+AT(sonde_options, disabled, 152);
+AT(sonde_account, lost, 24);
+AT(sonde_span_view, name, 48);
+AT(sonde_span_view, flags, 96);
+AT(sonde_span_view, pieces, 120);
+AT(sonde_log_view, body, 40);
+AT(sonde_log_view, severity, 72);
+AT(sonde_log_view, pieces, 80);
+AT(sonde_batch, n_items, 40);
+AT(sonde_item_view, attributes, 104);
+AT(sonde_result, reason, 32);
+AT(sonde_request, body, 24);
+AT(sonde_request, timeout_ms, 48);
+AT(sonde_exporter, send, 40);
+AT(sonde_exporter, close, 72);
