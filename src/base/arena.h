@@ -3,8 +3,8 @@
 #define SONDE_BASE_ARENA_H
 
 /*
- * Memory for one batch: taken from one block by moving a pointer, given back all at once. Never grows
- * past its capacity; an allocation that does not fit returns NULL.
+ * Memory for one batch: taken from one block by moving a pointer, given back all at once. Never
+ * grows past its capacity; an allocation that does not fit returns NULL.
  */
 
 #include <stddef.h>

@@ -6,11 +6,11 @@
  *	AWAKE --ring--> RUNG --wait returns at once--> AWAKE
  *	                PARKED --the time is over--> AWAKE
  *
- * Every ring writes RUNG by an exchange, also over RUNG: the waiter, which takes it by an exchange of
- * its own, then reads from a chain of exchanges that holds all rings since its last wait, and sees what
- * each ringer had done before. Only the ringer that finds PARKED makes the system call, so a burst of
- * rings wakes once. A ring between the waiter's step to PARKED and its sleep is not lost: the kernel
- * finds RUNG where it was told to expect PARKED, and does not sleep.
+ * Every ring writes RUNG by an exchange, also over RUNG: the waiter, which takes it by an exchange
+ * of its own, then reads from a chain of exchanges that holds all rings since its last wait, and
+ * sees what each ringer had done before. Only the ringer that finds PARKED makes the system call,
+ * so a burst of rings wakes once. A ring between the waiter's step to PARKED and its sleep is not
+ * lost: the kernel finds RUNG where it was told to expect PARKED, and does not sleep.
  *
  * In a forked child the word may say PARKED though nobody waits: the next wait takes it over.
  */
@@ -51,8 +51,8 @@ static bool park(struct sonde__bell *bell)
 	uint32_t state = AWAKE;
 
 	/* Relaxed: parking publishes nothing, and a ring found here is taken by A1. */
-	return atomic_compare_exchange_strong_explicit(&bell->state, &state, PARKED, memory_order_relaxed,
-						       memory_order_relaxed) ||
+	return atomic_compare_exchange_strong_explicit(
+		       &bell->state, &state, PARKED, memory_order_relaxed, memory_order_relaxed) ||
 	       state == PARKED;
 }
 
@@ -70,5 +70,6 @@ bool sonde__bell_wait(struct sonde__bell *bell, uint64_t timeout_ns)
 			timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0);
 		errno = saved_errno;
 	}
-	return atomic_exchange_explicit(&bell->state, AWAKE, memory_order_acquire) == RUNG; /* A1, partner R1. */
+	return atomic_exchange_explicit(&bell->state, AWAKE, memory_order_acquire) ==
+	       RUNG; /* A1, partner R1. */
 }

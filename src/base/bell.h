@@ -19,12 +19,16 @@ struct sonde__bell {
 	_Atomic uint32_t state;
 };
 
-/* Publishes what the caller did before, and rouses the waiter. Wait-free, async-signal-safe, keeps errno. */
+/*
+ * Publishes what the caller did before, and rouses the waiter. Wait-free, async-signal-safe, keeps
+ * errno.
+ */
 void sonde__bell_ring(struct sonde__bell *bell);
 
 /*
- * Waits until the bell is rung or `timeout_ns` are over (UINT64_MAX: never); a signal may end the wait
- * early. True when it was rung since the last wait; then what the ringer did is visible. One waiter.
+ * Waits until the bell is rung or `timeout_ns` are over (UINT64_MAX: never); a signal may end the
+ * wait early. True when it was rung since the last wait; then what the ringer did is visible. One
+ * waiter.
  */
 bool sonde__bell_wait(struct sonde__bell *bell, uint64_t timeout_ns);
 

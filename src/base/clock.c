@@ -2,10 +2,10 @@
 /*
  * Ticks, and ticks as Unix time; the argument is in docs/design/clock.md.
  *
- * An anchor is a tick and a reading of CLOCK_MONOTONIC taken together: of several tries the one whose
- * two ticks around the reading lie closest. Between two anchors time is a straight line; left of the
- * first and right of the last it follows the slope of them all. Wall time is that line plus one
- * offset, the newest anchor's.
+ * An anchor is a tick and a reading of CLOCK_MONOTONIC taken together: of several tries the one
+ * whose two ticks around the reading lie closest. Between two anchors time is a straight line; left
+ * of the first and right of the last it follows the slope of them all. Wall time is that line plus
+ * one offset, the newest anchor's.
  */
 
 #include "base/clock.h"
@@ -47,11 +47,15 @@ uint64_t sonde__realtime_ns(void)
 }
 
 #if defined(__x86_64__)
-/* The kernel takes the TSC as its clock only after it checked that all CPUs agree; it may change its mind. */
+/*
+ * The kernel takes the TSC as its clock only after it checked that all CPUs agree; it may change
+ * its mind.
+ */
 static bool kernel_trusts_counter(void)
 {
 	char name[16] = "";
-	int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
+	int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource",
+		      O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -93,7 +97,10 @@ static uint64_t counter_read(void)
 }
 #endif
 
-/* The narrowest of some readings: a thread that was interrupted between the two ticks shows by their distance. */
+/*
+ * The narrowest of some readings: a thread that was interrupted between the two ticks shows by
+ * their distance.
+ */
 static void counter_pair(uint64_t *ret_ticks, uint64_t *ret_ns)
 {
 	uint64_t narrowest = UINT64_MAX;
@@ -121,9 +128,10 @@ static void counter_calibrate(void)
 		;
 	counter_pair(&ticks[1], &ns[1]);
 	if (ns[1] > ns[0] && ticks[1] > ticks[0])
-		__atomic_store_n(&ticks_per_ms,
-				 (uint64_t)((double)(ticks[1] - ticks[0]) * 1e6 / (double)(ns[1] - ns[0])),
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(
+			&ticks_per_ms,
+			(uint64_t)((double)(ticks[1] - ticks[0]) * 1e6 / (double)(ns[1] - ns[0])),
+			__ATOMIC_RELAXED);
 }
 
 void sonde__clock_init(void)
@@ -191,7 +199,10 @@ static uint64_t anchor_offset(const struct sonde__anchor *anchor)
 	return anchor->realtime_ns - anchor->monotonic_ns;
 }
 
-/* Every second one goes, but the first stays: the older, the sparser, and never beyond the oldest stamp. */
+/*
+ * Every second one goes, but the first stays: the older, the sparser, and never beyond the oldest
+ * stamp.
+ */
 static void anchors_thin(struct sonde__clock *clock)
 {
 	size_t n = 0;
@@ -210,13 +221,18 @@ static void anchor_steady(struct sonde__anchor *anchor, const struct sonde__anch
 		anchor->realtime_ns = anchor->monotonic_ns + anchor_offset(last);
 }
 
-/* The anchors that stay when `added` comes: the last one moves along until it is far enough from its elder. */
+/*
+ * The anchors that stay when `added` comes: the last one moves along until it is far enough from
+ * its elder.
+ */
 static size_t anchors_kept(const struct sonde__clock *clock, const struct sonde__anchor *added)
 {
 	size_t n = clock->n_anchors;
 	const struct sonde__anchor *last = &clock->anchors[n - 1];
 
-	/* A counter that ran backwards was reset; what it said before cannot be converted any more. */
+	/*
+	 * A counter that ran backwards was reset; what it said before cannot be converted any more.
+	 */
 	if (added->ticks < last->ticks || added->monotonic_ns < last->monotonic_ns)
 		return 0;
 	if (added->ticks == last->ticks || added->monotonic_ns == last->monotonic_ns)
@@ -284,5 +300,6 @@ uint64_t sonde__clock_unix_ns(const struct sonde__clock *clock, uint64_t ticks)
 {
 	if (!clock->n_anchors)
 		return 0;
-	return clock_monotonic_ns(clock, ticks) + anchor_offset(&clock->anchors[clock->n_anchors - 1]);
+	return clock_monotonic_ns(clock, ticks) +
+	       anchor_offset(&clock->anchors[clock->n_anchors - 1]);
 }

@@ -33,7 +33,9 @@ uint64_t sonde__realtime_ns(void);
 /* Set once by sonde__clock_init: ticks are the CPU's counter. */
 extern bool sonde__clock_has_counter;
 
-/* Chooses the source of ticks. Idempotent; may read a file. Before it, ticks are CLOCK_MONOTONIC. */
+/*
+ * Chooses the source of ticks. Idempotent; may read a file. Before it, ticks are CLOCK_MONOTONIC.
+ */
 void sonde__clock_init(void);
 
 /* The current tick. Wait-free, async-signal-safe. */
@@ -60,9 +62,10 @@ struct sonde__anchor {
 };
 
 /*
- * The anchors, oldest first, increase in ticks and monotonic_ns. Their realtime_ns may go back, when
- * somebody set the clock: conversions all use the newest anchor's offset, so that stamps converted
- * with the same anchors keep their order and distance whatever CLOCK_REALTIME did in between.
+ * The anchors, oldest first, increase in ticks and monotonic_ns. Their realtime_ns may go back,
+ * when somebody set the clock: conversions all use the newest anchor's offset, so that stamps
+ * converted with the same anchors keep their order and distance whatever CLOCK_REALTIME did in
+ * between.
  */
 struct sonde__clock {
 	struct sonde__anchor anchors[SONDE__CLOCK_ANCHORS];

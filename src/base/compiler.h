@@ -13,7 +13,9 @@
 #define SONDE__CLEANUP(function) __attribute__((cleanup(function)))
 #define SONDE__CONSTRUCTOR __attribute__((constructor))
 
-/* For the one function that reads other functions' frames, whatever a sanitizer put between them. */
+/*
+ * For the one function that reads other functions' frames, whatever a sanitizer put between them.
+ */
 #define SONDE__NO_SANITIZE __attribute__((no_sanitize("address"), no_sanitize("thread")))
 
 #define SONDE__CACHE_LINE 64

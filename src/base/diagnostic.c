@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one way in which the library speaks. Callback and user pointer belong together but are two
- * words, so they are read under a sequence count: even while at rest, odd while sonde__diagnostic_set
- * writes. No lock, because a lock that another thread held at a fork would stay locked in the child.
+ * words, so they are read under a sequence count: even while at rest, odd while
+ * sonde__diagnostic_set writes. No lock, because a lock that another thread held at a fork would
+ * stay locked in the child.
  */
 
 #include "base/diagnostic.h"
@@ -41,15 +42,20 @@ static bool callback_read(sonde_diagnostic_fn **ret_callback, void **ret_user)
 	for (int i = 0; i < READ_TRIES; i++) {
 		/* A3, partner R3. */
 		uint32_t before = atomic_load_explicit(&sequence, memory_order_acquire);
-		/* A1 and A2, partners R1 and R2: they also keep the second look at the count below them. */
-		sonde_diagnostic_fn *callback = atomic_load_explicit(&current_callback, memory_order_acquire);
+		/*
+		 * A1 and A2, partners R1 and R2: they also keep the second look at the count below
+		 * them.
+		 */
+		sonde_diagnostic_fn *callback =
+			atomic_load_explicit(&current_callback, memory_order_acquire);
 		void *user;
 
 		SONDE__TESTPOINT("diagnostic:reading");
 		user = atomic_load_explicit(&current_user, memory_order_acquire);
 
 		/* Relaxed: ordered by A1 and A2. */
-		if (before % 2 == 0 && before == atomic_load_explicit(&sequence, memory_order_relaxed)) {
+		if (before % 2 == 0 &&
+		    before == atomic_load_explicit(&sequence, memory_order_relaxed)) {
 			*ret_callback = callback;
 			*ret_user = user;
 			return callback != NULL;

@@ -2,12 +2,12 @@
 /*
  * The mark: a word in a private page that the kernel zeroes in every child that does not share our
  * memory. Before sonde__process_init it is a static word that is never zero, so that the test needs
- * no "is it there" of its own. On kernels without MADV_WIPEONFORK (before 4.14) the static word stays,
- * and a fork handler zeroes it; a raw clone goes unnoticed there.
+ * no "is it there" of its own. On kernels without MADV_WIPEONFORK (before 4.14) the static word
+ * stays, and a fork handler zeroes it; a raw clone goes unnoticed there.
  *
  * Identity: a pid is used again, a pid with the start time of its process is not, and both mean
- * nothing after a reboot, hence the boot id. Everything below sonde__process_identify is plain system
- * calls on stack memory, because crash and fork paths call it.
+ * nothing after a reboot, hence the boot id. Everything below sonde__process_identify is plain
+ * system calls on stack memory, because crash and fork paths call it.
  */
 
 #include "base/process.h"
@@ -37,7 +37,8 @@ static void mark_reset(void)
 static uint32_t *wiped_page_map(void)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
-	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, /* fd= */ -1, 0);
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  /* fd= */ -1, 0);
 
 	if (page == MAP_FAILED)
 		return NULL;
@@ -63,7 +64,10 @@ int sonde__process_init(void)
 	if (page) {
 		/* Relaxed: readers reach the word through the pointer alone. */
 		__atomic_store_n(page, 1, __ATOMIC_RELAXED);
-		/* R1, partner: the dependent load in sonde__process_is_known, which needs no acquire. */
+		/*
+		 * R1, partner: the dependent load in sonde__process_is_known, which needs no
+		 * acquire.
+		 */
 		__atomic_store_n(&sonde__process_mark, page, __ATOMIC_RELEASE);
 	} else if (pthread_atfork(/* prepare= */ NULL, /* parent= */ NULL, mark_reset) != 0) {
 		return SONDE_E_NOMEM;
@@ -85,7 +89,8 @@ void sonde__process_adopt(void)
 
 	/* Relaxed: a statement about this process, which publishes nothing else. */
 	if (__atomic_load_n(mark.own, __ATOMIC_RELAXED) == 0)
-		__atomic_store_n(mark.own, __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+		__atomic_store_n(mark.own, __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED),
+				 __ATOMIC_RELAXED);
 }
 
 /* Reads up to size - 1 bytes and ends them with a zero; the length, or -1. */

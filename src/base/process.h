@@ -30,7 +30,10 @@ int sonde__process_init(void);
  */
 static SONDE__ALWAYS_INLINE uint32_t sonde__process_word(void)
 {
-	/* Relaxed, both: whichever word the pointer names says the same, and nothing else hangs on it. */
+	/*
+	 * Relaxed, both: whichever word the pointer names says the same, and nothing else hangs on
+	 * it.
+	 */
 	const uint32_t *mark = __atomic_load_n(&sonde__process_mark, __ATOMIC_RELAXED);
 
 	return __atomic_load_n(mark, __ATOMIC_RELAXED);
@@ -45,7 +48,9 @@ static SONDE__ALWAYS_INLINE bool sonde__process_is_known(void)
 /* Marks the calling process as known. Async-signal-safe. */
 void sonde__process_adopt(void);
 
-/* A process named beyond its pid, which may be used again: pid, start time in clock ticks, boot id. */
+/*
+ * A process named beyond its pid, which may be used again: pid, start time in clock ticks, boot id.
+ */
 struct sonde__process_id {
 	int32_t pid;
 	uint32_t reserved;

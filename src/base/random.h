@@ -8,7 +8,9 @@
 /* Bytes from the kernel (getrandom, else /dev/urandom). Async-signal-safe. -1: none to be had. */
 int sonde__random_bytes(void *buffer, size_t size);
 
-/* A bijective mix of 64 bits: consecutive inputs give unrelated outputs (SplitMix64's finalizer). */
+/*
+ * A bijective mix of 64 bits: consecutive inputs give unrelated outputs (SplitMix64's finalizer).
+ */
 static inline uint64_t sonde__mix64(uint64_t x)
 {
 	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Status codes and loss reasons as words, from the tables in the public headers; nothing is said twice. */
+/*
+ * Status codes and loss reasons as words, from the tables in the public headers; nothing is said
+ * twice.
+ */
 
 #include <sonde/agent.h>
 #include <sonde/base.h>
@@ -57,7 +60,8 @@ SONDE_API const char *sonde_loss_text(enum sonde_loss reason)
 }
 
 #define LOSS_ONE(name, number, key, text) +1
-_Static_assert((0 SONDE_LOSS_MAP(LOSS_ONE)) == SONDE_LOSS_COUNT, "SONDE_LOSS_COUNT follows the table");
+_Static_assert((0 SONDE_LOSS_MAP(LOSS_ONE)) == SONDE_LOSS_COUNT,
+	       "SONDE_LOSS_COUNT follows the table");
 #undef LOSS_ONE
 
 SONDE_API const char *sonde_version(void)

@@ -12,7 +12,8 @@ typedef void sonde__testpoint_fn(const char *name);
 extern sonde__testpoint_fn *sonde__testpoint_hook;
 #define SONDE__TESTPOINT(name) \
 	do { \
-		sonde__testpoint_fn *sonde__hook = __atomic_load_n(&sonde__testpoint_hook, __ATOMIC_ACQUIRE); \
+		sonde__testpoint_fn *sonde__hook = \
+			__atomic_load_n(&sonde__testpoint_hook, __ATOMIC_ACQUIRE); \
 		if (sonde__hook) \
 			sonde__hook(name); \
 	} while (0)

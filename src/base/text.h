@@ -23,10 +23,10 @@ int sonde__percent_decode(const char *text, size_t size, char *ret, size_t *ret_
 
 /*
  * Walks "k1=v1,k2=v2" (OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS): optional white space
- * around keys and values is trimmed, both are percent-decoded into `scratch`, which has room for the
- * whole list and is used again by the next call. Empty members (",,") are passed over. 1: a pair; 0:
- * the end; SONDE_E_MALFORMED: a pair without '=', an empty key or a broken escape; the walk may go on
- * after it.
+ * around keys and values is trimmed, both are percent-decoded into `scratch`, which has room for
+ * the whole list and is used again by the next call. Empty members (",,") are passed over. 1: a
+ * pair; 0: the end; SONDE_E_MALFORMED: a pair without '=', an empty key or a broken escape; the
+ * walk may go on after it.
  */
 struct sonde__pair {
 	struct sonde_text key;

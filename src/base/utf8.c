@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * UTF-8 after RFC 3629. Nearly all text is ASCII, so runs of it are skipped eight bytes at a time and
- * only the rest is looked at character by character.
+ * UTF-8 after RFC 3629. Nearly all text is ASCII, so runs of it are skipped eight bytes at a time
+ * and only the rest is looked at character by character.
  */
 
 #include "base/utf8.h"
@@ -114,7 +114,10 @@ size_t sonde__utf8_cut(const char *data, size_t size, size_t limit)
 		return size;
 	if (!limit)
 		return 0;
-	/* Back to the byte that begins the character at the edge; at most three, whatever the text is. */
+	/*
+	 * Back to the byte that begins the character at the edge; at most three, whatever the text
+	 * is.
+	 */
 	for (start = limit; start > 0 && limit - start < 3; start--)
 		if (((uint8_t)data[start] & 0xc0) != 0x80)
 			break;

@@ -9,7 +9,9 @@
 bool sonde__utf8_is_valid(const void *data, size_t size);
 /* Length of the longest valid prefix. */
 size_t sonde__utf8_valid_prefix(const void *data, size_t size);
-/* Copies, with U+FFFD for each maximal invalid part; returns the length; needs room for 3 * size. */
+/*
+ * Copies, with U+FFFD for each maximal invalid part; returns the length; needs room for 3 * size.
+ */
 size_t sonde__utf8_repair(const void *data, size_t size, char *ret);
 /* The largest length <= limit that does not cut a character. */
 size_t sonde__utf8_cut(const char *data, size_t size, size_t limit);

@@ -54,7 +54,8 @@ static uint8_t *element_put(uint8_t *at, const struct sonde_attr *attr, size_t i
 		*at++ = attr->value.booleans[i];
 		return at;
 	case SONDE_ATTR_INT_ARRAY:
-		at = sonde__varint_put(at, 1 + sonde__varint_size((uint64_t)attr->value.integers[i]));
+		at = sonde__varint_put(at,
+				       1 + sonde__varint_size((uint64_t)attr->value.integers[i]));
 		*at++ = SONDE__TAG_ANY_INT;
 		return sonde__varint_put(at, (uint64_t)attr->value.integers[i]);
 	default:
@@ -177,7 +178,8 @@ size_t sonde__attr_size(const struct sonde_attr *attr)
 	return sonde__field_size(sonde__field_size(key_size(attr)) + sonde__field_size(size));
 }
 
-size_t sonde__attr_encode(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer, size_t capacity)
+size_t sonde__attr_encode(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
+			  size_t capacity)
 {
 	uint8_t *at;
 	size_t size;
@@ -215,8 +217,8 @@ static void value_cut(struct sonde_attr *attr, size_t room)
 	}
 }
 
-size_t sonde__attr_encode_cut(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer, size_t capacity,
-			      bool *ret_cut)
+size_t sonde__attr_encode_cut(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
+			      size_t capacity, bool *ret_cut)
 {
 	size_t written = sonde__attr_encode(tag, attr, buffer, capacity);
 	struct sonde_attr cut = *attr;
@@ -227,7 +229,10 @@ size_t sonde__attr_encode_cut(uint8_t tag, const struct sonde_attr *attr, uint8_
 		return written;
 	if (capacity > SONDE__TEXT_MAX_SIZE)
 		capacity = SONDE__TEXT_MAX_SIZE;
-	/* Three tags with lengths stand around the value; none is longer than that of the whole room. */
+	/*
+	 * Three tags with lengths stand around the value; none is longer than that of the whole
+	 * room.
+	 */
 	lengths_size = 3 * (1 + sonde__varint_size(capacity));
 	fixed_size = sonde__field_size(key_size(attr)) + lengths_size;
 	if (fixed_size >= capacity)

@@ -6,13 +6,13 @@
  * Attributes as protobuf fields, written straight into bounded memory at capture.
  *
  * Every writer either writes the whole field and returns its length, or writes nothing that counts
- * and returns 0 because it does not fit. All are wait-free and async-signal-safe and keep errno. The
- * `tag` says which message the field goes to: SONDE__TAG_SPAN_ATTRIBUTE, SONDE__TAG_LOG_ATTRIBUTE,
- * SONDE__TAG_EVENT_ATTRIBUTE, SONDE__TAG_LINK_ATTRIBUTE.
+ * and returns 0 because it does not fit. All are wait-free and async-signal-safe and keep errno.
+ * The `tag` says which message the field goes to: SONDE__TAG_SPAN_ATTRIBUTE,
+ * SONDE__TAG_LOG_ATTRIBUTE, SONDE__TAG_EVENT_ATTRIBUTE, SONDE__TAG_LINK_ATTRIBUTE.
  *
  * An attribute's field is a KeyValue: tag, length, 0x0a, key's length, key, 0x12, value's length,
- * AnyValue. The inline writers are for the hot path: with a key of constant length they fold to a few
- * stores.
+ * AnyValue. The inline writers are for the hot path: with a key of constant length they fold to a
+ * few stores.
  */
 
 #include <sonde/attribute.h>
@@ -34,7 +34,7 @@
 #define SONDE__TAG_ANY_BYTES 0x3a
 #define SONDE__TAG_ARRAY_VALUE 0x0a
 
-/* ---- The hot path -------------------------------------------------------------------------------- */
+/* ---- The hot path ---------------------------------------------------------------------------- */
 
 /* Bytes of a length-delimited field with a one-byte tag. */
 static SONDE__ALWAYS_INLINE size_t sonde__field_size(size_t size)
@@ -43,12 +43,14 @@ static SONDE__ALWAYS_INLINE size_t sonde__field_size(size_t size)
 }
 
 /* Writes everything up to the AnyValue of `value_size` bytes; NULL where the whole does not fit. */
-static SONDE__ALWAYS_INLINE uint8_t *sonde__attr_begin(uint8_t tag, const char *key, size_t key_size,
-						       size_t value_size, uint8_t *buffer, size_t capacity)
+static SONDE__ALWAYS_INLINE uint8_t *sonde__attr_begin(uint8_t tag, const char *key,
+						       size_t key_size, size_t value_size,
+						       uint8_t *buffer, size_t capacity)
 {
 	size_t body_size;
 
-	if (SONDE__UNLIKELY(key_size > SONDE__TEXT_MAX_SIZE || value_size > 2 * SONDE__TEXT_MAX_SIZE))
+	if (SONDE__UNLIKELY(key_size > SONDE__TEXT_MAX_SIZE ||
+			    value_size > 2 * SONDE__TEXT_MAX_SIZE))
 		return NULL;
 	body_size = sonde__field_size(key_size) + sonde__field_size(value_size);
 	if (SONDE__UNLIKELY(sonde__field_size(body_size) > capacity))
@@ -62,11 +64,12 @@ static SONDE__ALWAYS_INLINE uint8_t *sonde__attr_begin(uint8_t tag, const char *
 	return sonde__varint_put(buffer, value_size);
 }
 
-static SONDE__ALWAYS_INLINE size_t sonde__attr_put_int(uint8_t tag, const char *key, size_t key_size,
-						       int64_t value, uint8_t *buffer, size_t capacity)
+static SONDE__ALWAYS_INLINE size_t sonde__attr_put_int(uint8_t tag, const char *key,
+						       size_t key_size, int64_t value,
+						       uint8_t *buffer, size_t capacity)
 {
-	uint8_t *at = sonde__attr_begin(tag, key, key_size, 1 + sonde__varint_size((uint64_t)value), buffer,
-					capacity);
+	uint8_t *at = sonde__attr_begin(tag, key, key_size, 1 + sonde__varint_size((uint64_t)value),
+					buffer, capacity);
 
 	if (!at)
 		return 0;
@@ -74,8 +77,9 @@ static SONDE__ALWAYS_INLINE size_t sonde__attr_put_int(uint8_t tag, const char *
 	return (size_t)(sonde__varint_put(at, (uint64_t)value) - buffer);
 }
 
-static SONDE__ALWAYS_INLINE size_t sonde__attr_put_bool(uint8_t tag, const char *key, size_t key_size,
-							bool value, uint8_t *buffer, size_t capacity)
+static SONDE__ALWAYS_INLINE size_t sonde__attr_put_bool(uint8_t tag, const char *key,
+							size_t key_size, bool value,
+							uint8_t *buffer, size_t capacity)
 {
 	uint8_t *at = sonde__attr_begin(tag, key, key_size, /* value_size= */ 2, buffer, capacity);
 
@@ -86,8 +90,9 @@ static SONDE__ALWAYS_INLINE size_t sonde__attr_put_bool(uint8_t tag, const char 
 	return (size_t)(at - buffer);
 }
 
-static SONDE__ALWAYS_INLINE size_t sonde__attr_put_double(uint8_t tag, const char *key, size_t key_size,
-							  double value, uint8_t *buffer, size_t capacity)
+static SONDE__ALWAYS_INLINE size_t sonde__attr_put_double(uint8_t tag, const char *key,
+							  size_t key_size, double value,
+							  uint8_t *buffer, size_t capacity)
 {
 	uint8_t *at = sonde__attr_begin(tag, key, key_size, 1 + sizeof(value), buffer, capacity);
 
@@ -98,8 +103,9 @@ static SONDE__ALWAYS_INLINE size_t sonde__attr_put_double(uint8_t tag, const cha
 	return (size_t)(at + sizeof(value) - buffer);
 }
 
-static SONDE__ALWAYS_INLINE size_t sonde__attr_put_str(uint8_t tag, const char *key, size_t key_size,
-						       const char *value, size_t size, uint8_t *buffer,
+static SONDE__ALWAYS_INLINE size_t sonde__attr_put_str(uint8_t tag, const char *key,
+						       size_t key_size, const char *value,
+						       size_t size, uint8_t *buffer,
 						       size_t capacity)
 {
 	uint8_t *at;
@@ -114,20 +120,21 @@ static SONDE__ALWAYS_INLINE size_t sonde__attr_put_str(uint8_t tag, const char *
 	return (size_t)(sonde__bytes_put(at, value, size) - buffer);
 }
 
-/* ---- Any attribute ------------------------------------------------------------------------------- */
+/* ---- Any attribute --------------------------------------------------------------------------- */
 
 /* Bytes that the attribute's field takes; 0 for one that is too big for any record. */
 size_t sonde__attr_size(const struct sonde_attr *attr);
 
 /* A NULL key counts as the empty one, which the pipeline drops and counts. */
-size_t sonde__attr_encode(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer, size_t capacity);
+size_t sonde__attr_encode(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
+			  size_t capacity);
 
 /*
- * As sonde__attr_encode, but cuts what does not fit: a string before a character, bytes anywhere, an
- * array after an element. Sets *ret_cut when it did, else leaves it. 0 where not even an empty value
- * fits.
+ * As sonde__attr_encode, but cuts what does not fit: a string before a character, bytes anywhere,
+ * an array after an element. Sets *ret_cut when it did, else leaves it. 0 where not even an empty
+ * value fits.
  */
-size_t sonde__attr_encode_cut(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer, size_t capacity,
-			      bool *ret_cut);
+size_t sonde__attr_encode_cut(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
+			      size_t capacity, bool *ret_cut);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The check follows the grammar of what capture writes, not the whole of protobuf: fields in their
- * order, lists one level deep, nothing unknown. So there is no recursion that an enemy could deepen,
- * and whoever reads a checked record meets no case that capture cannot produce.
+ * order, lists one level deep, nothing unknown. So there is no recursion that an enemy could
+ * deepen, and whoever reads a checked record meets no case that capture cannot produce.
  */
 
 #include "record/check.h"
@@ -43,8 +43,8 @@ static bool value_is_valid(struct sonde__cursor value)
 	if (!sonde__bytes_take(&value, &elements) || value.at != value.end)
 		return false;
 	while (elements.at != elements.end)
-		if (!sonde__tag_take(&elements, SONDE__TAG_ARRAY_VALUE) || !sonde__bytes_take(&elements, &element) ||
-		    !scalar_is_valid(element))
+		if (!sonde__tag_take(&elements, SONDE__TAG_ARRAY_VALUE) ||
+		    !sonde__bytes_take(&elements, &element) || !scalar_is_valid(element))
 			return false;
 	return true;
 }
@@ -55,12 +55,14 @@ static bool attribute_is_valid(struct sonde__cursor attribute)
 	struct sonde__cursor value;
 
 	return sonde__tag_take(&attribute, SONDE__TAG_KEY) && sonde__bytes_take(&attribute, &key) &&
-	       sonde__tag_take(&attribute, SONDE__TAG_VALUE) && sonde__bytes_take(&attribute, &value) &&
-	       (attribute.at == attribute.end) && value_is_valid(value);
+	       sonde__tag_take(&attribute, SONDE__TAG_VALUE) &&
+	       sonde__bytes_take(&attribute, &value) && (attribute.at == attribute.end) &&
+	       value_is_valid(value);
 }
 
 /* The end of an event or link: attributes, then perhaps a count. */
-static bool attributes_are_valid(struct sonde__cursor *rest, uint8_t attribute_tag, uint8_t dropped_tag)
+static bool attributes_are_valid(struct sonde__cursor *rest, uint8_t attribute_tag,
+				 uint8_t dropped_tag)
 {
 	struct sonde__cursor attribute;
 	uint64_t n_dropped;
@@ -68,7 +70,8 @@ static bool attributes_are_valid(struct sonde__cursor *rest, uint8_t attribute_t
 	while (sonde__tag_take(rest, attribute_tag))
 		if (!sonde__bytes_take(rest, &attribute) || !attribute_is_valid(attribute))
 			return false;
-	if (dropped_tag && sonde__tag_take(rest, dropped_tag) && !sonde__varint_take(rest, UINT32_MAX, &n_dropped))
+	if (dropped_tag && sonde__tag_take(rest, dropped_tag) &&
+	    !sonde__varint_take(rest, UINT32_MAX, &n_dropped))
 		return false;
 	return rest->at == rest->end;
 }
@@ -77,10 +80,11 @@ static bool event_is_valid(struct sonde__cursor event)
 {
 	struct sonde__cursor name;
 
-	if (!sonde__tag_take(&event, SONDE__TAG_EVENT_TICKS) && !sonde__tag_take(&event, SONDE__TAG_EVENT_TIME))
+	if (!sonde__tag_take(&event, SONDE__TAG_EVENT_TICKS) &&
+	    !sonde__tag_take(&event, SONDE__TAG_EVENT_TIME))
 		return false;
-	return sonde__fixed_take(&event, sizeof(uint64_t)) && sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) &&
-	       sonde__bytes_take(&event, &name) &&
+	return sonde__fixed_take(&event, sizeof(uint64_t)) &&
+	       sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) && sonde__bytes_take(&event, &name) &&
 	       attributes_are_valid(&event, SONDE__TAG_EVENT_ATTRIBUTE, SONDE__TAG_EVENT_DROPPED);
 }
 
@@ -88,18 +92,22 @@ static bool id_take(struct sonde__cursor *cursor, uint8_t tag, ptrdiff_t size)
 {
 	struct sonde__cursor id;
 
-	return sonde__tag_take(cursor, tag) && sonde__bytes_take(cursor, &id) && id.end - id.at == size;
+	return sonde__tag_take(cursor, tag) && sonde__bytes_take(cursor, &id) &&
+	       id.end - id.at == size;
 }
 
 static bool link_is_valid(struct sonde__cursor link)
 {
 	struct sonde__cursor trace_state;
 
-	if (!id_take(&link, SONDE__TAG_LINK_TRACE_ID, 16) || !id_take(&link, SONDE__TAG_LINK_SPAN_ID, 8))
+	if (!id_take(&link, SONDE__TAG_LINK_TRACE_ID, 16) ||
+	    !id_take(&link, SONDE__TAG_LINK_SPAN_ID, 8))
 		return false;
-	if (sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_STATE) && !sonde__bytes_take(&link, &trace_state))
+	if (sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_STATE) &&
+	    !sonde__bytes_take(&link, &trace_state))
 		return false;
-	return sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) && sonde__fixed_take(&link, sizeof(uint32_t)) &&
+	return sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) &&
+	       sonde__fixed_take(&link, sizeof(uint32_t)) &&
 	       attributes_are_valid(&link, SONDE__TAG_LINK_ATTRIBUTE, SONDE__TAG_LINK_DROPPED);
 }
 
@@ -131,7 +139,8 @@ bool sonde__fields_are_valid(enum sonde_fields type, struct sonde_bytes fields)
 	case SONDE_FIELDS_SPAN:
 		return span_fields_are_valid(cursor);
 	case SONDE_FIELDS_LOG:
-		return attributes_are_valid(&cursor, SONDE__TAG_LOG_ATTRIBUTE, /* dropped_tag= */ 0);
+		return attributes_are_valid(&cursor, SONDE__TAG_LOG_ATTRIBUTE,
+					    /* dropped_tag= */ 0);
 	case SONDE_FIELDS_EVENT:
 		return event_is_valid(cursor);
 	case SONDE_FIELDS_LINK:
@@ -152,8 +161,8 @@ static bool is_zero(const uint8_t *id, size_t size)
 
 static bool span_is_valid(const struct sonde__span_record *span)
 {
-	size_t size = sizeof(*span) + span->name_size + span->trace_state_size + span->description_size +
-		      (size_t)span->fields_size;
+	size_t size = sizeof(*span) + span->name_size + span->trace_state_size +
+		      span->description_size + (size_t)span->fields_size;
 
 	return size <= span->head.size && span->kind <= 5 && span->status <= 2 &&
 	       !is_zero(span->trace_id, sizeof(span->trace_id)) &&
@@ -163,7 +172,8 @@ static bool span_is_valid(const struct sonde__span_record *span)
 
 static bool part_is_valid(const struct sonde__part_record *part)
 {
-	size_t size = sizeof(*part) + part->name_size + part->description_size + (size_t)part->fields_size;
+	size_t size = sizeof(*part) + part->name_size + part->description_size +
+		      (size_t)part->fields_size;
 
 	return size <= part->head.size && part->status <= 2 &&
 	       !is_zero(part->trace_id, sizeof(part->trace_id)) &&
@@ -189,7 +199,8 @@ static bool error_is_valid(const struct sonde__error_record *error)
 	for (unsigned i = 0; i < error->n_links; i++) {
 		if (error->head.size - done < sizeof(struct sonde__error_link))
 			return false;
-		done += sonde__error_link_size((const struct sonde__error_link *)(const void *)(bytes + done));
+		done += sonde__error_link_size(
+			(const struct sonde__error_link *)(const void *)(bytes + done));
 		if (done > error->head.size)
 			return false;
 	}

@@ -3,10 +3,10 @@
 #define SONDE_RECORD_CHECK_H
 
 /*
- * Whether bytes are a record. The check trusts nothing: sizes, enumerations, the
- * nesting and wire type of every encoded field. What it passes is exactly what capture can have
- * written (in any order of attributes, events and links), but texts may still be invalid UTF-8, keys
- * may be empty or repeat, and counts may be past the limits: that is record/mend.h's work.
+ * Whether bytes are a record. The check trusts nothing: sizes, enumerations, the nesting and wire
+ * type of every encoded field. What it passes is exactly what capture can have written (in any
+ * order of attributes, events and links), but texts may still be invalid UTF-8, keys may be empty
+ * or repeat, and counts may be past the limits: that is record/mend.h's work.
  *
  * Wait-free, async-signal-safe.
  */

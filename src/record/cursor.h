@@ -60,7 +60,8 @@ static inline bool sonde__bytes_take(struct sonde__cursor *cursor, struct sonde_
 {
 	uint64_t size;
 
-	if (!sonde__varint_get(&cursor->at, cursor->end, &size) || size > sonde__cursor_left(cursor))
+	if (!sonde__varint_get(&cursor->at, cursor->end, &size) ||
+	    size > sonde__cursor_left(cursor))
 		return false;
 	ret->at = cursor->at;
 	ret->end = cursor->at + size;

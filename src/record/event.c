@@ -21,14 +21,26 @@ struct part {
 
 static struct part event_part(const struct sonde__event *event)
 {
-	return (struct part){ SONDE__TAG_SPAN_EVENT, SONDE__TAG_EVENT_ATTRIBUTE, SONDE__TAG_EVENT_DROPPED,
-			      event->attrs, event->attrs ? event->n_attrs : 0, event->n_dropped };
+	return (struct part){
+		.tag = SONDE__TAG_SPAN_EVENT,
+		.attribute_tag = SONDE__TAG_EVENT_ATTRIBUTE,
+		.dropped_tag = SONDE__TAG_EVENT_DROPPED,
+		.attrs = event->attrs,
+		.n_attrs = event->attrs ? event->n_attrs : 0,
+		.n_dropped = event->n_dropped,
+	};
 }
 
 static struct part link_part(const struct sonde__link *link)
 {
-	return (struct part){ SONDE__TAG_SPAN_LINK, SONDE__TAG_LINK_ATTRIBUTE, SONDE__TAG_LINK_DROPPED,
-			      link->attrs, link->attrs ? link->n_attrs : 0, link->n_dropped };
+	return (struct part){
+		.tag = SONDE__TAG_SPAN_LINK,
+		.attribute_tag = SONDE__TAG_LINK_ATTRIBUTE,
+		.dropped_tag = SONDE__TAG_LINK_DROPPED,
+		.attrs = link->attrs,
+		.n_attrs = link->attrs ? link->n_attrs : 0,
+		.n_dropped = link->n_dropped,
+	};
 }
 
 static size_t event_front_size(const struct sonde__event *event)
@@ -47,8 +59,8 @@ static uint8_t *event_front_put(uint8_t *at, const struct sonde__event *event)
 
 static size_t link_front_size(const struct sonde__link *link)
 {
-	size_t size = sonde__field_size(sizeof(link->trace_id)) + sonde__field_size(sizeof(link->span_id)) +
-		      1 + sizeof(link->flags);
+	size_t size = sonde__field_size(sizeof(link->trace_id)) +
+		      sonde__field_size(sizeof(link->span_id)) + 1 + sizeof(link->flags);
 
 	return link->trace_state_size ? size + sonde__field_size(link->trace_state_size) : size;
 }
@@ -97,7 +109,8 @@ static uint8_t *part_dropped_put(uint8_t *at, const struct part *part, uint32_t 
 static uint8_t *part_rest_put(uint8_t *at, const struct part *part, const uint8_t *end)
 {
 	for (size_t i = 0; i < part->n_attrs; i++)
-		at += sonde__attr_encode(part->attribute_tag, &part->attrs[i], at, (size_t)(end - at));
+		at += sonde__attr_encode(part->attribute_tag, &part->attrs[i], at,
+					 (size_t)(end - at));
 	return part_dropped_put(at, part, part->n_dropped);
 }
 
@@ -160,7 +173,7 @@ size_t sonde__link_encode(const struct sonde__link *link, uint8_t *buffer, size_
 	return (size_t)(part_rest_put(at, &part, buffer + size) - buffer);
 }
 
-/* ---- Cutting -------------------------------------------------------------------------------------- */
+/* ---- Cutting --------------------------------------------------------------------------------- */
 
 /* Room kept for tag and length before the content and for the count behind it. */
 static size_t part_reserve(size_t capacity)
@@ -168,9 +181,12 @@ static size_t part_reserve(size_t capacity)
 	return sonde__varint_size(capacity) + 1 + 1 + sonde__varint_size(UINT32_MAX);
 }
 
-/* As many attributes as fit between `at` and `end`, the count, and the field's head before `content`. */
-static size_t part_finish_cut(const struct part *part, uint8_t *buffer, uint8_t *content, uint8_t *at,
-			      const uint8_t *end, bool *ret_cut)
+/*
+ * As many attributes as fit between `at` and `end`, the count, and the field's head before
+ * `content`.
+ */
+static size_t part_finish_cut(const struct part *part, uint8_t *buffer, uint8_t *content,
+			      uint8_t *at, const uint8_t *end, bool *ret_cut)
 {
 	uint32_t n_dropped = part->n_dropped;
 	size_t content_size;

@@ -3,8 +3,8 @@
 #define SONDE_RECORD_EVENT_H
 
 /*
- * Events and links as protobuf fields of Span. Writers as in record/attribute.h: the field's length,
- * or 0 where it does not fit; wait-free, async-signal-safe, errno kept.
+ * Events and links as protobuf fields of Span. Writers as in record/attribute.h: the field's
+ * length, or 0 where it does not fit; wait-free, async-signal-safe, errno kept.
  */
 
 #include "record/attribute.h"
@@ -37,8 +37,8 @@ size_t sonde__link_encode(const struct sonde__link *link, uint8_t *buffer, size_
 
 /*
  * Cut what does not fit: the name before a character, values as sonde__attr_encode_cut, and the
- * attributes for which there is no room at all are counted in the event's own dropped count. A trace
- * state that does not fit is left out whole. 0 where not even the fixed part fits.
+ * attributes for which there is no room at all are counted in the event's own dropped count. A
+ * trace state that does not fit is left out whole. 0 where not even the fixed part fits.
  */
 size_t sonde__event_encode_cut(const struct sonde__event *event, uint8_t *buffer, size_t capacity,
 			       bool *ret_cut);

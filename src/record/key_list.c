@@ -7,7 +7,8 @@
 #include "record/attribute.h"
 #include "record/scan.h"
 
-int sonde__key_list_init(struct sonde__arena *arena, size_t n_max, uint32_t limit, struct sonde__key_list *ret)
+int sonde__key_list_init(struct sonde__arena *arena, size_t n_max, uint32_t limit,
+			 struct sonde__key_list *ret)
 {
 	uint32_t n_slots = 16;
 
@@ -24,7 +25,8 @@ int sonde__key_list_init(struct sonde__arena *arena, size_t n_max, uint32_t limi
 	return SONDE_OK;
 }
 
-static int key_mend(struct sonde__key_list *list, struct sonde__arena *arena, struct sonde_bytes *key)
+static int key_mend(struct sonde__key_list *list, struct sonde__arena *arena,
+		    struct sonde_bytes *key)
 {
 	size_t size;
 	char *repaired;
@@ -41,14 +43,16 @@ static int key_mend(struct sonde__key_list *list, struct sonde__arena *arena, st
 	return SONDE_OK;
 }
 
-static void list_put(struct sonde__key_list *list, struct sonde_bytes key, struct sonde__cursor value)
+static void list_put(struct sonde__key_list *list, struct sonde_bytes key,
+		     struct sonde__cursor value)
 {
 	uint32_t i = sonde__key_hash(key.data, key.size) & list->mask;
 
 	for (; list->index[i]; i = (i + 1) & list->mask) {
 		struct sonde__key_entry *entry = &list->entries[list->index[i] - 1];
 
-		if (entry->key.size == key.size && memcmp(entry->key.data, key.data, key.size) == 0) {
+		if (entry->key.size == key.size &&
+		    memcmp(entry->key.data, key.data, key.size) == 0) {
 			entry->value = value;
 			return;
 		}
@@ -69,8 +73,10 @@ int sonde__key_list_add(struct sonde__key_list *list, struct sonde__arena *arena
 	struct sonde_bytes key;
 	int r;
 
-	if (!sonde__tag_take(&attribute, SONDE__TAG_KEY) || !sonde__bytes_take(&attribute, &key_cursor) ||
-	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) || !sonde__bytes_take(&attribute, &value))
+	if (!sonde__tag_take(&attribute, SONDE__TAG_KEY) ||
+	    !sonde__bytes_take(&attribute, &key_cursor) ||
+	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) ||
+	    !sonde__bytes_take(&attribute, &value))
 		return SONDE_E_MALFORMED;
 	key = sonde__cursor_bytes(&key_cursor);
 	if (!key.size) {

@@ -26,7 +26,8 @@ struct sonde__key_list {
 };
 
 /* For at most `n_max` calls of add. SONDE_E_NOMEM leaves an empty list. */
-int sonde__key_list_init(struct sonde__arena *arena, size_t n_max, uint32_t limit, struct sonde__key_list *ret);
+int sonde__key_list_init(struct sonde__arena *arena, size_t n_max, uint32_t limit,
+			 struct sonde__key_list *ret);
 
 /* Adds a KeyValue. SONDE_E_MALFORMED, or SONDE_E_NOMEM for a key that must be repaired. */
 int sonde__key_list_add(struct sonde__key_list *list, struct sonde__arena *arena,

@@ -8,13 +8,13 @@
  * (record/check.h).
  *
  * A record is a fixed head, then its texts one after the other, then encoded fields. "Fields" are
- * protobuf fields of the message the record will become, in the tags they will be sent with, so that
- * the exporter copies them: for spans and parts fields 9 (attribute), 11 (event) and 13 (link) of
- * opentelemetry.proto.trace.v1.Span, for logs and errors field 6 (attribute) of LogRecord. Two
+ * protobuf fields of the message the record will become, in the tags they will be sent with, so
+ * that the exporter copies them: for spans and parts fields 9 (attribute), 11 (event) and 13 (link)
+ * of opentelemetry.proto.trace.v1.Span, for logs and errors field 6 (attribute) of LogRecord. Two
  * things are not as they will be sent:
- *   - an event's time is not known yet: the event's first field is SONDE__TAG_EVENT_TICKS, a fixed64
- *     of ticks, which the pipeline overwrites in place with field 1 and Unix nanoseconds (an event
- *     with a time of its own begins with field 1);
+ *   - an event's time is not known yet: the event's first field is SONDE__TAG_EVENT_TICKS, a
+ *     fixed64 of ticks, which the pipeline replaces by field 1 and Unix nanoseconds (an event with a
+ *     time of its own begins with field 1);
  *   - texts may be invalid UTF-8 and keys may repeat (the last one counts).
  */
 

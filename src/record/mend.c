@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Three ways out, by what the scan found: the pieces as they are; copies of the pieces with events in
- * which only the nine bytes of each event's time differ (a tick and a time take the same room, which
- * is why the layout has them so); or everything written anew (record/rewrite.c).
+ * Three ways out, by what the scan found: the pieces as they are; copies of the pieces with events
+ * in which only the nine bytes of each event's time differ (a tick and a time take the same room,
+ * which is why the layout has them so); or everything written anew (record/rewrite.c).
  */
 
 #include "record/mend.h"
@@ -43,8 +43,9 @@ static size_t ticks_replace(const struct sonde__clock *clock, uint8_t *fields, s
 	return n;
 }
 
-static int pieces_stamp(const struct sonde__mender *mender, const struct sonde_bytes *pieces, size_t n_pieces,
-			struct sonde__arena *arena, const struct sonde_bytes **ret_pieces)
+static int pieces_stamp(const struct sonde__mender *mender, const struct sonde_bytes *pieces,
+			size_t n_pieces, struct sonde__arena *arena,
+			const struct sonde_bytes **ret_pieces)
 {
 	struct sonde_bytes *stamped = sonde__arena_take(arena, n_pieces * sizeof(*stamped));
 
@@ -79,9 +80,10 @@ static void counts_add(struct sonde__mend_counts *counts, const struct sonde__me
 	counts->cut_values += more->cut_values;
 }
 
-int sonde__mend(struct sonde__mender *mender, enum sonde_fields type, const struct sonde_bytes *pieces,
-		size_t n_pieces, struct sonde__arena *arena, struct sonde__mend_counts *counts,
-		const struct sonde_bytes **ret_pieces, size_t *ret_n_pieces)
+int sonde__mend(struct sonde__mender *mender, enum sonde_fields type,
+		const struct sonde_bytes *pieces, size_t n_pieces, struct sonde__arena *arena,
+		struct sonde__mend_counts *counts, const struct sonde_bytes **ret_pieces,
+		size_t *ret_n_pieces)
 {
 	struct sonde__mend_counts more = { 0 };
 	struct sonde_bytes *rewritten;
@@ -110,8 +112,8 @@ int sonde__mend(struct sonde__mender *mender, enum sonde_fields type, const stru
 	return SONDE_OK;
 }
 
-int sonde__mend_text(struct sonde_text text, struct sonde__arena *arena, struct sonde__mend_counts *counts,
-		     struct sonde_text *ret)
+int sonde__mend_text(struct sonde_text text, struct sonde__arena *arena,
+		     struct sonde__mend_counts *counts, struct sonde_text *ret)
 {
 	size_t size;
 	char *repaired;

@@ -5,8 +5,8 @@
 /*
  * From fields as capture wrote them to fields as an exporter may copy them: event times in place of
  * ticks, valid UTF-8, unique keys that are not empty (the last value wins, at the place of the
- * first), nothing past the limits. One pass finds out what must change. For nearly every span that is
- * nothing, or the event times alone; only the rest is written anew.
+ * first), nothing past the limits. One pass finds out what must change. For nearly every span that
+ * is nothing, or the event times alone; only the rest is written anew.
  *
  * For the pipeline's one thread; not for signal handlers.
  */
@@ -17,7 +17,10 @@
 #include "base/clock.h"
 #include "record/layout.h"
 
-/* For one signal. UINT32_MAX: no limit. Lengths are in characters of strings, in bytes of byte values. */
+/*
+ * For one signal. UINT32_MAX: no limit. Lengths are in characters of strings, in bytes of byte
+ * values.
+ */
 struct sonde__mend_limits {
 	uint32_t attributes;
 	uint32_t events;
@@ -29,7 +32,7 @@ struct sonde__mend_limits {
 
 struct sonde__mend_counts {
 	uint32_t invalid_utf8; /* Strings repaired: keys, values, names. */
-	uint32_t dropped_attributes; /* Of the span or log itself: for its dropped_attributes_count. */
+	uint32_t dropped_attributes; /* Of the span or log: for its dropped_attributes_count. */
 	uint32_t dropped_nested; /* Of its events and links; each says so itself. */
 	uint32_t dropped_events;
 	uint32_t dropped_links;
@@ -49,7 +52,8 @@ struct sonde__mend_slot {
 /* What is kept between calls. Caller's memory; nothing to free. */
 struct sonde__mender {
 	struct sonde__mend_limits limits;
-	const struct sonde__clock *clock; /* Of the process that captured; anchored by the caller. */
+	const struct sonde__clock
+		*clock; /* Of the process that captured; anchored by the caller. */
 	uint32_t round;
 	struct sonde__mend_slot slots[SONDE__MEND_SLOTS];
 };
@@ -58,18 +62,19 @@ void sonde__mender_init(struct sonde__mender *mender, const struct sonde__mend_l
 			const struct sonde__clock *clock);
 
 /*
- * Mends the fields of one span (SONDE_FIELDS_SPAN) or log (SONDE_FIELDS_LOG): `pieces` in the order in
- * which they were captured, the span's own and those of its parts. *ret_pieces is `pieces` itself
- * where nothing had to change, else it and what it names lie in the arena. Adds to *counts.
+ * Mends the fields of one span (SONDE_FIELDS_SPAN) or log (SONDE_FIELDS_LOG): `pieces` in the order
+ * in which they were captured, the span's own and those of its parts. *ret_pieces is `pieces`
+ * itself where nothing had to change, else it and what it names lie in the arena. Adds to *counts.
  * SONDE_E_NOMEM: the arena is full; SONDE_E_MALFORMED: not fields that passed the check. Both leave
  * everything untouched but what was taken from the arena.
  */
-int sonde__mend(struct sonde__mender *mender, enum sonde_fields type, const struct sonde_bytes *pieces,
-		size_t n_pieces, struct sonde__arena *arena, struct sonde__mend_counts *counts,
-		const struct sonde_bytes **ret_pieces, size_t *ret_n_pieces);
+int sonde__mend(struct sonde__mender *mender, enum sonde_fields type,
+		const struct sonde_bytes *pieces, size_t n_pieces, struct sonde__arena *arena,
+		struct sonde__mend_counts *counts, const struct sonde_bytes **ret_pieces,
+		size_t *ret_n_pieces);
 
 /* A name, body or description: itself if it is valid, else repaired in the arena. */
-int sonde__mend_text(struct sonde_text text, struct sonde__arena *arena, struct sonde__mend_counts *counts,
-		     struct sonde_text *ret);
+int sonde__mend_text(struct sonde_text text, struct sonde__arena *arena,
+		     struct sonde__mend_counts *counts, struct sonde_text *ret);
 
 #endif

@@ -99,7 +99,8 @@ static bool link_read(struct sonde_bytes body, struct sonde_item_view *ret)
 		else if (field.number == 2 && field.type == SONDE__WIRE_BYTES)
 			id_read(field.bytes, ret->span_id, sizeof(ret->span_id));
 		else if (field.number == 3 && field.type == SONDE__WIRE_BYTES)
-			ret->trace_state = (struct sonde_text){ field.bytes.data, field.bytes.size };
+			ret->trace_state =
+				(struct sonde_text){ field.bytes.data, field.bytes.size };
 		else if (field.number == 5 && field.type == SONDE__WIRE_VARINT)
 			ret->dropped_attributes = (uint32_t)field.value;
 	}
@@ -140,7 +141,8 @@ static bool item_read(int type, struct sonde_bytes body, struct sonde_item_view 
 	return attribute_read(body, ret);
 }
 
-SONDE_API bool sonde_item_next(enum sonde_fields fields, struct sonde_bytes *rest, struct sonde_item_view *ret)
+SONDE_API bool sonde_item_next(enum sonde_fields fields, struct sonde_bytes *rest,
+			       struct sonde_item_view *ret)
 {
 	struct sonde__wire_field field;
 	struct sonde_item_view item;

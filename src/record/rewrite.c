@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes mended fields anew. A message's length stands before its content and is not known until the
- * content is written, so room for the longest length is left and the content moved up behind the
- * real one.
+ * Writes mended fields anew. A message's length stands before its content and is not known until
+ * the content is written, so room for the longest length is left and the content moved up behind
+ * the real one.
  *
- * Three times the input is always room enough: a byte that is not UTF-8 becomes three, a length of n
- * bytes grows by one at most, a dropped count (six bytes) comes only in the place of an attribute
+ * Three times the input is always room enough: a byte that is not UTF-8 becomes three, a length of
+ * n bytes grows by one at most, a dropped count (six bytes) comes only in the place of an attribute
  * that was dropped (six bytes or more), and nothing else grows.
  */
 
@@ -29,7 +29,7 @@ struct rewriter {
 	uint8_t *at;
 };
 
-/* ---- Writing ------------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static uint8_t *message_begin(struct rewriter *rewriter, uint8_t tag)
 {
@@ -74,7 +74,7 @@ static void rest_write(struct rewriter *rewriter, const struct sonde__cursor *re
 	rewriter->at = sonde__bytes_put(rewriter->at, rest->at, sonde__cursor_left(rest));
 }
 
-/* ---- Values -------------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 /* Sets *ret_cut when it had to shorten. */
 static int scalar_write(struct rewriter *rewriter, struct sonde__cursor any, bool *ret_cut)
@@ -145,7 +145,7 @@ static int value_write(struct rewriter *rewriter, struct sonde__cursor any)
 	return SONDE_OK;
 }
 
-/* ---- Events and links ---------------------------------------------------------------------------- */
+/* ---- Events and links ------------------------------------------------------------------------ */
 
 static int list_write(struct rewriter *rewriter, const struct sonde__key_list *list, uint8_t tag)
 {
@@ -193,11 +193,13 @@ static int tail_write(struct rewriter *rewriter, struct sonde__cursor rest, cons
 				     tail->limit, &list);
 
 	while (r == SONDE_OK && sonde__tag_take(&rest, tail->attribute_tag))
-		r = sonde__bytes_take(&rest, &attribute) ? sonde__key_list_add(&list, rewriter->arena, attribute)
-							 : SONDE_E_MALFORMED;
+		r = sonde__bytes_take(&rest, &attribute)
+			    ? sonde__key_list_add(&list, rewriter->arena, attribute)
+			    : SONDE_E_MALFORMED;
 	if (r < 0)
 		return r;
-	if (sonde__tag_take(&rest, tail->dropped_tag) && !sonde__varint_take(&rest, UINT32_MAX, &n_dropped))
+	if (sonde__tag_take(&rest, tail->dropped_tag) &&
+	    !sonde__varint_take(&rest, UINT32_MAX, &n_dropped))
 		return SONDE_E_MALFORMED;
 	r = list_write(rewriter, &list, tail->attribute_tag);
 	if (r < 0)
@@ -207,7 +209,8 @@ static int tail_write(struct rewriter *rewriter, struct sonde__cursor rest, cons
 	n_dropped += list.n_dropped;
 	if (n_dropped) {
 		*rewriter->at++ = tail->dropped_tag;
-		rewriter->at = sonde__varint_put(rewriter->at, n_dropped < UINT32_MAX ? n_dropped : UINT32_MAX);
+		rewriter->at = sonde__varint_put(rewriter->at,
+						 n_dropped < UINT32_MAX ? n_dropped : UINT32_MAX);
 	}
 	rewriter->arena->used = before;
 	return SONDE_OK;
@@ -230,8 +233,9 @@ static int event_write(struct rewriter *rewriter, struct sonde__cursor event)
 	if (!sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) || !sonde__bytes_take(&event, &name))
 		return SONDE_E_MALFORMED;
 	*rewriter->at++ = SONDE__TAG_EVENT_TIME;
-	rewriter->at = sonde__fixed64_put(rewriter->at,
-					  is_ticks ? sonde__clock_unix_ns(rewriter->mender->clock, time) : time);
+	rewriter->at = sonde__fixed64_put(
+		rewriter->at,
+		is_ticks ? sonde__clock_unix_ns(rewriter->mender->clock, time) : time);
 	text_write(rewriter, SONDE__TAG_EVENT_NAME, sonde__cursor_bytes(&name));
 	r = tail_write(rewriter, event, &tail);
 	if (r == SONDE_OK)
@@ -258,7 +262,8 @@ static int link_write(struct rewriter *rewriter, struct sonde__cursor link)
 			return SONDE_E_MALFORMED;
 		text_write(rewriter, SONDE__TAG_LINK_TRACE_STATE, sonde__cursor_bytes(&text));
 	}
-	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) || !sonde__fixed_take(&link, sizeof(uint32_t)))
+	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) ||
+	    !sonde__fixed_take(&link, sizeof(uint32_t)))
 		return SONDE_E_MALFORMED;
 	*rewriter->at++ = SONDE__TAG_LINK_FLAGS;
 	rewriter->at = sonde__bytes_put(rewriter->at, link.at - sizeof(uint32_t), sizeof(uint32_t));
@@ -268,10 +273,10 @@ static int link_write(struct rewriter *rewriter, struct sonde__cursor link)
 	return r;
 }
 
-/* ---- The whole ----------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
-static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag, const struct sonde_bytes *pieces,
-			      size_t n_pieces)
+static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag,
+			      const struct sonde_bytes *pieces, size_t n_pieces)
 {
 	size_t before = rewriter->arena->used;
 	struct sonde__cursor body;
@@ -302,8 +307,8 @@ static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag, const stru
 	return r;
 }
 
-static int others_rewrite(struct rewriter *rewriter, struct sonde__cursor fields, uint32_t *n_events,
-			  uint32_t *n_links)
+static int others_rewrite(struct rewriter *rewriter, struct sonde__cursor fields,
+			  uint32_t *n_events, uint32_t *n_links)
 {
 	const struct sonde__mend_limits *limits = &rewriter->mender->limits;
 	struct sonde__cursor body;
@@ -330,10 +335,12 @@ static int others_rewrite(struct rewriter *rewriter, struct sonde__cursor fields
 }
 
 int sonde__rewrite_pieces(const struct sonde__mender *mender, enum sonde_fields type,
-			  const struct sonde_bytes *pieces, size_t n_pieces, struct sonde__arena *arena,
-			  struct sonde__mend_counts *counts, struct sonde_bytes *ret)
+			  const struct sonde_bytes *pieces, size_t n_pieces,
+			  struct sonde__arena *arena, struct sonde__mend_counts *counts,
+			  struct sonde_bytes *ret)
 {
-	uint8_t tag = type == SONDE_FIELDS_LOG ? SONDE__TAG_LOG_ATTRIBUTE : SONDE__TAG_SPAN_ATTRIBUTE;
+	uint8_t tag =
+		type == SONDE_FIELDS_LOG ? SONDE__TAG_LOG_ATTRIBUTE : SONDE__TAG_SPAN_ATTRIBUTE;
 	struct rewriter rewriter = { mender, arena, counts, NULL };
 	uint32_t n_events = 0;
 	uint32_t n_links = 0;

@@ -7,7 +7,8 @@
 #include "record/mend.h"
 
 int sonde__rewrite_pieces(const struct sonde__mender *mender, enum sonde_fields type,
-			  const struct sonde_bytes *pieces, size_t n_pieces, struct sonde__arena *arena,
-			  struct sonde__mend_counts *counts, struct sonde_bytes *ret);
+			  const struct sonde_bytes *pieces, size_t n_pieces,
+			  struct sonde__arena *arena, struct sonde__mend_counts *counts,
+			  struct sonde_bytes *ret);
 
 #endif

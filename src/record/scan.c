@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pass that every exported span goes through, so it is short: each text is looked at once, eight
- * bytes at a time, and each key is put into a table that needs no clearing, because a slot counts only
- * when it carries the number of the current list. Attributes come first and events and links in a
- * second walk, since one table serves one list at a time.
+ * The pass that every exported span goes through, so it is short: each text is looked at once,
+ * eight bytes at a time, and each key is put into a table that needs no clearing, because a slot
+ * counts only when it carries the number of the current list. Attributes come first and events and
+ * links in a second walk, since one table serves one list at a time.
  */
 
 #include "record/scan.h"
@@ -55,7 +55,8 @@ static bool key_add(struct sonde__mender *mender, const uint8_t *key, size_t siz
 	struct sonde__mend_slot *slot = &mender->slots[i];
 
 	while (slot->round == mender->round) {
-		if (slot->hash == hash && slot->key_size == size && memcmp(slot->key, key, size) == 0)
+		if (slot->hash == hash && slot->key_size == size &&
+		    memcmp(slot->key, key, size) == 0)
 			return false;
 		i = (i + 1) % SONDE__MEND_SLOTS;
 		slot = &mender->slots[i];
@@ -70,7 +71,8 @@ static bool text_is_clean(const struct sonde__cursor *text, uint32_t limit)
 
 	if (!sonde__utf8_is_valid(text->at, size))
 		return false;
-	return size <= limit || sonde__utf8_cut_characters((const char *)text->at, size, limit) == size;
+	return size <= limit ||
+	       sonde__utf8_cut_characters((const char *)text->at, size, limit) == size;
 }
 
 /* 1: clean; 0: dirty; SONDE_E_MALFORMED. `any` is an AnyValue but a list. */
@@ -79,7 +81,8 @@ static int scalar_scan(struct sonde__cursor any, uint32_t limit)
 	struct sonde__cursor content;
 
 	if (sonde__tag_take(&any, SONDE__TAG_ANY_STRING))
-		return sonde__bytes_take(&any, &content) ? text_is_clean(&content, limit) : SONDE_E_MALFORMED;
+		return sonde__bytes_take(&any, &content) ? text_is_clean(&content, limit)
+							 : SONDE_E_MALFORMED;
 	if (sonde__tag_take(&any, SONDE__TAG_ANY_BYTES))
 		return sonde__bytes_take(&any, &content) ? sonde__cursor_left(&content) <= limit
 							 : SONDE_E_MALFORMED;
@@ -105,14 +108,16 @@ static int value_scan(struct sonde__cursor any, uint32_t limit)
 	return r;
 }
 
-static int attribute_scan(struct sonde__mender *mender, struct seen_keys *list, struct sonde__cursor attribute)
+static int attribute_scan(struct sonde__mender *mender, struct seen_keys *list,
+			  struct sonde__cursor attribute)
 {
 	struct sonde__cursor key;
 	struct sonde__cursor value;
 	size_t key_size;
 
 	if (!sonde__tag_take(&attribute, SONDE__TAG_KEY) || !sonde__bytes_take(&attribute, &key) ||
-	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) || !sonde__bytes_take(&attribute, &value))
+	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) ||
+	    !sonde__bytes_take(&attribute, &value))
 		return SONDE_E_MALFORMED;
 	key_size = sonde__cursor_left(&key);
 	if (!key_size || list->n >= list->limit || list->n >= KEYS_MAX)
@@ -124,7 +129,8 @@ static int attribute_scan(struct sonde__mender *mender, struct seen_keys *list, 
 }
 
 /* The attributes of an event or link, up to its end or its dropped count. */
-static int nested_scan(struct sonde__mender *mender, uint8_t tag, uint32_t limit, struct sonde__cursor rest)
+static int nested_scan(struct sonde__mender *mender, uint8_t tag, uint32_t limit,
+		       struct sonde__cursor rest)
 {
 	struct seen_keys list = list_begin(mender, limit);
 	struct sonde__cursor attribute;
@@ -146,12 +152,13 @@ static int event_scan(struct sonde__mender *mender, struct sonde__cursor event, 
 		*ret_has_ticks = true;
 	else if (!sonde__tag_take(&event, SONDE__TAG_EVENT_TIME))
 		return SONDE_E_MALFORMED;
-	if (!sonde__fixed_take(&event, sizeof(uint64_t)) || !sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) ||
-	    !sonde__bytes_take(&event, &name))
+	if (!sonde__fixed_take(&event, sizeof(uint64_t)) ||
+	    !sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) || !sonde__bytes_take(&event, &name))
 		return SONDE_E_MALFORMED;
 	if (!sonde__utf8_is_valid(name.at, sonde__cursor_left(&name)))
 		return 0;
-	return nested_scan(mender, SONDE__TAG_EVENT_ATTRIBUTE, mender->limits.event_attributes, event);
+	return nested_scan(mender, SONDE__TAG_EVENT_ATTRIBUTE, mender->limits.event_attributes,
+			   event);
 }
 
 static int link_scan(struct sonde__mender *mender, struct sonde__cursor link)
@@ -167,14 +174,15 @@ static int link_scan(struct sonde__mender *mender, struct sonde__cursor link)
 		if (!sonde__utf8_is_valid(text.at, sonde__cursor_left(&text)))
 			return 0;
 	}
-	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) || !sonde__fixed_take(&link, sizeof(uint32_t)))
+	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) ||
+	    !sonde__fixed_take(&link, sizeof(uint32_t)))
 		return SONDE_E_MALFORMED;
 	return nested_scan(mender, SONDE__TAG_LINK_ATTRIBUTE, mender->limits.link_attributes, link);
 }
 
 /* First walk: attributes; counts the rest. */
-static int attributes_scan(struct sonde__mender *mender, uint8_t attribute_tag, struct seen_keys *list,
-			   struct sonde__cursor fields, uint32_t *n_others)
+static int attributes_scan(struct sonde__mender *mender, uint8_t attribute_tag,
+			   struct seen_keys *list, struct sonde__cursor fields, uint32_t *n_others)
 {
 	struct sonde__cursor body;
 	int r = 1;
@@ -196,8 +204,8 @@ static int attributes_scan(struct sonde__mender *mender, uint8_t attribute_tag, 
 }
 
 /* Second walk: events and links. */
-static int others_scan(struct sonde__mender *mender, struct sonde__cursor fields, uint32_t *n_events,
-		       uint32_t *n_links, bool *ret_has_ticks)
+static int others_scan(struct sonde__mender *mender, struct sonde__cursor fields,
+		       uint32_t *n_events, uint32_t *n_links, bool *ret_has_ticks)
 {
 	struct sonde__cursor body;
 	int r = 1;
@@ -208,17 +216,20 @@ static int others_scan(struct sonde__mender *mender, struct sonde__cursor fields
 		if (!sonde__bytes_take(&fields, &body))
 			return SONDE_E_MALFORMED;
 		if (tag == SONDE__TAG_SPAN_EVENT)
-			r = ++*n_events > mender->limits.events ? 0 : event_scan(mender, body, ret_has_ticks);
+			r = ++*n_events > mender->limits.events
+				    ? 0
+				    : event_scan(mender, body, ret_has_ticks);
 		else if (tag == SONDE__TAG_SPAN_LINK)
 			r = ++*n_links > mender->limits.links ? 0 : link_scan(mender, body);
 	}
 	return r;
 }
 
-int sonde__scan_pieces(struct sonde__mender *mender, enum sonde_fields type, const struct sonde_bytes *pieces,
-		       size_t n_pieces, struct sonde__scan *ret)
+int sonde__scan_pieces(struct sonde__mender *mender, enum sonde_fields type,
+		       const struct sonde_bytes *pieces, size_t n_pieces, struct sonde__scan *ret)
 {
-	uint8_t tag = type == SONDE_FIELDS_LOG ? SONDE__TAG_LOG_ATTRIBUTE : SONDE__TAG_SPAN_ATTRIBUTE;
+	uint8_t tag =
+		type == SONDE_FIELDS_LOG ? SONDE__TAG_LOG_ATTRIBUTE : SONDE__TAG_SPAN_ATTRIBUTE;
 	struct seen_keys list = list_begin(mender, mender->limits.attributes);
 	struct sonde__scan scan = { false, false };
 	uint32_t n_others = 0;
@@ -229,7 +240,8 @@ int sonde__scan_pieces(struct sonde__mender *mender, enum sonde_fields type, con
 	for (size_t i = 0; r > 0 && i < n_pieces; i++)
 		r = attributes_scan(mender, tag, &list, sonde__cursor_of(pieces[i]), &n_others);
 	for (size_t i = 0; r > 0 && n_others && i < n_pieces; i++)
-		r = others_scan(mender, sonde__cursor_of(pieces[i]), &n_events, &n_links, &scan.has_ticks);
+		r = others_scan(mender, sonde__cursor_of(pieces[i]), &n_events, &n_links,
+				&scan.has_ticks);
 	if (r < 0)
 		return r;
 	scan.is_dirty = r == 0;

@@ -12,8 +12,8 @@ struct sonde__scan {
 };
 
 /* SONDE_E_MALFORMED: not fields that passed the check. */
-int sonde__scan_pieces(struct sonde__mender *mender, enum sonde_fields type, const struct sonde_bytes *pieces,
-		       size_t n_pieces, struct sonde__scan *ret);
+int sonde__scan_pieces(struct sonde__mender *mender, enum sonde_fields type,
+		       const struct sonde_bytes *pieces, size_t n_pieces, struct sonde__scan *ret);
 
 /* Spreads keys over a table; not for keys that an enemy chooses in numbers past a record's size. */
 uint32_t sonde__key_hash(const uint8_t *key, size_t size);

@@ -18,7 +18,8 @@ struct sonde_text sonde__span_record_name(const struct sonde__span_record *recor
 
 struct sonde_text sonde__span_record_trace_state(const struct sonde__span_record *record)
 {
-	return (struct sonde_text){ (const char *)(record + 1) + record->name_size, record->trace_state_size };
+	return (struct sonde_text){ (const char *)(record + 1) + record->name_size,
+				    record->trace_state_size };
 }
 
 struct sonde_text sonde__span_record_description(const struct sonde__span_record *record)
@@ -42,7 +43,8 @@ struct sonde_text sonde__part_record_name(const struct sonde__part_record *recor
 
 struct sonde_text sonde__part_record_description(const struct sonde__part_record *record)
 {
-	return (struct sonde_text){ (const char *)(record + 1) + record->name_size, record->description_size };
+	return (struct sonde_text){ (const char *)(record + 1) + record->name_size,
+				    record->description_size };
 }
 
 struct sonde_bytes sonde__part_record_fields(const struct sonde__part_record *record)
@@ -59,10 +61,12 @@ struct sonde_text sonde__log_record_body(const struct sonde__log_record *record)
 
 struct sonde_bytes sonde__log_record_fields(const struct sonde__log_record *record)
 {
-	return (struct sonde_bytes){ (const uint8_t *)(record + 1) + record->body_size, record->fields_size };
+	return (struct sonde_bytes){ (const uint8_t *)(record + 1) + record->body_size,
+				     record->fields_size };
 }
 
-static const struct sonde__error_link *error_links_walk(const struct sonde__error_record *record, unsigned n)
+static const struct sonde__error_link *error_links_walk(const struct sonde__error_record *record,
+							unsigned n)
 {
 	const uint8_t *at = (const uint8_t *)(record + 1);
 
@@ -71,7 +75,8 @@ static const struct sonde__error_link *error_links_walk(const struct sonde__erro
 	return (const void *)at;
 }
 
-bool sonde__error_record_next(const struct sonde__error_record *record, const struct sonde__error_link **walk,
+bool sonde__error_record_next(const struct sonde__error_record *record,
+			      const struct sonde__error_link **walk,
 			      struct sonde__error_link_view *ret)
 {
 	const void *end = error_links_walk(record, record->n_links);

@@ -34,7 +34,8 @@ struct sonde__error_link_view {
 };
 
 /* Walks the chain, the outermost first: begins with *walk = NULL; false at the end. */
-bool sonde__error_record_next(const struct sonde__error_record *record, const struct sonde__error_link **walk,
+bool sonde__error_record_next(const struct sonde__error_record *record,
+			      const struct sonde__error_link **walk,
 			      struct sonde__error_link_view *ret);
 /* record->n_frames return addresses, the innermost first. */
 const uint64_t *sonde__error_record_frames(const struct sonde__error_record *record);

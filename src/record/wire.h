@@ -15,7 +15,8 @@ struct sonde__wire_field {
 	struct sonde_bytes bytes; /* Of SONDE__WIRE_BYTES. */
 };
 
-static inline int sonde__wire_value(const uint8_t **at, const uint8_t *end, struct sonde__wire_field *ret)
+static inline int sonde__wire_value(const uint8_t **at, const uint8_t *end,
+				    struct sonde__wire_field *ret)
 {
 	size_t left = (size_t)(end - *at);
 	uint32_t word;

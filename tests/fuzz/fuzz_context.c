@@ -47,10 +47,13 @@ static void check_context(const char *traceparent, const char *tracestate)
 	CHECK(sonde_context_to_traceparent(&context, text) == SONDE_OK);
 	CHECK(strlen(text) == SONDE_TRACEPARENT_LENGTH);
 	CHECK(strncasecmp(text + 3, traceparent + 3, 49) == 0);
-	CHECK(sonde_context_to_tracestate(&context, state, sizeof(state)) <= SONDE_TRACESTATE_LENGTH);
+	CHECK(sonde_context_to_tracestate(&context, state, sizeof(state)) <=
+	      SONDE_TRACESTATE_LENGTH);
 	CHECK(sonde_context_from_traceparent(text, state, &again) == SONDE_OK);
-	CHECK(memcmp(again.trace_id, context.trace_id, 16) == 0 && memcmp(again.span_id, context.span_id, 8) == 0);
-	CHECK((again.trace_flags & SONDE_TRACE_FLAG_SAMPLED) == (context.trace_flags & SONDE_TRACE_FLAG_SAMPLED));
+	CHECK(memcmp(again.trace_id, context.trace_id, 16) == 0 &&
+	      memcmp(again.span_id, context.span_id, 8) == 0);
+	CHECK((again.trace_flags & SONDE_TRACE_FLAG_SAMPLED) ==
+	      (context.trace_flags & SONDE_TRACE_FLAG_SAMPLED));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

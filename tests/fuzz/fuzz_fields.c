@@ -21,7 +21,8 @@ static void check_values(struct sonde_value_view value, unsigned depth)
 		check_inside(value.as.string.data, value.as.string.size);
 	if (value.type == SONDE_VALUE_BYTES || value.type == SONDE_VALUE_ARRAY)
 		check_inside(value.as.bytes.data, value.as.bytes.size);
-	while (depth && value.type == SONDE_VALUE_ARRAY && sonde_value_next(&value.as.array, &element))
+	while (depth && value.type == SONDE_VALUE_ARRAY &&
+	       sonde_value_next(&value.as.array, &element))
 		check_values(element, depth - 1);
 }
 
@@ -37,7 +38,8 @@ static void check_items(enum sonde_fields type, struct sonde_bytes rest, unsigne
 		check_inside(item.trace_state.data, item.trace_state.size);
 		check_values(item.value, /* depth= */ 4);
 		if (item.type != SONDE_ITEM_ATTRIBUTE && depth)
-			check_items(item.type == SONDE_ITEM_EVENT ? SONDE_FIELDS_EVENT : SONDE_FIELDS_LINK,
+			check_items(item.type == SONDE_ITEM_EVENT ? SONDE_FIELDS_EVENT
+								  : SONDE_FIELDS_LINK,
 				    item.attributes, depth - 1);
 	}
 	CHECK(rest.size == 0);

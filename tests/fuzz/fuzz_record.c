@@ -35,7 +35,8 @@ static void check_unique(enum sonde_fields type, struct sonde_bytes rest, struct
 
 	while (sonde_item_next(type, &rest, &item))
 		if (item.type == SONDE_ITEM_ATTRIBUTE)
-			CHECK(item.name.size != key.size || memcmp(item.name.data, key.data, key.size) != 0);
+			CHECK(item.name.size != key.size ||
+			      memcmp(item.name.data, key.data, key.size) != 0);
 }
 
 static void check_items(enum sonde_fields type, struct sonde_bytes rest)

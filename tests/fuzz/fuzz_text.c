@@ -44,7 +44,8 @@ static void check_pairs(const char *text, size_t size)
 			continue;
 		CHECK(pair.key.size > 0);
 		CHECK(pair.key.data >= scratch && pair.key.data + pair.key.size <= scratch + size);
-		CHECK(pair.value.data >= scratch && pair.value.data + pair.value.size <= scratch + size);
+		CHECK(pair.value.data >= scratch &&
+		      pair.value.data + pair.value.size <= scratch + size);
 	}
 	CHECK(rest == text + size);
 	free(scratch);
@@ -63,7 +64,8 @@ static void check_utf8(const uint8_t *data, size_t size)
 	for (size_t limit = 0; limit < length && limit < 40; limit++) {
 		CHECK(sonde__utf8_cut(repaired, length, limit) <= limit);
 		CHECK(sonde__utf8_is_valid(repaired, sonde__utf8_cut(repaired, length, limit)));
-		CHECK(sonde__utf8_is_valid(repaired, sonde__utf8_cut_characters(repaired, length, limit)));
+		CHECK(sonde__utf8_is_valid(repaired,
+					   sonde__utf8_cut_characters(repaired, length, limit)));
 	}
 	free(repaired);
 }

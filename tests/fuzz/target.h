@@ -3,8 +3,8 @@
 #define SONDE_TESTS_FUZZ_TARGET_H
 
 /*
- * What all fuzz targets have: libFuzzer's entry, and a check that ends the program where it fails, with
- * and without NDEBUG.
+ * What all fuzz targets have: libFuzzer's entry, and a check that ends the program where it fails,
+ * with and without NDEBUG.
  */
 
 #include <stddef.h>

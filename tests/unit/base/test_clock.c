@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conversion on anchors that the test makes up; the real clocks only where nothing else would do. */
+/*
+ * Conversion on anchors that the test makes up; the real clocks only where nothing else would do.
+ */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,8 +42,10 @@ static void test_interpolates_between_anchors(void **state)
 	add(&clock, 0, 0);
 	add(&clock, 10, 0);
 	assert_int_equal(sonde__clock_unix_ns(&clock, 777), EPOCH);
-	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 10 * TICKS_PER_S), EPOCH + 10 * SONDE__NS_PER_S);
-	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 4 * TICKS_PER_S), EPOCH + 4 * SONDE__NS_PER_S);
+	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 10 * TICKS_PER_S),
+			 EPOCH + 10 * SONDE__NS_PER_S);
+	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 4 * TICKS_PER_S),
+			 EPOCH + 4 * SONDE__NS_PER_S);
 	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 2500), EPOCH + 1000);
 }
 
@@ -53,7 +57,8 @@ static void test_extrapolates_outside(void **state)
 	add(&clock, 10, 0);
 	add(&clock, 20, 0);
 	assert_int_equal(sonde__clock_unix_ns(&clock, 777), EPOCH);
-	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 25 * TICKS_PER_S), EPOCH + 25 * SONDE__NS_PER_S);
+	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 25 * TICKS_PER_S),
+			 EPOCH + 25 * SONDE__NS_PER_S);
 }
 
 static void test_no_anchor_is_no_time(void **state)
@@ -90,7 +95,8 @@ static void test_noise_in_the_offset_does_not_show(void **state)
 	add(&clock, 0, 0);
 	for (uint64_t s = 1; s < 500; s++)
 		add(&clock, s, s % 2 ? 300 : -300);
-	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 100 * TICKS_PER_S), EPOCH + 100 * SONDE__NS_PER_S);
+	assert_int_equal(sonde__clock_unix_ns(&clock, 777 + 100 * TICKS_PER_S),
+			 EPOCH + 100 * SONDE__NS_PER_S);
 }
 
 /* What the noise filter swallows must not add up. */
@@ -125,7 +131,8 @@ static void test_full_array_keeps_first_and_last(void **state)
 		uint64_t ns = sonde__clock_unix_ns(&clock, 777 + s * TICKS_PER_S);
 
 		assert_true(s == 0 || ns > last);
-		assert_in_range(ns, EPOCH + s * SONDE__NS_PER_S - 2, EPOCH + s * SONDE__NS_PER_S + 2);
+		assert_in_range(ns, EPOCH + s * SONDE__NS_PER_S - 2,
+				EPOCH + s * SONDE__NS_PER_S + 2);
 		last = ns;
 	}
 }
@@ -145,7 +152,8 @@ static void test_order_is_kept_across_anchors(void **state)
 		sonde__clock_add(&clock, &anchor);
 	}
 	for (size_t i = 0; i < clock.n_anchors; i++) {
-		for (uint64_t t = clock.anchors[i].ticks - 40; t < clock.anchors[i].ticks + 40; t++) {
+		for (uint64_t t = clock.anchors[i].ticks - 40; t < clock.anchors[i].ticks + 40;
+		     t++) {
 			uint64_t ns = sonde__clock_unix_ns(&clock, t);
 
 			assert_true(ns >= last);
@@ -184,7 +192,8 @@ static void test_crowded_anchors_are_one(void **state)
 
 	(void)state;
 	for (uint64_t i = 0; i < 1000; i++) {
-		struct sonde__anchor anchor = { 1000 + i * 2500, BOOT + i * 1000, EPOCH + i * 1000 };
+		struct sonde__anchor anchor = { 1000 + i * 2500, BOOT + i * 1000,
+						EPOCH + i * 1000 };
 
 		sonde__clock_add(&clock, &anchor);
 	}
@@ -200,11 +209,13 @@ static void test_nonsense_is_harmless(void **state)
 	(void)state;
 	/* A counter so slow that the end of its range is beyond 64 bits of nanoseconds. */
 	sonde__clock_add(&clock, &(struct sonde__anchor){ 100, BOOT, EPOCH });
-	sonde__clock_add(&clock, &(struct sonde__anchor){ 101, BOOT + 10 * SONDE__NS_PER_S, EPOCH });
+	sonde__clock_add(&clock,
+			 &(struct sonde__anchor){ 101, BOOT + 10 * SONDE__NS_PER_S, EPOCH });
 	for (size_t i = 0; i < 5; i++)
 		sonde__clock_unix_ns(&clock, stamps[i]);
 	assert_int_equal(sonde__clock_unix_ns(&clock, 101), EPOCH);
-	assert_true(sonde__clock_unix_ns(&clock, UINT64_MAX) == EPOCH + UINT64_C(9000000000000000000));
+	assert_true(sonde__clock_unix_ns(&clock, UINT64_MAX) ==
+		    EPOCH + UINT64_C(9000000000000000000));
 }
 
 /* Stretches so long that a double no longer holds each nanosecond of them. */
@@ -260,7 +271,8 @@ static void test_ticks_per_ms_is_near(void **state)
 	ticks[1] = sonde__ticks();
 	rate = (double)(ticks[1] - ticks[0]) * 1e6 / (double)(sonde__monotonic_ns() - ns[0]);
 	/* The readings here may be torn apart by the scheduler; the calibration's own are not. */
-	assert_true((double)sonde__ticks_per_ms() > rate * 0.5 && (double)sonde__ticks_per_ms() < rate * 2.0);
+	assert_true((double)sonde__ticks_per_ms() > rate * 0.5 &&
+		    (double)sonde__ticks_per_ms() < rate * 2.0);
 }
 
 int main(void)

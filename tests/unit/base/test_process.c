@@ -108,7 +108,8 @@ static void test_child_in_our_memory_is_us(void **state)
 
 	(void)state;
 	assert_int_equal(sonde__process_init(), 0);
-	pid = clone(shared_memory_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	pid = clone(shared_memory_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+		    NULL);
 	assert_int_equal(child_status(pid), 0);
 	assert_true(sonde__process_is_known());
 }

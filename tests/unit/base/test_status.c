@@ -18,7 +18,8 @@ static void test_status_has_name_and_text(void **state)
 	for (int status = SONDE_E_UNSUPPORTED; status <= SONDE_INCOMPLETE; status++) {
 		assert_true(strlen(sonde_status_text(status)) > 3);
 		for (int other = SONDE_E_UNSUPPORTED; other < status; other++)
-			assert_string_not_equal(sonde_status_name(status), sonde_status_name(other));
+			assert_string_not_equal(sonde_status_name(status),
+						sonde_status_name(other));
 	}
 }
 

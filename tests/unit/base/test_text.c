@@ -14,8 +14,18 @@
 
 static void test_uint(void **state)
 {
-	static const char *const bad[] = { "", " 1", "1 ", "+1", "-1", "0x10", "1.0", "1e3", "18446744073709551616",
-					   "99999999999999999999999", "1\n", "one" };
+	static const char *const bad[] = { "",
+					   " 1",
+					   "1 ",
+					   "+1",
+					   "-1",
+					   "0x10",
+					   "1.0",
+					   "1e3",
+					   "18446744073709551616",
+					   "99999999999999999999999",
+					   "1\n",
+					   "one" };
 	uint64_t value = 5;
 
 	(void)state;
@@ -31,10 +41,13 @@ static void test_uint(void **state)
 
 static void test_double(void **state)
 {
-	static const char *const good[] = { "0",    "1",      "0.1",   "0.25",	"1e3",	 "1E-3", "-2.5", "+3",
-					    "0.001", "0.0001", ".5",    "5.",	"123456.789", "1e22", "1e-22",
-					    "9007199254740993", "0.3" };
-	static const char *const bad[] = { "", ".", "-", "e3", "1e", "1e+", "nan", "inf", "0x1p3", "1,5", " 1", "1 ",
+	static const char *const good[] = { "0",	  "1",	    "0.1",   "0.25",
+					    "1e3",	  "1E-3",   "-2.5",  "+3",
+					    "0.001",	  "0.0001", ".5",    "5.",
+					    "123456.789", "1e22",   "1e-22", "9007199254740993",
+					    "0.3" };
+	static const char *const bad[] = { "",	    ".",   "-",	    "e3",	    "1e", "1e+",
+					   "nan",   "inf", "0x1p3", "1,5",	    " 1", "1 ",
 					   "1.2.3", "--1", "1e400", "1e99999999999" };
 	double value;
 
@@ -73,8 +86,8 @@ static void test_double_is_exact_for_settings(void **state)
 
 static void test_size(void **state)
 {
-	static const char *const bad[] = { "", "MiB", "1 MiB", "1.5MiB", "1M", "1TiB", "-1", "17179869184GiB",
-					   "1MiBs" };
+	static const char *const bad[] = { "",	   "MiB", "1 MiB",	    "1.5MiB", "1M",
+					   "1TiB", "-1",  "17179869184GiB", "1MiBs" };
 	uint64_t value;
 
 	(void)state;
@@ -107,7 +120,8 @@ static void test_percent(void **state)
 	assert_int_equal(size, 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		size = 99;
-		assert_int_equal(sonde__percent_decode(bad[i], strlen(bad[i]), out, &size), SONDE_E_MALFORMED);
+		assert_int_equal(sonde__percent_decode(bad[i], strlen(bad[i]), out, &size),
+				 SONDE_E_MALFORMED);
 		assert_int_equal(size, 99);
 	}
 }

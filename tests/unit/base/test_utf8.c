@@ -45,9 +45,9 @@ static size_t reference_prefix(const uint8_t *bytes, size_t size)
 
 static void test_prefix_agrees_with_the_table(void **state)
 {
-	static const uint8_t edges[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2,
-					 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5,
-					 0xff };
+	static const uint8_t edges[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
+					 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee,
+					 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff };
 	const size_t n = sizeof(edges);
 	uint8_t text[4];
 
@@ -59,7 +59,8 @@ static void test_prefix_agrees_with_the_table(void **state)
 		text[3] = edges[i / n / n / n];
 		for (size_t size = 1; size <= 4; size++)
 			if (sonde__utf8_valid_prefix(text, size) != reference_prefix(text, size))
-				fail_msg("%02x %02x %02x %02x, %zu bytes", text[0], text[1], text[2], text[3], size);
+				fail_msg("%02x %02x %02x %02x, %zu bytes", text[0], text[1],
+					 text[2], text[3], size);
 	}
 }
 
@@ -103,7 +104,10 @@ static void test_repair_replaces_maximal_parts(void **state)
 		     FFFD FFFD FFFD FFFD FFFD FFFD FFFD FFFD "A");
 	CHECK_REPAIR("\xed\xa0\x80\xed\xbf\xbf\xed\xaf" "A",
 		     FFFD FFFD FFFD FFFD FFFD FFFD FFFD FFFD "A");
-	CHECK_REPAIR("\xf4\x91\x92\x93\xff" "A\x80\xbf" "B", FFFD FFFD FFFD FFFD FFFD "A" FFFD FFFD "B");
+	CHECK_REPAIR("\xf4\x91\x92\x93\xff"
+		     "A\x80\xbf"
+		     "B",
+		     FFFD FFFD FFFD FFFD FFFD "A" FFFD FFFD "B");
 	CHECK_REPAIR("\xe1\x80\xe2\xf0\x91\x92\xf1\xbf" "A", FFFD FFFD FFFD FFFD "A");
 	CHECK_REPAIR("\xe2\x82", FFFD);
 	CHECK_REPAIR("\xff\xff\xff\xff\xff", FFFD FFFD FFFD FFFD FFFD);

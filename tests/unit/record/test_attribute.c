@@ -45,7 +45,8 @@ static void check_encoding(struct sonde_attr attr, const char *expected, size_t 
 	size = encode_guarded(&attr, bytes, ROOM);
 	assert_int_equal(size, expected_size);
 	assert_memory_equal(bytes, expected, expected_size);
-	assert_true(sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, size }));
+	assert_true(
+		sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, size }));
 	assert_int_equal(encode_guarded(&attr, bytes, size), size);
 	for (size_t capacity = 0; capacity < size; capacity++)
 		assert_int_equal(encode_guarded(&attr, bytes, capacity), 0);
@@ -62,11 +63,14 @@ static void test_scalars(void **state)
 	CHECK(sonde_strn("k", "a\0b", 3), "\x4a\x0a\x0a\x01k\x12\x05\x0a\x03" "a\0b");
 	CHECK(sonde_int("k", 5), "\x4a\x07\x0a\x01k\x12\x02\x18\x05");
 	CHECK(sonde_int("k", 300), "\x4a\x08\x0a\x01k\x12\x03\x18\xac\x02");
-	CHECK(sonde_int("k", -1), "\x4a\x10\x0a\x01k\x12\x0b\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
-	CHECK(sonde_int("k", INT64_MIN), "\x4a\x10\x0a\x01k\x12\x0b\x18\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01");
+	CHECK(sonde_int("k", -1),
+	      "\x4a\x10\x0a\x01k\x12\x0b\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
+	CHECK(sonde_int("k", INT64_MIN),
+	      "\x4a\x10\x0a\x01k\x12\x0b\x18\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01");
 	CHECK(sonde_bool("k", true), "\x4a\x07\x0a\x01k\x12\x02\x10\x01");
 	CHECK(sonde_bool("k", false), "\x4a\x07\x0a\x01k\x12\x02\x10\x00");
-	CHECK(sonde_double("k", 1.0), "\x4a\x0e\x0a\x01k\x12\x09\x21\x00\x00\x00\x00\x00\x00\xf0\x3f");
+	CHECK(sonde_double("k", 1.0),
+	      "\x4a\x0e\x0a\x01k\x12\x09\x21\x00\x00\x00\x00\x00\x00\xf0\x3f");
 	CHECK(sonde_bytes("k", "\xff\x00", 2), "\x4a\x09\x0a\x01k\x12\x04\x3a\x02\xff\x00");
 	CHECK(sonde_bytes("k", NULL, 7), "\x4a\x07\x0a\x01k\x12\x02\x3a\x00");
 	CHECK(sonde__attr("k", SONDE_ATTR_EMPTY, 0), "\x4a\x05\x0a\x01k\x12\x00");
@@ -81,9 +85,11 @@ static void test_arrays(void **state)
 	static const double reals[] = { 1.0 };
 
 	(void)state;
-	CHECK(sonde_str_array("k", strings, 3),
-	      "\x4a\x16\x0a\x01k\x12\x11\x2a\x0f\x0a\x03\x0a\x01" "a\x0a\x02\x0a\x00\x0a\x04\x0a\x02" "bc");
-	CHECK(sonde_bool_array("k", booleans, 2), "\x4a\x0f\x0a\x01k\x12\x0a\x2a\x08\x0a\x02\x10\x01\x0a\x02\x10\x00");
+	CHECK(sonde_str_array("k", strings, 3), "\x4a\x16\x0a\x01k\x12\x11\x2a\x0f\x0a\x03\x0a\x01"
+						"a\x0a\x02\x0a\x00\x0a\x04\x0a\x02"
+						"bc");
+	CHECK(sonde_bool_array("k", booleans, 2),
+	      "\x4a\x0f\x0a\x01k\x12\x0a\x2a\x08\x0a\x02\x10\x01\x0a\x02\x10\x00");
 	CHECK(sonde_int_array("k", integers, 2),
 	      "\x4a\x18\x0a\x01k\x12\x13\x2a\x11\x0a\x02\x18\x01\x0a\x0b\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
 	CHECK(sonde_double_array("k", reals, 1),
@@ -110,22 +116,30 @@ static void test_inline_writers_agree(void **state)
 		key[n] = '\0';
 		attr = sonde_strn(key, value, n);
 		size = encode_guarded(&attr, a, ROOM);
-		assert_int_equal(sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, n, value, n, b, ROOM), size);
+		assert_int_equal(
+			sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, n, value, n, b, ROOM),
+			size);
 		assert_memory_equal(a, b, size);
-		assert_int_equal(sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, n, value, n, b, size - 1), 0);
+		assert_int_equal(sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, n, value, n, b,
+						     size - 1),
+				 0);
 		attr = sonde_int(key, (int64_t)(n * n * n) - 1000);
 		size = encode_guarded(&attr, a, ROOM);
-		assert_int_equal(sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, n, (int64_t)(n * n * n) - 1000,
-						     b, size), size);
+		assert_int_equal(sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, n,
+						     (int64_t)(n * n * n) - 1000, b, size),
+				 size);
 		assert_memory_equal(a, b, size);
 		attr = sonde_double(key, (double)n / 3);
 		size = encode_guarded(&attr, a, ROOM);
-		assert_int_equal(sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, n, (double)n / 3, b, size),
+		assert_int_equal(sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, n,
+							(double)n / 3, b, size),
 				 size);
 		assert_memory_equal(a, b, size);
 		attr = sonde_bool(key, n % 2);
 		size = encode_guarded(&attr, a, ROOM);
-		assert_int_equal(sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, n, n % 2, b, size), size);
+		assert_int_equal(
+			sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, n, n % 2, b, size),
+			size);
 		assert_memory_equal(a, b, size);
 		key[n] = 'k';
 	}
@@ -157,15 +171,18 @@ static void check_cut(const struct sonde_attr *attr)
 	for (size_t capacity = 0; capacity <= whole; capacity++) {
 		uint8_t *bytes = malloc(capacity ? capacity : 1);
 		bool is_cut = false;
-		size_t size = sonde__attr_encode_cut(SONDE__TAG_SPAN_ATTRIBUTE, attr, bytes, capacity, &is_cut);
+		size_t size = sonde__attr_encode_cut(SONDE__TAG_SPAN_ATTRIBUTE, attr, bytes,
+						     capacity, &is_cut);
 
 		assert_true(size <= capacity);
 		assert_true(size + 4 >= last);
 		assert_int_equal(is_cut, size > 0 && size < whole);
-		if (is_cut && attr->type != SONDE_ATTR_STR_ARRAY && attr->type != SONDE_ATTR_INT_ARRAY)
+		if (is_cut && attr->type != SONDE_ATTR_STR_ARRAY &&
+		    attr->type != SONDE_ATTR_INT_ARRAY)
 			assert_true(size + 8 >= capacity);
 		if (size)
-			assert_true(sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, size }));
+			assert_true(sonde__fields_are_valid(SONDE_FIELDS_SPAN,
+							    (struct sonde_bytes){ bytes, size }));
 		last = size;
 		free(bytes);
 	}
@@ -195,7 +212,8 @@ static void test_cut(void **state)
 
 static void test_cut_keeps_characters_whole(void **state)
 {
-	static const char text[] = "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";
+	static const char text[] =
+		"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";
 	struct sonde_attr attr = sonde_str("k", text);
 
 	(void)state;
@@ -205,7 +223,8 @@ static void test_cut_keeps_characters_whole(void **state)
 		struct sonde_item_view item;
 		bool is_cut = false;
 
-		rest.size = sonde__attr_encode_cut(SONDE__TAG_SPAN_ATTRIBUTE, &attr, bytes, capacity, &is_cut);
+		rest.size = sonde__attr_encode_cut(SONDE__TAG_SPAN_ATTRIBUTE, &attr, bytes,
+						   capacity, &is_cut);
 		assert_true(is_cut);
 		assert_true(sonde_item_next(SONDE_FIELDS_SPAN, &rest, &item));
 		assert_int_equal(item.value.as.string.size % 3, 0);
@@ -225,7 +244,8 @@ static void test_endless_value_is_cut(void **state)
 	assert_int_equal(sonde__attr_size(&attr), 0);
 	size = sonde__attr_encode_cut(SONDE__TAG_SPAN_ATTRIBUTE, &attr, bytes, ROOM, &is_cut);
 	assert_true(size > ROOM - 16 && is_cut);
-	assert_true(sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, size }));
+	assert_true(
+		sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, size }));
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records of every type pass, with their texts where they belong; each single change that breaks one
- * is found. Records lie at the very end of a heap block, so that a look past them is seen.
+ * Records of every type pass, with their texts where they belong; each single change that breaks
+ * one is found. Records lie at the very end of a heap block, so that a look past them is seen.
  */
 
 #include <setjmp.h>
@@ -20,18 +20,31 @@
 static size_t span_fields_write(uint8_t *fields)
 {
 	const struct sonde_attr attrs[] = { sonde_str("event.key", "value") };
-	struct sonde__event event = { .name = "event", .name_size = 5, .time = 99, .attrs = attrs, .n_attrs = 1,
+	struct sonde__event event = { .name = "event",
+				      .name_size = 5,
+				      .time = 99,
+				      .attrs = attrs,
+				      .n_attrs = 1,
 				      .n_dropped = 1 };
-	struct sonde__link link = { .trace_id = { 1 }, .span_id = { 2 }, .trace_state = "a=b",
-				    .trace_state_size = 3, .attrs = attrs, .n_attrs = 1, .n_dropped = 2 };
+	struct sonde__link link = { .trace_id = { 1 },
+				    .span_id = { 2 },
+				    .trace_state = "a=b",
+				    .trace_state_size = 3,
+				    .attrs = attrs,
+				    .n_attrs = 1,
+				    .n_dropped = 2 };
 	static const int64_t numbers[] = { 1, 2, 3 };
-	const struct sonde_attr own[] = { sonde_str("s", "text"), sonde_int("i", -5), sonde_double("d", 2.5),
-					  sonde_bool("b", true), sonde_bytes("y", "\xff", 1),
-					  sonde_int_array("a", numbers, 3), sonde_strn("", "", 0) };
+	const struct sonde_attr own[] = {
+		sonde_str("s", "text"),	     sonde_int("i", -5),
+		sonde_double("d", 2.5),	     sonde_bool("b", true),
+		sonde_bytes("y", "\xff", 1), sonde_int_array("a", numbers, 3),
+		sonde_strn("", "", 0)
+	};
 	size_t size = 0;
 
 	for (size_t i = 0; i < 7; i++)
-		size += sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, &own[i], fields + size, FIELDS_ROOM - size);
+		size += sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, &own[i], fields + size,
+					   FIELDS_ROOM - size);
 	size += sonde__event_encode(&event, fields + size, FIELDS_ROOM - size);
 	return size + sonde__link_encode(&link, fields + size, FIELDS_ROOM - size);
 }
@@ -49,9 +62,14 @@ static void *record_new(const void *head, size_t head_size, const void *rest, si
 static struct sonde__span_record *span_new(size_t *ret_size)
 {
 	uint8_t rest[1024];
-	struct sonde__span_record head = { .head = { .type = SONDE__RECORD_SPAN }, .trace_id = { 1 },
-					   .span_id = { 2 }, .kind = 3, .status = 2, .name_size = 4,
-					   .trace_state_size = 3, .description_size = 5 };
+	struct sonde__span_record head = { .head = { .type = SONDE__RECORD_SPAN },
+					   .trace_id = { 1 },
+					   .span_id = { 2 },
+					   .kind = 3,
+					   .status = 2,
+					   .name_size = 4,
+					   .trace_state_size = 3,
+					   .description_size = 5 };
 	size_t fields_size;
 
 	memcpy(rest, "namea=bbroke", 12);
@@ -166,7 +184,9 @@ static void check_fields(bool expected, const char *text, size_t size)
 	char *copy = malloc(size ? size : 1);
 
 	memcpy(copy, text, size);
-	assert_int_equal(sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ copy, size }), expected);
+	assert_int_equal(
+		sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ copy, size }),
+		expected);
 	free(copy);
 }
 
@@ -186,7 +206,10 @@ static void test_fields_grammar(void **state)
 	BAD("\x4a");
 	BAD("\x08\x01");
 	BAD("\x32\x04\x0a\0\x12\0");
-	/* Values: two in one, a bool of 2, a list in a list, a map, a double too short, an unknown kind. */
+	/*
+	 * Values: two in one, a bool of 2, a list in a list, a map, a double too short, an unknown
+	 * kind.
+	 */
 	BAD("\x4a\x08\x0a\0\x12\x04\x10\x01\x10\x01");
 	BAD("\x4a\x06\x0a\0\x12\x02\x10\x02");
 	GOOD("\x4a\x08\x0a\0\x12\x04\x2a\x02\x0a\0");
@@ -215,15 +238,21 @@ static void test_fields_grammar(void **state)
 static void test_part_and_log(void **state)
 {
 	uint8_t rest[64];
-	struct sonde__part_record part = { .head = { .type = SONDE__RECORD_PART }, .trace_id = { 1 },
-					   .span_id = { 1 }, .name_size = 3, .description_size = 2 };
-	struct sonde__log_record log = { .head = { .type = SONDE__RECORD_LOG }, .severity = 9, .body_size = 5 };
+	struct sonde__part_record part = { .head = { .type = SONDE__RECORD_PART },
+					   .trace_id = { 1 },
+					   .span_id = { 1 },
+					   .name_size = 3,
+					   .description_size = 2 };
+	struct sonde__log_record log = { .head = { .type = SONDE__RECORD_LOG },
+					 .severity = 9,
+					 .body_size = 5 };
 	const struct sonde_attr attr = sonde_int("k", 1);
 	void *record;
 
 	(void)state;
 	memcpy(rest, "newno", 5);
-	part.fields_size = (uint16_t)sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, &attr, rest + 5, 59);
+	part.fields_size =
+		(uint16_t)sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, &attr, rest + 5, 59);
 	part.head.size = (uint32_t)(sizeof(part) + 5 + part.fields_size);
 	record = record_new(&part, sizeof(part), rest, 5 + (size_t)part.fields_size);
 	assert_true(sonde__record_is_valid(record, part.head.size));
@@ -235,7 +264,8 @@ static void test_part_and_log(void **state)
 	free(record);
 
 	memcpy(rest, "hello", 5);
-	log.fields_size = (uint16_t)sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attr, rest + 5, 59);
+	log.fields_size =
+		(uint16_t)sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attr, rest + 5, 59);
 	log.head.size = (uint32_t)(sizeof(log) + 5 + log.fields_size);
 	record = record_new(&log, sizeof(log), rest, 5 + (size_t)log.fields_size);
 	assert_true(sonde__record_is_valid(record, log.head.size));
@@ -265,14 +295,20 @@ static void error_fill(struct error_memory *error)
 	error->head.severity = 17;
 	error->head.n_links = 2;
 	error->head.n_frames = 3;
-	error->outer = (struct sonde__error_link){ .line = 12, .errno_value = 2, .type_size = 4,
-						   .message_size = 5, .file_size = 3, .function_size = 2 };
+	error->outer = (struct sonde__error_link){ .line = 12,
+						   .errno_value = 2,
+						   .type_size = 4,
+						   .message_size = 5,
+						   .file_size = 3,
+						   .function_size = 2 };
 	memcpy(error->outer_texts, "typehellof.cgo", 14);
 	error->inner.line = 99;
 	for (uint64_t i = 0; i < 3; i++)
 		error->frames[i] = 0x400000 + i;
-	error->head.fields_size = (uint16_t)sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attr, error->fields, 16);
-	error->head.head.size = (uint32_t)(offsetof(struct error_memory, fields) + error->head.fields_size);
+	error->head.fields_size =
+		(uint16_t)sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attr, error->fields, 16);
+	error->head.head.size =
+		(uint32_t)(offsetof(struct error_memory, fields) + error->head.fields_size);
 }
 
 static void test_error(void **state)
@@ -295,7 +331,8 @@ static void test_error(void **state)
 	assert_int_equal(view.line, 99);
 	assert_int_equal(view.type.size, 0);
 	assert_false(sonde__error_record_next(&error.head, &walk, &view));
-	assert_memory_equal(sonde__error_record_frames(&error.head), error.frames, sizeof(error.frames));
+	assert_memory_equal(sonde__error_record_frames(&error.head), error.frames,
+			    sizeof(error.frames));
 	assert_ptr_equal(sonde__error_record_fields(&error.head).data, error.fields);
 }
 

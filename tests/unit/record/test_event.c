@@ -15,21 +15,28 @@
 
 static struct sonde__event an_event(const struct sonde_attr *attrs, size_t n_attrs)
 {
-	return (struct sonde__event){ .name = "cache miss", .name_size = 10, .time = 1234567, .time_is_unix = true,
-				      .attrs = attrs, .n_attrs = n_attrs };
+	return (struct sonde__event){ .name = "cache miss",
+				      .name_size = 10,
+				      .time = 1234567,
+				      .time_is_unix = true,
+				      .attrs = attrs,
+				      .n_attrs = n_attrs };
 }
 
 static void test_event_bytes(void **state)
 {
 	const struct sonde_attr attr = sonde_int("k", 5);
-	struct sonde__event event = { .name = "e", .name_size = 1, .time = 1, .attrs = &attr, .n_attrs = 1,
-				      .n_dropped = 2 };
+	struct sonde__event event = {
+		.name = "e", .name_size = 1, .time = 1, .attrs = &attr, .n_attrs = 1, .n_dropped = 2
+	};
 	uint8_t bytes[64];
 
 	(void)state;
 	assert_int_equal(sonde__event_encode(&event, bytes, sizeof(bytes)), 25);
 	assert_memory_equal(bytes,
-			    "\x5a\x17\x79\x01\0\0\0\0\0\0\0\x12\x01" "e\x1a\x07\x0a\x01k\x12\x02\x18\x05\x20\x02", 25);
+			    "\x5a\x17\x79\x01\0\0\0\0\0\0\0\x12\x01"
+			    "e\x1a\x07\x0a\x01k\x12\x02\x18\x05\x20\x02",
+			    25);
 	event.time_is_unix = true;
 	assert_int_equal(sonde__event_encode(&event, bytes, 25), 25);
 	assert_int_equal(bytes[2], 0x09);
@@ -39,22 +46,29 @@ static void test_event_bytes(void **state)
 
 static void test_link_bytes(void **state)
 {
-	struct sonde__link link = { .trace_id = { 1 }, .span_id = { 2 }, .flags = 0x101, .trace_state = "a=b",
+	struct sonde__link link = { .trace_id = { 1 },
+				    .span_id = { 2 },
+				    .flags = 0x101,
+				    .trace_state = "a=b",
 				    .trace_state_size = 3 };
 	uint8_t bytes[64];
 
 	(void)state;
 	assert_int_equal(sonde__link_encode(&link, bytes, sizeof(bytes)), 40);
-	assert_memory_equal(bytes,
-			    "\x6a\x26\x0a\x10\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x12\x08\x02\0\0\0\0\0\0\0"
-			    "\x1a\x03" "a=b\x35\x01\x01\0\0", 40);
+	assert_memory_equal(
+		bytes,
+		"\x6a\x26\x0a\x10\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x12\x08\x02\0\0\0\0\0\0\0"
+		"\x1a\x03"
+		"a=b\x35\x01\x01\0\0",
+		40);
 	assert_true(sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, 40 }));
 	assert_int_equal(sonde__link_encode(&link, bytes, 39), 0);
 }
 
 static void test_event_reads_back(void **state)
 {
-	const struct sonde_attr attrs[] = { sonde_str("cache.name", "users"), sonde_bool("cache.hit", false) };
+	const struct sonde_attr attrs[] = { sonde_str("cache.name", "users"),
+					    sonde_bool("cache.hit", false) };
 	struct sonde__event event = an_event(attrs, 2);
 	uint8_t bytes[256];
 	struct sonde_bytes rest = { bytes, sonde__event_encode(&event, bytes, sizeof(bytes)) };
@@ -89,8 +103,11 @@ static void test_event_cut_loses_nothing_uncounted(void **state)
 {
 	static const char *const words[] = { "one", "two", "three" };
 	const struct sonde_attr attrs[] = {
-		sonde_str("first", "a value of some length"), sonde_int("second", 123456789),
-		sonde_str_array("third", words, 3), sonde_double("fourth", 0.5), sonde_str("fifth", "x"),
+		sonde_str("first", "a value of some length"),
+		sonde_int("second", 123456789),
+		sonde_str_array("third", words, 3),
+		sonde_double("fourth", 0.5),
+		sonde_str("fifth", "x"),
 	};
 	struct sonde__event event = an_event(attrs, 5);
 	size_t whole;
@@ -101,7 +118,8 @@ static void test_event_cut_loses_nothing_uncounted(void **state)
 	for (size_t capacity = 0; capacity <= whole; capacity++) {
 		uint8_t *bytes = malloc(capacity ? capacity : 1);
 		bool is_cut = false;
-		struct sonde_bytes rest = { bytes, sonde__event_encode_cut(&event, bytes, capacity, &is_cut) };
+		struct sonde_bytes rest = { bytes, sonde__event_encode_cut(&event, bytes, capacity,
+									   &is_cut) };
 		struct sonde_item_view item;
 
 		assert_true(rest.size <= capacity);
@@ -120,16 +138,22 @@ static void test_event_cut_loses_nothing_uncounted(void **state)
 
 static void test_link_cut_loses_nothing_uncounted(void **state)
 {
-	const struct sonde_attr attrs[] = { sonde_str("first", "a value of some length"), sonde_int("second", 1) };
-	struct sonde__link link = { .trace_id = { 1 }, .span_id = { 2 }, .trace_state = "vendor=value",
-				    .trace_state_size = 12, .attrs = attrs, .n_attrs = 2 };
+	const struct sonde_attr attrs[] = { sonde_str("first", "a value of some length"),
+					    sonde_int("second", 1) };
+	struct sonde__link link = { .trace_id = { 1 },
+				    .span_id = { 2 },
+				    .trace_state = "vendor=value",
+				    .trace_state_size = 12,
+				    .attrs = attrs,
+				    .n_attrs = 2 };
 	size_t whole = sonde__link_size(&link);
 
 	(void)state;
 	for (size_t capacity = 0; capacity <= whole; capacity++) {
 		uint8_t *bytes = malloc(capacity ? capacity : 1);
 		bool is_cut = false;
-		struct sonde_bytes rest = { bytes, sonde__link_encode_cut(&link, bytes, capacity, &is_cut) };
+		struct sonde_bytes rest = { bytes, sonde__link_encode_cut(&link, bytes, capacity,
+									  &is_cut) };
 		struct sonde_item_view item;
 
 		assert_true(rest.size <= capacity);
@@ -151,7 +175,9 @@ static void test_link_cut_loses_nothing_uncounted(void **state)
 
 static void test_lies_are_refused(void **state)
 {
-	struct sonde__event event = { .name = "e", .name_size = SIZE_MAX, .attrs = NULL, .n_attrs = 5 };
+	struct sonde__event event = {
+		.name = "e", .name_size = SIZE_MAX, .attrs = NULL, .n_attrs = 5
+	};
 	struct sonde__link link = { .trace_state = "x", .trace_state_size = SIZE_MAX };
 	uint8_t bytes[128];
 
@@ -175,7 +201,8 @@ static void test_endless_name_is_cut(void **state)
 	size = sonde__event_encode_cut(&event, bytes, sizeof(bytes), &is_cut);
 	assert_true(is_cut);
 	assert_true(size > 970 && size <= 1000);
-	assert_true(sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, size }));
+	assert_true(
+		sonde__fields_are_valid(SONDE_FIELDS_SPAN, (struct sonde_bytes){ bytes, size }));
 }
 
 int main(void)

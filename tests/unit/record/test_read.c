@@ -15,8 +15,9 @@
 
 static void test_value_of_every_type(void **state)
 {
-	struct sonde_bytes rest = BYTES("\x0a\x03\x0a\x01v\x0a\x02\x10\x01\x0a\x03\x18\xac\x02"
-					"\x0a\x09\x21\0\0\0\0\0\0\xf0\x3f\x0a\x04\x2a\x02\x0a\0\x0a\x03\x3a\x01\xff\x0a\0");
+	struct sonde_bytes rest = BYTES(
+		"\x0a\x03\x0a\x01v\x0a\x02\x10\x01\x0a\x03\x18\xac\x02"
+		"\x0a\x09\x21\0\0\0\0\0\0\xf0\x3f\x0a\x04\x2a\x02\x0a\0\x0a\x03\x3a\x01\xff\x0a\0");
 	struct sonde_value_view value;
 
 	(void)state;
@@ -42,8 +43,12 @@ static void test_value_of_every_type(void **state)
 
 static void test_any_order_and_unknown_fields(void **state)
 {
-	/* An unknown varint field, a value before its key, an unknown field inside, the last key counts. */
-	struct sonde_bytes rest = BYTES("\x08\x01\x4a\x0f\x12\x02\x18\x05\x1a\x01?\x0a\x01" "a\x0a\x03new");
+	/*
+	 * An unknown varint field, a value before its key, an unknown field inside, the last key
+	 * counts.
+	 */
+	struct sonde_bytes rest = BYTES("\x08\x01\x4a\x0f\x12\x02\x18\x05\x1a\x01?\x0a\x01"
+					"a\x0a\x03new");
 	struct sonde_item_view item;
 
 	(void)state;
