@@ -2,7 +2,6 @@
 #include "line.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@ void sonde__otlp_line_init(struct sonde__otlp_line *line, char *data, size_t cap
 	line->data = data;
 	line->size = 0;
 	line->capacity = capacity;
+	line->is_full = false;
 	data[0] = '\0';
 }
 
@@ -46,8 +46,10 @@ static bool is_blank(const uint8_t *data, size_t size)
 
 static bool line_put(struct sonde__otlp_line *line, const void *data, size_t size)
 {
-	if (size >= line->capacity - line->size)
+	if (line->is_full || size >= line->capacity - line->size) {
+		line->is_full = true;
 		return false;
+	}
 	memcpy(line->data + line->size, data, size);
 	line->size += size;
 	line->data[line->size] = '\0';

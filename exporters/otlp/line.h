@@ -7,6 +7,7 @@
  * terminated, printable, valid UTF-8 and within its room: what a stranger's server sent can be shown.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct sonde__otlp_line {
 	char *data;
 	size_t size; /* Without the terminator. */
 	size_t capacity; /* With it; not 0. */
+	bool is_full; /* Something did not fit: nothing is added behind it. */
 };
 
 void sonde__otlp_line_init(struct sonde__otlp_line *line, char *data, size_t capacity);

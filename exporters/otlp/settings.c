@@ -71,7 +71,8 @@ static void complain(const struct reader *reader, const char *value, const char 
 		sonde__otlp_line_add_cut(&line, (struct sonde_text){ value, strlen(value) }, 128);
 		sonde__otlp_line_add(&line, "\"");
 	}
-	sonde__otlp_line_add(&line, " ");
+	if (why[0] != ':')
+		sonde__otlp_line_add(&line, " ");
 	sonde__otlp_line_add(&line, why);
 	reader->host->report(reader->host->context, SONDE_WARN, text);
 }
