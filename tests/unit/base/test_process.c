@@ -79,6 +79,35 @@ static void test_fork_is_seen_and_adopted(void **state)
 	assert_true(sonde__process_is_known());
 }
 
+/* What belongs to an ancestor can be told from one's own by the number. */
+static void test_each_generation_has_its_number(void **state)
+{
+	uint32_t ours;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(sonde__process_init(), 0);
+	ours = sonde__process_word();
+	pid = fork();
+	if (pid == 0) {
+		uint32_t child;
+
+		sonde__process_adopt();
+		child = sonde__process_word();
+		pid = fork();
+		if (pid == 0) {
+			uint32_t word;
+
+			sonde__process_adopt();
+			word = sonde__process_word();
+			_exit(word != child && word != ours && word != 0 ? 0 : 1);
+		}
+		_exit(child != ours && child != 0 ? child_status(pid) : 2);
+	}
+	assert_int_equal(child_status(pid), 0);
+	assert_int_equal(sonde__process_word(), ours);
+}
+
 #ifndef TEST_NO_WIPE
 static void test_raw_clone_is_seen(void **state)
 {
@@ -276,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_before_init),
 		cmocka_unit_test(test_fork_is_seen_and_adopted),
+		cmocka_unit_test(test_each_generation_has_its_number),
 #ifndef TEST_NO_WIPE
 		cmocka_unit_test(test_raw_clone_is_seen),
 #endif
