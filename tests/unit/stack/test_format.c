@@ -131,6 +131,44 @@ static void test_plugin_comes_and_goes(void **state)
 }
 
 static _Atomic bool is_over;
+static _Atomic uint64_t plugin_frame;
+
+static void *load_and_unload(void *unused)
+{
+	for (int i = 0; i < 300; i++) {
+		void *library = dlopen(getenv("WALK_PROBE"), RTLD_NOW);
+
+		if (!library)
+			return &is_over;
+		atomic_store_explicit(&plugin_frame,
+				      (uint64_t)(uintptr_t)dlsym(library, "probe_walk") + 1,
+				      memory_order_relaxed);
+		dlclose(library);
+	}
+	atomic_store_explicit(&is_over, true, memory_order_relaxed);
+	return unused;
+}
+
+/* The module disappears at any step of the look-up: a name or an address, and never a fault. */
+static void test_plugin_unloaded_meanwhile(void **state)
+{
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	atomic_store_explicit(&is_over, false, memory_order_relaxed);
+	assert_int_equal(pthread_create(&thread, NULL, load_and_unload, NULL), 0);
+	while (!atomic_load_explicit(&is_over, memory_order_relaxed)) {
+		uint64_t frames[2] = { atomic_load_explicit(&plugin_frame, memory_order_relaxed),
+				       here() };
+		char buffer[600];
+
+		assert_true(sonde__stack_format(frames, 2, buffer, sizeof(buffer)) > 0);
+		assert_non_null(strstr(buffer, "here+0x4 "));
+	}
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_null(result);
+}
 
 static void *format_all_the_time(void *unused)
 {
@@ -157,6 +195,7 @@ static void test_children_of_a_busy_process(void **state)
 	void *result;
 
 	(void)state;
+	atomic_store_explicit(&is_over, false, memory_order_relaxed);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, format_all_the_time, NULL), 0);
 	for (int i = 0; i < 40; i++) {
@@ -184,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_keeps_whole_lines),
 		cmocka_unit_test(test_more_addresses_than_the_cache_holds),
 		cmocka_unit_test(test_plugin_comes_and_goes),
+		cmocka_unit_test(test_plugin_unloaded_meanwhile),
 		cmocka_unit_test(test_children_of_a_busy_process),
 	};
 

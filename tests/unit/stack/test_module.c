@@ -13,8 +13,14 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <link.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "stack/module.h"
@@ -129,6 +135,47 @@ static void test_reads_memory_that_is_gone(void **state)
 	munmap(memory, 4096);
 }
 
+/* As a container's filter has it: forbidden, not fatal. */
+static void forbid_process_vm_readv(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		_exit(77);
+}
+
+static void test_where_the_system_call_is_forbidden(void **state)
+{
+	uint64_t address = (uint64_t)(uintptr_t)&forbid_process_vm_readv;
+	struct sonde__module here;
+	struct sonde__module there;
+	pid_t child;
+	int status;
+
+	(void)state;
+	assert_true(sonde__module_find(address, &here));
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		forbid_process_vm_readv();
+		_exit(sonde__module_find(address, &there) &&
+				      memcmp(&here, &there, sizeof(here)) == 0 &&
+				      sonde__module_is_current(&there) &&
+				      !sonde__memory_read(0, &there, 8)
+			      ? 0
+			      : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 static void put_note(uint8_t *notes, uint32_t name_size, uint32_t size, uint32_t type,
 		     const char *name)
 {
@@ -183,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_no_module_around),
 		cmocka_unit_test(test_unloaded_module_is_noticed),
 		cmocka_unit_test(test_reads_memory_that_is_gone),
+		cmocka_unit_test(test_where_the_system_call_is_forbidden),
 		cmocka_unit_test(test_build_id_in_notes),
 		cmocka_unit_test(test_hostile_notes),
 	};
