@@ -214,8 +214,10 @@ static bool begin_stop(struct sonde_agent *agent)
 
 	pthread_mutex_lock(&agent->lock);
 	is_mine = agent->state != SONDE__AGENT_IDLE;
-	if (is_mine)
+	if (is_mine) {
 		sonde__capture_close();
+		sonde__child_count_parents(agent);
+	}
 	agent->state = SONDE__AGENT_IDLE;
 	pthread_mutex_unlock(&agent->lock);
 	return is_mine;
@@ -244,6 +246,7 @@ int sonde_agent_account(struct sonde_agent *agent, size_t destination, enum sond
 		return SONDE_E_INVALID;
 	(void)sonde__child_is_idle(agent);
 	pthread_mutex_lock(&agent->lock);
+	sonde__child_count_parents(agent);
 	if (agent->worker)
 		status = sonde__worker_account(agent->worker, destination, signal, ret);
 	if (status == SONDE_OK) {

@@ -27,6 +27,7 @@ struct sonde_agent {
 	/* In a forked child, until its descriptors are closed. */
 	struct sonde__worker *parents_worker;
 	struct sonde__box_info box;
+	char parents_box[sizeof(((struct sonde__box_info *)0)->path)]; /* In a forked child; or "". */
 	/* Found in boxes of dead processes and counted lost. */
 	uint64_t dead_records[SONDE_SIGNAL_COUNT];
 };
@@ -47,5 +48,11 @@ bool sonde__child_enter(bool signal_safe);
  * nothing. If so, what it copied of its parent's agent is let go of, and the lock is fresh.
  */
 bool sonde__child_is_idle(struct sonde_agent *agent);
+
+/*
+ * With the lock held, in a forked child whose parent is gone, as after daemon(): what the parent left
+ * behind is counted as lost, once. Otherwise a no-op.
+ */
+void sonde__child_count_parents(struct sonde_agent *agent);
 
 #endif

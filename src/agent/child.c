@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -64,6 +65,7 @@ static void let_go(struct sonde_agent *agent)
 static void become_owner(struct sonde_agent *agent)
 {
 	let_go(agent);
+	memcpy(agent->parents_box, agent->box.path, sizeof(agent->parents_box));
 	if (sonde__box_open(/* options= */ NULL, &agent->box) < 0)
 		sonde__box_forsake();
 	sonde__process_adopt();
@@ -121,4 +123,21 @@ bool sonde__child_is_idle(struct sonde_agent *agent)
 		release_claim();
 	}
 	return !sonde__process_is_known();
+}
+
+void sonde__child_count_parents(struct sonde_agent *agent)
+{
+	struct sonde__box_info found = { .kind = SONDE__BOX_NONE };
+	unsigned long long n = 0;
+
+	if (!agent->parents_box[0] || !sonde__box_dead_take(agent->parents_box, &found))
+		return;
+	agent->parents_box[0] = '\0';
+	for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++) {
+		agent->dead_records[signal] += found.dead_records[signal];
+		n += found.dead_records[signal];
+	}
+	if (n)
+		sonde__report(SONDE_WARN, "%llu records from before this process was forked off died with its parent",
+			      n);
 }

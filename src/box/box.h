@@ -64,6 +64,12 @@ int sonde__box_open(const struct sonde__box_options *options, struct sonde__box_
 /* Removes the box's file; the memory stays mapped. Records still inside stay readable. Idempotent. */
 void sonde__box_close(void);
 
+/*
+ * The box at `path`, which is another process's: once that is dead, removes it, counts its records into
+ * ret->dead_records and returns true. False while it lives, or when somebody else was first.
+ */
+bool sonde__box_dead_take(const char *path, struct sonde__box_info *ret);
+
 /* Forgets the parent's box in a forked child whose own could not be made: captures are counted lost. */
 void sonde__box_forsake(void);
 

@@ -253,3 +253,22 @@ void sonde__box_dead_remove(int directory, const struct sonde__box_header *heade
 			return;
 	}
 }
+
+bool sonde__box_dead_take(const char *path, struct sonde__box_info *ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct sonde__box_header header;
+	struct stat status;
+	bool is_taken = false;
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &status) == 0 && read_at(fd, 0, &header, sizeof(header)) &&
+	    atomic_load_explicit(&header.magic, memory_order_relaxed) == ~SONDE__BOX_MAGIC_INVERTED &&
+	    !is_alive(fd, &header, /* own= */ &header) && unlink(path) == 0) {
+		count_records(fd, (uint64_t)status.st_size, ret);
+		is_taken = true;
+	}
+	close(fd);
+	return is_taken;
+}

@@ -46,19 +46,26 @@ static void record_numbered(const char *prefix, long i)
 	record(name);
 }
 
+static unsigned long long sum(const uint64_t *counts, size_t n)
+{
+	unsigned long long total = 0;
+
+	for (size_t i = 0; i < n; i++)
+		total += counts[i];
+	return total;
+}
+
 /* "account SIGNAL captured exported queued lost": the sums that must agree, per process. */
 static void print_account(void)
 {
 	for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++) {
 		struct sonde_account account;
-		unsigned long long lost = 0;
 
 		if (sonde_agent_account(agent, 0, (enum sonde_signal)signal, &account) < 0)
 			continue;
-		for (size_t i = 0; i < sizeof(account.lost) / sizeof(account.lost[0]); i++)
-			lost += account.lost[i];
 		printf("account %d %llu %llu %llu %llu\n", signal, (unsigned long long)account.captured,
-		       (unsigned long long)account.exported, (unsigned long long)account.queued, lost);
+		       (unsigned long long)account.exported, (unsigned long long)account.queued,
+		       sum(account.lost, sizeof(account.lost) / sizeof(account.lost[0])));
 	}
 	fflush(stdout);
 }
@@ -145,15 +152,25 @@ static int prefork(long n_workers)
 	return 0;
 }
 
-static int become_daemon(void)
+/* The daemon has no output left: its account of spans goes to a file. */
+static int become_daemon(const char *path)
 {
+	struct sonde_account account;
+	FILE *file;
+
 	record("before daemon");
-	if (daemon(/* nochdir= */ 1, /* noclose= */ 1) < 0)
+	if (daemon(/* nochdir= */ 1, /* noclose= */ 0) < 0)
 		return 1;
 	record("after daemon");
-	printf("daemon %d\n", (int)getpid());
-	stop(5000);
-	return 0;
+	sonde_agent_stop(agent, 5000);
+	sonde_agent_account(agent, 0, SONDE_SIGNAL_SPAN, &account);
+	file = fopen(path, "w");
+	if (!file)
+		return 1;
+	fprintf(file, "%llu %llu %llu %llu\n", (unsigned long long)account.captured,
+		(unsigned long long)account.exported, (unsigned long long)account.queued,
+		sum(account.lost, sizeof(account.lost) / sizeof(account.lost[0])));
+	return fclose(file);
 }
 
 static int raw_fork(long n)
@@ -267,14 +284,14 @@ static int fork_while_sending(long n)
 	return 0;
 }
 
-static int run(const char *mode, long n)
+static int run(const char *mode, long n, const char *path)
 {
 	if (!strcmp(mode, "fork-many"))
 		return fork_many(n);
 	if (!strcmp(mode, "prefork"))
 		return prefork(n);
 	if (!strcmp(mode, "daemon"))
-		return become_daemon();
+		return become_daemon(path);
 	if (!strcmp(mode, "raw-fork"))
 		return raw_fork(n);
 	if (!strcmp(mode, "share-memory"))
@@ -302,5 +319,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "no agent\n");
 		return 2;
 	}
-	return run(argv[1], argc > 2 ? strtol(argv[2], NULL, 10) : 0);
+	return run(argv[1], argc > 2 ? strtol(argv[2], NULL, 10) : 0, argc > 3 ? argv[3] : "/dev/null");
 }

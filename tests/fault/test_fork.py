@@ -39,13 +39,25 @@ class Fork(FaultCase):
         self.assertEqual(len(pids), 9)
 
     def test_daemon(self):
-        facts = self.probe("daemon")
+        facts = self.probe("daemon", 0, self.account_path())
         deadline = time.monotonic() + 10
         while not self.names()["after daemon"] and time.monotonic() < deadline:
             time.sleep(0.02)
         names = self.names()
         self.assertEqual(names["after daemon"], 1, facts.stderr)
-        self.assertLessEqual(names["before daemon"], 1)
+        self.wait_for_end(self.account_path())
+        with open(self.account_path()) as account:
+            captured, exported, queued, lost = map(int, account.read().split())
+        self.assertEqual((captured, exported, queued), (2, 1, 0))
+        self.assertEqual(names["before daemon"] + lost, 1, "what came before daemon() is neither sent nor counted")
+
+    def account_path(self):
+        return os.path.join(self.folder, "account")
+
+    def wait_for_end(self, path):
+        deadline = time.monotonic() + 10
+        while not (os.path.exists(path) and open(path).read().endswith("\n")) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def test_raw_fork(self):
         facts = self.probe("raw-fork", 100)
