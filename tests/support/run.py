@@ -6,6 +6,7 @@ ThreadSanitizer and valgrind. What is left out of a build is named below with it
 Builds live in the cache folder, so that a second run only rebuilds what changed.
 """
 import ctypes
+import glob
 import hashlib
 import json
 import os
@@ -42,7 +43,9 @@ PLAN = {
 DEFAULT = ["unit", "interleave", "stress", "fault", "fuzz", "abi", "e2e"]
 
 # (build, test name prefix) -> why it does not run there.
-LEFT_OUT = {}
+LEFT_OUT = {
+    ("tsan", "base-process"): "its thread leader exits before its process, which ThreadSanitizer does not support",
+}
 
 ENVIRONMENT = {
     "stress": {"release": {"SONDE_STRESS_SECONDS": os.environ.get("SONDE_STRESS_SECONDS", "60")},
@@ -123,13 +126,14 @@ def run_suite(suite, name, folder, totals):
 
 
 def read_results(path):
+    """By test name. A wrapper's name (valgrind) is added to the log's by meson."""
     results = {}
-    if os.path.exists(path):
-        with open(path) as lines:
+    for found in glob.glob(path.replace(".json", "*.json")):
+        with open(found) as lines:
             for line in lines:
                 entry = json.loads(line)
                 results[entry["name"].split(" / ")[-1].split(":")[-1]] = entry
-        os.unlink(path)
+        os.unlink(found)
     return results
 
 
