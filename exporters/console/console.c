@@ -2,21 +2,21 @@
 /*
  * The console: traces and logs as text for people, or as OTLP/JSON lines.
  *
- * The output belongs to the host, which may have a slow reader on it, or one that stopped: it is
- * never made non-blocking (the flag would be the host's too), but asked by poll before each write,
- * and no write is larger than what a pipe that polls writable takes at once. What is not written
- * yet is PENDING. The two signals share the output, so the second waits until the first is done.
+ * The reader of the output may be slow, or stopped. The worker never waits for it: what is not
+ * written yet is PENDING (output.h says how). The two signals share the output, so the second waits
+ * until the first is written. SIGPIPE is blocked on the worker, as every signal a write can raise.
  */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <sonde/exporter.h>
 
+#include "console/output.h"
 #include "console/render.h"
 #include "json/json.h"
 
@@ -28,9 +28,10 @@ struct pending {
 };
 
 struct console {
-	int fd;
+	struct output output;
 	bool is_json;
-	bool has_colour;
+	bool is_cut; /* What was written last ends in the middle of a line. */
+	struct look look;
 	struct pending pending[PENDING_MAX]; /* Oldest first. */
 	size_t n_pending;
 };
@@ -56,16 +57,40 @@ static bool choose(const struct sonde_exporter_host *host, const char *name, con
 	return false;
 }
 
+static int open_output(const struct sonde_exporter_host *host, struct output *ret)
+{
+	bool is_stderr = choose(host, "SONDE_CONSOLE_OUTPUT", "stderr", "stdout");
+	char text[128];
+
+	if (sonde__output_open(ret, is_stderr ? STDERR_FILENO : STDOUT_FILENO) == 0)
+		return SONDE_OK;
+	snprintf(text, sizeof(text), "the console exporter has no standard %s to write to: %s",
+		 is_stderr ? "error" : "output", strerror(errno));
+	host->report(host->context, SONDE_ERROR, text);
+	return SONDE_E_SYSTEM;
+}
+
+static bool is_logs_alone(const char *value)
+{
+	return value && !strcasecmp(value, "logs");
+}
+
 static int console_open(const struct sonde_exporter_host *host, void **ret)
 {
 	struct console *console = calloc(1, sizeof(*console));
+	int status;
 
 	if (!console)
 		return SONDE_E_NOMEM;
-	console->fd = choose(host, "SONDE_CONSOLE_OUTPUT", "stderr", "stdout") ? STDERR_FILENO :
-										 STDOUT_FILENO;
+	status = open_output(host, &console->output);
+	if (status < 0) {
+		free(console);
+		return status;
+	}
 	console->is_json = choose(host, "SONDE_CONSOLE_FORMAT", "json", "text");
-	console->has_colour = !get(host, "NO_COLOR") && isatty(console->fd);
+	console->look.has_colour = console->output.is_terminal && !get(host, "NO_COLOR");
+	console->look.has_stacks_in_logs =
+		is_logs_alone(get(host, "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"));
 	*ret = console;
 	return SONDE_OK;
 }
@@ -77,49 +102,19 @@ static int console_encode(void *instance, const struct sonde_batch *batch, struc
 	if (console->is_json)
 		return sonde__json_encode(batch, out);
 	return batch->signal == SONDE_SIGNAL_SPAN ?
-		       sonde__console_render_spans(batch, console->has_colour, out) :
-		       sonde__console_render_logs(batch, console->has_colour, out);
+		       sonde__console_render_spans(batch, &console->look, out) :
+		       sonde__console_render_logs(batch, &console->look, out);
 }
 
-static bool is_writable(int fd)
-{
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
-
-	return poll(&ready, 1, 0) == 1;
-}
-
-/* Writes on as far as the output takes it: PENDING, ACCEPTED or REFUSED. */
-static enum sonde_outcome write_on(int fd, struct pending *pending)
-{
-	const char *data = pending->request.body.data;
-	size_t size = pending->request.body.size;
-
-	while (pending->n_written < size) {
-		size_t left = size - pending->n_written;
-		ssize_t n;
-
-		if (!is_writable(fd))
-			return SONDE_OUTCOME_PENDING;
-		n = write(fd, data + pending->n_written, left < PIPE_BUF ? left : PIPE_BUF);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			return SONDE_OUTCOME_PENDING;
-		if (n < 0)
-			return SONDE_OUTCOME_REFUSED;
-		pending->n_written += (size_t)n;
-	}
-	return SONDE_OUTCOME_ACCEPTED;
-}
-
-static void fill_result(const struct pending *pending, enum sonde_outcome outcome,
-			struct sonde_result *ret)
+static void fill_result(void *token, enum sonde_outcome outcome, int error, struct sonde_result *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->outcome = outcome;
-	ret->token = pending->request.token;
+	ret->token = token;
 	ret->retry_after_ms = -1;
-	if (outcome == SONDE_OUTCOME_REFUSED)
+	if (error)
 		snprintf(ret->reason, sizeof(ret->reason), "the console cannot be written: %s",
-			 strerror(errno));
+			 strerror(error));
 }
 
 static void remove_pending(struct console *console, size_t i)
@@ -129,17 +124,34 @@ static void remove_pending(struct console *console, size_t i)
 		(console->n_pending - i) * sizeof(console->pending[0]));
 }
 
+/* Ends a cut line first, so that it spoils no more than itself. */
+static int write_on(struct console *console, struct pending *pending)
+{
+	size_t n_ended = 0;
+	int error = 0;
+
+	if (console->is_cut)
+		error = sonde__output_write(&console->output, "\n", 1, &n_ended);
+	if (error)
+		return error;
+	console->is_cut = false;
+	return sonde__output_write(&console->output, pending->request.body.data,
+				   pending->request.body.size, &pending->n_written);
+}
+
 static bool console_progress(void *instance, struct sonde_result *ret)
 {
 	struct console *console = instance;
-	enum sonde_outcome outcome;
+	struct pending *pending = &console->pending[0];
+	int error;
 
 	if (!console->n_pending)
 		return false;
-	outcome = write_on(console->fd, &console->pending[0]);
-	if (outcome == SONDE_OUTCOME_PENDING)
+	error = write_on(console, pending);
+	if (error == EAGAIN)
 		return false;
-	fill_result(&console->pending[0], outcome, ret);
+	fill_result(pending->request.token, error ? SONDE_OUTCOME_REFUSED : SONDE_OUTCOME_ACCEPTED,
+		    error, ret);
 	remove_pending(console, 0);
 	return true;
 }
@@ -148,16 +160,12 @@ static enum sonde_outcome console_send(void *instance, const struct sonde_reques
 				       struct sonde_result *ret)
 {
 	struct console *console = instance;
-	struct pending *pending = &console->pending[console->n_pending];
 
 	if (console->n_pending == PENDING_MAX) {
-		struct pending late = { .request = *request };
-
-		fill_result(&late, SONDE_OUTCOME_RETRY, ret);
+		fill_result(request->token, SONDE_OUTCOME_RETRY, 0, ret);
 		return SONDE_OUTCOME_RETRY;
 	}
-	*pending = (struct pending){ .request = *request };
-	console->n_pending++;
+	console->pending[console->n_pending++] = (struct pending){ .request = *request };
 	if (console->n_pending == 1 && console_progress(console, ret))
 		return ret->outcome;
 	return SONDE_OUTCOME_PENDING;
@@ -170,8 +178,15 @@ static size_t console_poll(void *instance, struct pollfd *fds, size_t capacity, 
 	(void)timeout_ms;
 	if (!console->n_pending || !capacity)
 		return 0;
-	fds[0] = (struct pollfd){ .fd = console->fd, .events = POLLOUT };
+	fds[0] = (struct pollfd){ .fd = console->output.fd, .events = POLLOUT };
 	return 1;
+}
+
+static bool ends_in_a_line(const struct pending *pending)
+{
+	const char *data = pending->request.body.data;
+
+	return pending->n_written && data[pending->n_written - 1] != '\n';
 }
 
 static void console_cancel(void *instance, void *token)
@@ -179,17 +194,24 @@ static void console_cancel(void *instance, void *token)
 	struct console *console = instance;
 
 	for (size_t i = 0; i < console->n_pending; i++) {
-		if (console->pending[i].request.token == token) {
-			remove_pending(console, i);
-			return;
-		}
+		const struct pending *pending = &console->pending[i];
+
+		if (pending->request.token != token)
+			continue;
+		if (ends_in_a_line(pending))
+			console->is_cut = true;
+		remove_pending(console, i);
+		return;
 	}
 }
 
 static void console_close(void *instance, bool forked)
 {
+	struct console *console = instance;
+
+	sonde__output_close(&console->output);
 	if (!forked)
-		free(instance);
+		free(console);
 }
 
 const struct sonde_exporter sonde_console_exporter = {

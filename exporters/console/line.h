@@ -9,6 +9,9 @@
 
 #include <sonde/exporter.h>
 
+/* Where attributes go on to the next line. */
+#define LINE_COLUMNS 100
+
 enum style {
 	STYLE_PLAIN,
 	STYLE_STRONG,
@@ -22,27 +25,23 @@ struct text {
 	struct sonde_buffer *out;
 	int status;
 	bool has_colour;
+	size_t column; /* Characters since the line began. */
 };
 
 void sonde__line_put(struct text *text, const char *plain);
 void sonde__line_format(struct text *text, const char *format, ...) SONDE_PRINTF(2, 3);
 /* What was captured, on one line. */
 void sonde__line_put_captured(struct text *text, struct sonde_text captured);
-/* What was captured, each of its lines after `indent` blanks, each ended. */
-void sonde__line_put_lines(struct text *text, struct sonde_text captured, int indent);
-void sonde__line_indent(struct text *text, int n);
+/* Cuts the first line off `rest`; false when nothing is left. */
+bool sonde__line_next(struct sonde_text *rest, struct sonde_text *ret);
 void sonde__line_style(struct text *text, enum style style);
 
 /* "12.3 ms" */
 void sonde__line_put_duration(struct text *text, uint64_t ns);
-/* "08:15:30.123": UTC. */
+/* "08:15:30.123Z" */
 void sonde__line_put_time(struct text *text, uint64_t unix_ns);
+void sonde__line_put_hex(struct text *text, const uint8_t *id, size_t size);
 
-/* "  key=value" for each attribute among the fields but those whose key starts with `without`. */
-void sonde__line_put_attributes(struct text *text, enum sonde_fields fields,
-			 const struct sonde_bytes *pieces, size_t n_pieces, const char *without);
-/* The string value of an attribute among the fields; false where there is none. */
-bool sonde__line_find(enum sonde_fields fields, const struct sonde_bytes *pieces, size_t n_pieces,
-	       const char *key, struct sonde_text *ret);
+bool sonde__line_starts_with(struct sonde_text text, const char *prefix);
 
 #endif

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log records, a line each: time, level, body, where it belongs, attributes. An error that also
- * stands on its span as an event shows its stack there, and here only when there is no span to look
- * at.
+ * Log records: time, level and body on one line, then where it comes from and the attributes. An
+ * error that also stands on its span as an event shows its stack there, and here only what caused it.
  */
 #include "console/render.h"
 
+#include <inttypes.h>
 #include <string.h>
 
+#include "console/fields.h"
 #include "console/line.h"
-
-#define INDENT 2
 
 static const char *level_word(uint8_t severity)
 {
@@ -26,53 +25,88 @@ static enum style level_style(uint8_t severity)
 	return severity >= SONDE_WARN ? STYLE_WARNING : STYLE_PLAIN;
 }
 
-static bool put_ids(struct text *text, const struct sonde_log_view *log)
+static bool has_trace(const struct sonde_log_view *log)
 {
 	static const uint8_t none[16];
 
-	if (!memcmp(log->trace_id, none, sizeof(none)))
-		return false;
-	sonde__line_style(text, STYLE_DIM);
-	sonde__line_put(text, "  trace=");
-	for (size_t i = 0; i < sizeof(log->trace_id); i++)
-		sonde__line_format(text, "%02x", log->trace_id[i]);
-	sonde__line_style(text, STYLE_PLAIN);
-	return true;
+	return memcmp(log->trace_id, none, sizeof(none)) != 0;
 }
 
-static void put_log(struct text *text, const struct sonde_log_view *log)
+static void put_margin(struct text *text, const void *user)
 {
-	struct sonde_text value;
-	bool has_span;
+	(void)user;
+	sonde__line_put(text, "    ");
+}
+
+static void put_place(struct text *text, const struct fields *fields)
+{
+	struct sonde_value_view line;
+	struct sonde_text path, function;
+
+	if (!sonde__fields_find_text(fields, "code.file.path", &path))
+		return;
+	sonde__line_put(text, "  ");
+	sonde__line_put_captured(text, path);
+	if (sonde__fields_find(fields, "code.line.number", &line) && line.type == SONDE_VALUE_INT)
+		sonde__line_format(text, ":%" PRId64, line.as.integer);
+	if (sonde__fields_find_text(fields, "code.function.name", &function)) {
+		sonde__line_put(text, " in ");
+		sonde__line_put_captured(text, function);
+	}
+}
+
+/* The trace, and the place in the source, which an error has said already. */
+static void put_origin(struct text *text, const struct sonde_log_view *log, const struct fields *fields,
+		       bool is_error)
+{
+	sonde__line_style(text, STYLE_DIM);
+	put_margin(text, /* user= */ NULL);
+	if (has_trace(log)) {
+		sonde__line_put(text, "trace ");
+		sonde__line_put_hex(text, log->trace_id, sizeof(log->trace_id));
+	} else {
+		sonde__line_put(text, "no trace");
+	}
+	if (!is_error)
+		put_place(text, fields);
+	sonde__line_style(text, STYLE_PLAIN);
+	sonde__line_put(text, "\n");
+}
+
+static void put_log(struct text *text, const struct sonde_log_view *log, const struct look *look)
+{
+	static const char *const shown_elsewhere[] = { "exception.", "code.", "error.type",
+						       "sonde.slow_operation.", NULL };
+	static const struct margin margin = { put_margin, NULL };
+	const struct fields fields = { SONDE_FIELDS_LOG, log->pieces, log->n_pieces };
+	bool is_error = log->event_name.size == 9 && sonde__line_starts_with(log->event_name, "exception");
+	bool has_stack = look->has_stacks_in_logs || !has_trace(log);
 
 	sonde__line_put_time(text, log->unix_ns);
 	sonde__line_put(text, " ");
 	sonde__line_style(text, level_style(log->severity));
 	sonde__line_put(text, level_word(log->severity));
 	sonde__line_put(text, " ");
-	if (log->event_name.size &&
-	    sonde__line_find(SONDE_FIELDS_LOG, log->pieces, log->n_pieces, "exception.type", &value)) {
-		sonde__line_put_captured(text, value);
-		sonde__line_put(text, ": ");
+	if (is_error) {
+		sonde__fields_put_error(text, &fields, level_style(log->severity),
+					has_stack ? STACK_FRAMES : STACK_CHAIN, &margin);
+	} else {
+		sonde__line_put_captured(text, log->body);
+		sonde__line_style(text, STYLE_PLAIN);
+		sonde__line_put(text, "\n");
 	}
-	sonde__line_put_captured(text, log->body);
-	sonde__line_style(text, STYLE_PLAIN);
-	has_span = put_ids(text, log);
-	sonde__line_put_attributes(text, SONDE_FIELDS_LOG, log->pieces, log->n_pieces, "exception.");
-	sonde__line_put(text, "\n");
-	if (!has_span &&
-	    sonde__line_find(SONDE_FIELDS_LOG, log->pieces, log->n_pieces, "exception.stacktrace", &value))
-		sonde__line_put_lines(text, value, INDENT);
+	put_origin(text, log, &fields, is_error);
+	sonde__fields_put(text, &fields, shown_elsewhere, &margin);
 }
 
-int sonde__console_render_logs(const struct sonde_batch *batch, bool has_colour,
+int sonde__console_render_logs(const struct sonde_batch *batch, const struct look *look,
 			       struct sonde_buffer *out)
 {
-	struct text text = { .out = out, .has_colour = has_colour };
+	struct text text = { .out = out, .has_colour = look->has_colour };
 	size_t size = out->size;
 
 	for (size_t i = 0; i < batch->n_items; i++)
-		put_log(&text, &batch->logs[i]);
+		put_log(&text, &batch->logs[i], look);
 	if (text.status < 0)
 		out->size = size;
 	return text.status;
