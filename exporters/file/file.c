@@ -2,11 +2,15 @@
 /*
  * Lines of OTLP/JSON, appended to files: SONDE_FILE_PATH with ".traces.jsonl" and ".logs.jsonl"
  * added, because a file of the standard's format holds one signal. Processes may share the files: a
- * batch is appended by one write where the file system lets it. A write that fell short (a full
- * disk) is not begun anew but continued when the batch is sent again, so that no line comes twice.
+ * batch is one line, appended by one write where the file system takes it whole.
+ *
+ * A write that fell short (a full disk) leaves half a line. When the same batch comes again and the
+ * file still ends where we stopped, the line is continued. Otherwise (the batch was given up for
+ * another, or somebody else has appended) it is ended, so that it spoils nothing but itself, and the
+ * batch is written anew.
  *
  * A local file is written synchronously; a path on a network file system that hangs holds up the
- * background thread, never the service.
+ * background thread, never the service. SIGXFSZ is blocked there, as all such signals are.
  */
 
 #include <errno.h>
@@ -14,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sonde/exporter.h>
@@ -25,13 +30,28 @@
 struct output {
 	char path[PATH_SIZE];
 	int fd;
-	const void *token; /* Of a batch that was written in part, */
-	size_t n_written; /* and how much of it. */
+	/* Of a line that was written in part: how much, of which text, and where the file ended. */
+	size_t n_written;
+	uint64_t digest;
+	off_t end;
 };
 
 struct file {
 	struct output outputs[2]; /* By enum sonde_signal. */
 };
+
+/* A pipe or a device would block or be a surprise. */
+static int require_regular(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -1;
+	if (S_ISREG(status.st_mode))
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
 
 static int open_output(struct output *output, const char *path, const char *suffix)
 {
@@ -41,16 +61,9 @@ static int open_output(struct output *output, const char *path, const char *suff
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	output->fd = open(output->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
-	return output->fd;
-}
-
-static void report_unusable(const struct sonde_exporter_host *host, const char *path)
-{
-	char text[PATH_SIZE + 128];
-
-	snprintf(text, sizeof(text), "SONDE_FILE_PATH=%s cannot be written: %s", path, strerror(errno));
-	host->report(host->context, SONDE_ERROR, text);
+	output->fd = open(output->path,
+			  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	return output->fd < 0 ? -1 : require_regular(output->fd);
 }
 
 static void file_close(void *instance, bool forked)
@@ -66,21 +79,33 @@ static void file_close(void *instance, bool forked)
 		free(file);
 }
 
+static int open_outputs(const struct sonde_exporter_host *host, struct file *file, const char *path)
+{
+	char text[PATH_SIZE + 128];
+
+	if (open_output(&file->outputs[SONDE_SIGNAL_SPAN], path, ".traces.jsonl") == 0 &&
+	    open_output(&file->outputs[SONDE_SIGNAL_LOG], path, ".logs.jsonl") == 0)
+		return SONDE_OK;
+	snprintf(text, sizeof(text), "SONDE_FILE_PATH=%s: no files can be written there: %s", path,
+		 errno == EINVAL ? "not a regular file" : strerror(errno));
+	host->report(host->context, SONDE_ERROR, text);
+	return SONDE_E_SYSTEM;
+}
+
 static int file_open(const struct sonde_exporter_host *host, void **ret)
 {
 	const char *path = host->setting(host->context, "SONDE_FILE_PATH");
 	struct file *file = calloc(1, sizeof(*file));
+	int status;
 
 	if (!file)
 		return SONDE_E_NOMEM;
-	if (!path)
-		path = "sonde";
+	file->outputs[SONDE_SIGNAL_SPAN].fd = -1;
 	file->outputs[SONDE_SIGNAL_LOG].fd = -1;
-	if (open_output(&file->outputs[SONDE_SIGNAL_SPAN], path, ".traces.jsonl") < 0 ||
-	    open_output(&file->outputs[SONDE_SIGNAL_LOG], path, ".logs.jsonl") < 0) {
-		report_unusable(host, path);
+	status = open_outputs(host, file, path ? path : "sonde");
+	if (status < 0) {
 		file_close(file, /* forked= */ false);
-		return SONDE_E_SYSTEM;
+		return status;
 	}
 	*ret = file;
 	return SONDE_OK;
@@ -92,27 +117,78 @@ static int file_encode(void *instance, const struct sonde_batch *batch, struct s
 	return sonde__json_encode(batch, out);
 }
 
-/* Writes on from where the last try stopped; 0, or the errno that ended it. */
-static int write_rest(struct output *output, const struct sonde_request *request)
+/* FNV-1a: tells one batch from another, not from a forged one. */
+static uint64_t digest_of(struct sonde_bytes body)
 {
-	const char *data = request->body.data;
+	const uint8_t *data = body.data;
+	uint64_t digest = 0xcbf29ce484222325u;
 
-	if (output->token != request->token) {
-		output->token = request->token;
-		output->n_written = 0;
-	}
-	while (output->n_written < request->body.size) {
-		ssize_t n = write(output->fd, data + output->n_written,
-				  request->body.size - output->n_written);
+	for (size_t i = 0; i < body.size; i++)
+		digest = (digest ^ data[i]) * 0x100000001b3u;
+	return digest;
+}
+
+static bool can_continue(const struct output *output, struct sonde_bytes body)
+{
+	return output->digest == digest_of(body) && lseek(output->fd, 0, SEEK_END) == output->end;
+}
+
+static int write_all(int fd, const char *data, size_t size, size_t *written)
+{
+	while (*written < size) {
+		ssize_t n = write(fd, data + *written, size - *written);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? errno : ENOSPC;
-		output->n_written += (size_t)n;
+		*written += (size_t)n;
 	}
-	output->token = NULL;
 	return 0;
+}
+
+static int end_line(struct output *output)
+{
+	size_t n = 0;
+	int error = write_all(output->fd, "\n", 1, &n);
+
+	if (!error)
+		output->n_written = 0;
+	return error;
+}
+
+/* 0, or the errno that stopped it. */
+static int write_line(struct output *output, struct sonde_bytes body)
+{
+	int error = 0;
+
+	if (output->n_written && !can_continue(output, body))
+		error = end_line(output);
+	if (error)
+		return error;
+	error = write_all(output->fd, body.data, body.size, &output->n_written);
+	if (!error) {
+		output->n_written = 0;
+	} else if (output->n_written) {
+		output->digest = digest_of(body);
+		output->end = lseek(output->fd, 0, SEEK_END);
+	}
+	return error;
+}
+
+static enum sonde_outcome outcome_of(int error)
+{
+	switch (error) {
+	case 0:
+		return SONDE_OUTCOME_ACCEPTED;
+	case ENOSPC:
+	case EDQUOT:
+	case EAGAIN:
+	case EIO:
+		return SONDE_OUTCOME_RETRY;
+	default:
+		return SONDE_OUTCOME_REFUSED;
+	}
 }
 
 static enum sonde_outcome file_send(void *instance, const struct sonde_request *request,
@@ -120,20 +196,15 @@ static enum sonde_outcome file_send(void *instance, const struct sonde_request *
 {
 	struct file *file = instance;
 	struct output *output = &file->outputs[request->signal];
-	int error = write_rest(output, request);
+	int error = write_line(output, request->body);
 
 	memset(ret, 0, sizeof(*ret));
 	ret->token = request->token;
 	ret->retry_after_ms = -1;
-	ret->outcome = SONDE_OUTCOME_ACCEPTED;
-	if (error) {
-		bool may_pass =
-			error == ENOSPC || error == EDQUOT || error == EAGAIN || error == EIO;
-
-		ret->outcome = may_pass ? SONDE_OUTCOME_RETRY : SONDE_OUTCOME_REFUSED;
+	ret->outcome = outcome_of(error);
+	if (error)
 		snprintf(ret->reason, sizeof(ret->reason), "cannot write %.160s: %s", output->path,
 			 strerror(error));
-	}
 	return ret->outcome;
 }
 
