@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One store for the process: a buffer of whole lines under a mutex, which the background thread
- * holds while it appends a batch and a test while it takes the buffer away.
+ * One store for the process: a stack of batches, newest on top, pushed by compare-exchange and taken
+ * whole by one exchange, so that nobody ever waits, and a child that was forked in the middle of a
+ * push finds no lock held for ever. Nothing but a whole stack is taken, so a push can compare
+ * addresses without harm.
+ *
+ *	R1	a push: the batch is written before it can be seen
+ *	A1	a take: sees what the pushes wrote
  */
 
 #include <sonde/memory.h>
 
-#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,49 +20,113 @@
 
 #include "json/json.h"
 
-static struct {
-	pthread_mutex_t lock;
-	struct sonde_buffer lines;
-	uint64_t n_dropped;
-} store = { .lock = PTHREAD_MUTEX_INITIALIZER, .lines = { .limit = SONDE_MEMORY_SIZE } };
+struct lines {
+	struct lines *older;
+	size_t size;
+	char text[];
+};
 
-/* Drops the oldest lines until `size` more bytes fit. */
-static void make_room(size_t size)
+static struct lines *_Atomic newest;
+static atomic_size_t n_held; /* Bytes; of those being pushed too, so never under what there is. */
+static _Atomic uint64_t n_dropped;
+
+/* Relaxed: a bound on memory, which orders nothing. */
+static bool claim(size_t size)
 {
-	while (store.lines.size + size > store.lines.limit && store.lines.size) {
-		uint8_t *end = memchr(store.lines.data, '\n', store.lines.size);
-		size_t n = end ? (size_t)(end - store.lines.data) + 1 : store.lines.size;
+	size_t held = atomic_load_explicit(&n_held, memory_order_relaxed);
 
-		memmove(store.lines.data, store.lines.data + n, store.lines.size - n);
-		store.lines.size -= n;
-		store.n_dropped++;
+	do {
+		if (size > SONDE_MEMORY_SIZE - held)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&n_held, &held, held + size,
+							memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
+static void give_back(size_t size)
+{
+	atomic_fetch_sub_explicit(&n_held, size, memory_order_relaxed);
+}
+
+static bool push(struct sonde_bytes body)
+{
+	struct lines *lines;
+
+	if (!claim(body.size))
+		return false;
+	lines = malloc(sizeof(*lines) + body.size);
+	if (!lines) {
+		give_back(body.size);
+		return false;
+	}
+	lines->size = body.size;
+	memcpy(lines->text, body.data, body.size);
+	lines->older = atomic_load_explicit(&newest, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&newest, &lines->older, lines,
+						      memory_order_release, /* R1 pairs with A1. */
+						      memory_order_relaxed))
+		;
+	return true;
+}
+
+/* All of them, the oldest first. */
+static struct lines *take_all(void)
+{
+	struct lines *rest = atomic_exchange_explicit(&newest, NULL, memory_order_acquire); /* A1 */
+	struct lines *oldest = NULL;
+
+	while (rest) {
+		struct lines *older = rest->older;
+
+		rest->older = oldest;
+		oldest = rest;
+		rest = older;
+	}
+	return oldest;
+}
+
+static size_t size_of(const struct lines *lines)
+{
+	size_t size = 0;
+
+	for (; lines; lines = lines->older)
+		size += lines->size;
+	return size;
+}
+
+/* Puts the text of `lines` into `text`, unless it is NULL, and frees them. */
+static void use_up(struct lines *lines, char *text)
+{
+	while (lines) {
+		struct lines *next = lines->older;
+
+		if (text) {
+			memcpy(text, lines->text, lines->size);
+			text += lines->size;
+		} else {
+			atomic_fetch_add_explicit(&n_dropped, 1, memory_order_relaxed);
+		}
+		give_back(lines->size);
+		free(lines);
+		lines = next;
 	}
 }
 
-char *sonde_memory_take(void)
+SONDE_API char *sonde_memory_take(void)
 {
-	char *text;
+	struct lines *lines = take_all();
+	size_t size = size_of(lines);
+	char *text = malloc(size + 1);
 
-	pthread_mutex_lock(&store.lock);
-	text = malloc(store.lines.size + 1);
-	if (text) {
-		if (store.lines.size)
-			memcpy(text, store.lines.data, store.lines.size);
-		text[store.lines.size] = '\0';
-		store.lines.size = 0;
-	}
-	pthread_mutex_unlock(&store.lock);
+	if (text)
+		text[size] = '\0';
+	use_up(lines, text);
 	return text;
 }
 
-uint64_t sonde_memory_dropped(void)
+SONDE_API uint64_t sonde_memory_dropped(void)
 {
-	uint64_t n;
-
-	pthread_mutex_lock(&store.lock);
-	n = store.n_dropped;
-	pthread_mutex_unlock(&store.lock);
-	return n;
+	return atomic_load_explicit(&n_dropped, memory_order_relaxed);
 }
 
 static int memory_open(const struct sonde_exporter_host *host, void **ret)
@@ -75,24 +145,28 @@ static int memory_encode(void *instance, const struct sonde_batch *batch, struct
 static enum sonde_outcome memory_send(void *instance, const struct sonde_request *request,
 				      struct sonde_result *ret)
 {
-	int status;
-
 	(void)instance;
-	pthread_mutex_lock(&store.lock);
-	make_room(request->body.size);
-	status = sonde_buffer_append(&store.lines, request->body.data, request->body.size);
-	pthread_mutex_unlock(&store.lock);
 	memset(ret, 0, sizeof(*ret));
-	ret->outcome = status < 0 ? SONDE_OUTCOME_REFUSED : SONDE_OUTCOME_ACCEPTED;
+	ret->outcome = SONDE_OUTCOME_ACCEPTED;
 	ret->token = request->token;
 	ret->retry_after_ms = -1;
+	if (!push(request->body)) {
+		atomic_fetch_add_explicit(&n_dropped, 1, memory_order_relaxed);
+		ret->outcome = SONDE_OUTCOME_REFUSED;
+		snprintf(ret->reason, sizeof(ret->reason),
+			 "the memory exporter is full: nobody takes what it holds");
+	}
 	return ret->outcome;
 }
 
+/* What a child inherited is the parent's. It stays allocated: an allocator may be in any state here. */
 static void memory_close(void *instance, bool forked)
 {
 	(void)instance;
-	(void)forked;
+	if (!forked)
+		return;
+	atomic_store_explicit(&newest, NULL, memory_order_relaxed);
+	atomic_store_explicit(&n_held, 0, memory_order_relaxed);
 }
 
 const struct sonde_exporter sonde_memory_exporter = {
