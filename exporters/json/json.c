@@ -6,18 +6,31 @@
 
 #include "json/json.h"
 
-
-
 #include <sonde/span.h>
 
 #include "json/write.h"
 
-static void put_value(struct sonde__json *json, const struct sonde_value_view *value)
+#define ARRAY_DEPTH_MAX 8
+
+static void put_value(struct sonde__json *json, const struct sonde_value_view *value, int depth);
+
+/* Deeper than what can be captured, an array is empty. */
+static void put_array(struct sonde__json *json, struct sonde_bytes elements, int depth)
 {
-	struct sonde_bytes rest;
 	struct sonde_value_view element;
 	const char *separator = "";
 
+	sonde__json_raw(json, "{\"arrayValue\":{\"values\":[");
+	while (depth < ARRAY_DEPTH_MAX && sonde_value_next(&elements, &element)) {
+		sonde__json_raw(json, separator);
+		put_value(json, &element, depth + 1);
+		separator = ",";
+	}
+	sonde__json_raw(json, "]}");
+}
+
+static void put_value(struct sonde__json *json, const struct sonde_value_view *value, int depth)
+{
 	switch (value->type) {
 	case SONDE_VALUE_STR:
 		sonde__json_raw(json, "{\"stringValue\":");
@@ -39,14 +52,7 @@ static void put_value(struct sonde__json *json, const struct sonde_value_view *v
 		sonde__json_base64(json, value->as.bytes);
 		break;
 	case SONDE_VALUE_ARRAY:
-		sonde__json_raw(json, "{\"arrayValue\":{\"values\":[");
-		rest = value->as.array;
-		while (sonde_value_next(&rest, &element)) {
-			sonde__json_raw(json, separator);
-			put_value(json, &element);
-			separator = ",";
-		}
-		sonde__json_raw(json, "]}");
+		put_array(json, value->as.array, depth);
 		break;
 	case SONDE_VALUE_EMPTY:
 		sonde__json_raw(json, "{");
@@ -60,7 +66,7 @@ static void put_attribute(struct sonde__json *json, const struct sonde_item_view
 	sonde__json_raw(json, "{\"key\":");
 	sonde__json_text(json, item->name);
 	sonde__json_raw(json, ",\"value\":");
-	put_value(json, &item->value);
+	put_value(json, &item->value, 0);
 	sonde__json_raw(json, "}");
 }
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void put(struct sonde__json *json, const char *text, size_t size)
@@ -109,26 +110,38 @@ void sonde__json_u32(struct sonde__json *json, uint32_t value)
 	sonde__json_raw(json, text);
 }
 
-/* A locale's decimal comma must not get into JSON. */
-static void put_point(char *text)
+/* Whatever a locale writes between the digits, in one byte or more, is a point in JSON. */
+static void put_number(struct sonde__json *json, const char *text)
 {
-	char *comma = strchr(text, ',');
+	size_t digits = strspn(text, "-0123456789");
 
-	if (comma)
-		*comma = '.';
+	put(json, text, digits);
+	text += digits;
+	if (!*text)
+		return;
+	if (*text != 'e')
+		put(json, ".", 1);
+	text += strcspn(text, "0123456789e");
+	put(json, text, strlen(text));
 }
 
+/* The shortest form that reads back as the same value. */
 void sonde__json_double(struct sonde__json *json, double value)
 {
 	char text[40];
 
 	if (isnan(value)) {
 		sonde__json_raw(json, "\"NaN\"");
-	} else if (isinf(value)) {
-		sonde__json_raw(json, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-	} else {
-		snprintf(text, sizeof(text), "%.17g", value);
-		put_point(text);
-		sonde__json_raw(json, text);
+		return;
 	}
+	if (isinf(value)) {
+		sonde__json_raw(json, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+		return;
+	}
+	for (int precision = 15; precision <= 17; precision++) {
+		snprintf(text, sizeof(text), "%.*g", precision, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	put_number(json, text);
 }
