@@ -205,7 +205,9 @@ static void run(struct sonde__worker *worker)
 		uint64_t now_ns = sonde__monotonic_ns();
 		uint64_t wait_ns;
 
-		if (orders.begin_flush)
+		if (orders.begin_flush && orders.stop)
+			sonde__pipeline_finish_begin(worker->pipeline, now_ns);
+		else if (orders.begin_flush)
 			sonde__pipeline_flush_begin(worker->pipeline, now_ns);
 		wait_ns = sonde__pipeline_turn(worker->pipeline, now_ns);
 		if (orders.flush_is_running && answer_flush(worker))
