@@ -94,7 +94,6 @@ static bool collect(struct sonde__pipeline *pipeline)
 		sonde__intake_settle_all(intake);
 	else if (!is_complete)
 		sonde__intake_settle_half(intake);
-	sonde__clock_anchor(&pipeline->clock);
 	return is_complete;
 }
 
@@ -165,6 +164,8 @@ enum sonde__drain_outcome sonde__drain_step(struct sonde__pipeline *pipeline)
 
 	if (pipeline->is_whole_drain)
 		pipeline->is_whole_drain = !collect(pipeline);
+	if (pipeline->intake.n_scanned < pipeline->intake.n)
+		sonde__clock_anchor(&pipeline->clock);
 	is_done = sonde__triage(pipeline, &outcome) && take_spans(pipeline, &outcome);
 	sonde__intake_compact(&pipeline->intake);
 	/* Errors do not wait for spans that wait for room. */
