@@ -172,6 +172,46 @@ static void open_breaker_waits_for_a_longer_wish(void **state)
 	assert_int_equal(rig.fakes[0].sent_ns[5] - rig.fakes[0].sent_ns[4], 100 * RIG_S);
 }
 
+/* The breaker's reset time alone says when a trial is due, however long the backoff has grown. */
+static void open_breaker_does_not_wait_for_the_backoff(void **state)
+{
+	struct fake *fake = &rig.fakes[0];
+
+	(void)state;
+	rig_end(&rig);
+	rig_init(&rig, 1);
+	rig.options.retry_initial_ns = 30 * RIG_S;
+	rig.options.breaker_failures = 1;
+	rig.options.breaker_reset_ns = 2 * RIG_S;
+	rig_start(&rig);
+	fake->otherwise = (struct fake_step){ .what = FAKE_RETRY };
+	(void)rig_turn(&rig, 0);
+	put_spans(1);
+	run_until(rig.now_ns + 20 * RIG_S);
+	assert_true(fake->n_sends >= 7);
+	for (size_t i = 1; i < fake->n_sends; i++)
+		assert_int_equal(fake->sent_ns[i] - fake->sent_ns[i - 1], 2 * RIG_S);
+}
+
+/* Even where no delay at all is configured, a failing lane is tried once a turn. */
+static void no_delay_is_no_loop(void **state)
+{
+	(void)state;
+	rig_end(&rig);
+	rig_init(&rig, 1);
+	rig.options.retry_initial_ns = 0;
+	rig.options.retry_max_ns = 0;
+	rig.options.breaker_failures = 1000000;
+	rig_start(&rig);
+	(void)rig_turn(&rig, 0);
+	rig.fakes[0].otherwise = (struct fake_step){ .what = FAKE_RETRY };
+	put_spans(1);
+	(void)rig_turn(&rig, 5 * RIG_S);
+	assert_int_equal(rig.fakes[0].n_sends, 1);
+	assert_int_equal(rig_turn(&rig, 0), 0);
+	assert_int_equal(rig.fakes[0].n_sends, 2);
+}
+
 static void partial_success_is_counted_and_not_sent_again(void **state)
 {
 	const struct fake_step steps[] = { { .n_rejected = 4, .reason = "too old" },
@@ -364,6 +404,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(jitter_spans_half_to_one_and_a_half, begin, end),
 		cmocka_unit_test_setup_teardown(breaker_opens_and_lets_trials_through, begin, end),
 		cmocka_unit_test_setup_teardown(open_breaker_waits_for_a_longer_wish, begin, end),
+		cmocka_unit_test_setup_teardown(open_breaker_does_not_wait_for_the_backoff, begin, end),
+		cmocka_unit_test_setup_teardown(no_delay_is_no_loop, begin, end),
 		cmocka_unit_test_setup_teardown(partial_success_is_counted_and_not_sent_again, begin, end),
 		cmocka_unit_test_setup_teardown(refused_is_dropped_and_said, begin, end),
 		cmocka_unit_test_setup_teardown(pending_request_is_polled_for, begin, end),
