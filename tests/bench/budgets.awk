@@ -5,11 +5,11 @@
 BEGIN {
 	# In floors, see operations.c.
 	most["disabled_floors"] = 0.5
-	most["child_floors"] = 4.5
-	most["root_floors"] = 4.7
-	most["typical_floors"] = 9
-	most["log_floors"] = 11
-	most["error_raise_floors"] = 9
+	most["child_floors"] = 5
+	most["root_floors"] = 5
+	most["typical_floors"] = 13
+	most["log_floors"] = 14
+	most["error_raise_floors"] = 11
 	most["error_capture_floors"] = 32
 	most["exception_floors"] = 40
 
