@@ -133,6 +133,7 @@ static void otlp_cancel(void *instance, void *token)
 {
 	struct otlp *otlp = instance;
 
+	mend(otlp);
 	if (otlp->torn)
 		sonde__otlp_http_forget(otlp->torn, token);
 	sonde__otlp_http_cancel(otlp->http, token);

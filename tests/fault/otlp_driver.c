@@ -2,7 +2,9 @@
 /*
  * The OTLP exporter alone, driven as the pipeline drives it, for tests/fault/test_otlp.py.
  *
- *	otlp_driver [-l] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file] NAME=value ...
+ *	otlp_driver [-l] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file] [-f] NAME=value ...
+ *
+ * -f: forks a child after each batch, which closes the exporter as a child does.
  *
  * Prints a line for each report and each result, and last how long the slowest call took: no call may
  * wait for the other side.
@@ -14,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +34,7 @@ struct driver {
 	uint32_t timeout_ms;
 	int64_t cancel_after_us;
 	const char *dump;
+	bool fork;
 	struct sonde_buffer body;
 	int64_t slowest_us;
 };
@@ -150,6 +154,20 @@ static void send_one(struct driver *driver, size_t number)
 	print_result(&result, now_us() - began);
 }
 
+static void fork_one(const struct driver *driver)
+{
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (!child) {
+		driver->exporter->close(driver->instance, /* forked= */ true);
+		_exit(0);
+	}
+	if (waitpid(child, NULL, 0) != child)
+		exit(4);
+}
+
 static int run(struct driver *driver)
 {
 	const struct sonde_exporter_host host = {
@@ -165,8 +183,11 @@ static int run(struct driver *driver)
 	}
 	if (driver->dump)
 		dump(driver);
-	for (int i = 0; i < driver->n_batches; i++)
+	for (int i = 0; i < driver->n_batches; i++) {
 		send_one(driver, (size_t)i + 1);
+		if (driver->fork)
+			fork_one(driver);
+	}
 	TIMED(driver, driver->exporter->close(driver->instance, /* forked= */ false));
 	free(driver->body.data);
 	printf("slowest_ms=%lld\n", (long long)(driver->slowest_us / 1000));
@@ -179,8 +200,9 @@ int main(int argc, char **argv)
 	sigset_t pipe_signal;
 	int option;
 
-	while ((option = getopt(argc, argv, "ln:c:t:x:d:")) != -1) {
+	while ((option = getopt(argc, argv, "fln:c:t:x:d:")) != -1) {
 		switch (option) {
+		case 'f': driver.fork = true; break;
 		case 'l': driver.logs = true; break;
 		case 'n': driver.n_items = strtoul(optarg, NULL, 10); break;
 		case 'c': driver.n_batches = (int)strtol(optarg, NULL, 10); break;

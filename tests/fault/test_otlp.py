@@ -373,6 +373,12 @@ class Tls(Case):
         self.check(run, "accepted")
         self.assertEqual(run.collector.connections, 1)
 
+    def test_forked_children_say_no_goodbye(self):
+        run = self.against(hostile.answer(200), "-c", "3", "-f", tls=self.good.server_context(),
+                           settings=self.trust(self.good))
+        self.assertEqual([r.outcome for r in run.results], ["accepted"] * 3)
+        self.assertEqual(run.collector.connections, 1)
+
     def test_an_unknown_authority(self):
         run = self.against(hostile.answer(200), tls=self.good.server_context())
         self.check(run, "retry", "is not trusted: OTEL_EXPORTER_OTLP_CERTIFICATE")
