@@ -281,4 +281,5 @@ void sonde__pipeline_expire(struct sonde__pipeline *pipeline)
 	sonde__ledger_lock(pipeline);
 	pipeline->ledger.has_expired = true;
 	sonde__ledger_unlock(pipeline);
+	sonde__report_last_losses(pipeline);
 }

@@ -69,10 +69,10 @@ void sonde__report_failure(struct sonde__pipeline *pipeline, struct sonde__lane_
 	const char *reason = result->reason[0] ? result->reason : "no reason given";
 	bool is_accepted = result->outcome == SONDE_OUTCOME_ACCEPTED;
 
-	if (!is_accepted)
-		news->is_failing = true;
 	if (!is_news(news, hash_text(reason, result->outcome), now_ns))
 		return;
+	if (!is_accepted)
+		news->is_failing = true;
 	if (result->outcome == SONDE_OUTCOME_REFUSED)
 		sonde__report(SONDE_ERROR, "%s refused %zu %s for good: %s", name, n_items, signal, reason);
 	else if (is_accepted && result->n_rejected)
@@ -92,7 +92,8 @@ void sonde__report_success(struct sonde__pipeline *pipeline, struct sonde__lane_
 	/* After a pause it is said when the pause is over. */
 	if (!lane->news.is_failing || lane->breaker.state != SONDE__BREAKER_CLOSED)
 		return;
-	lane->news = (struct sonde__lane_news){ 0 };
+	/* The reasons stay known: one that comes and goes is said once a minute all the same. */
+	lane->news.is_failing = false;
 	sonde__report(SONDE_INFO, "%s takes %s again", destination_name(pipeline, place.destination),
 		      signal_name(place.signal));
 }
@@ -103,6 +104,7 @@ void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_
 	const char *name = destination_name(pipeline, place.destination);
 
 	/* That it closed is said by the success that closed it. */
+	pipeline->lanes[place.destination][place.signal].news.is_failing = true;
 	if (is_open)
 		sonde__report(SONDE_WARN, "%s: sending %s pauses after %u failures in a row; next trial in %.0f s",
 			      name, signal_name(place.signal), (unsigned)options->breaker_failures,
@@ -130,7 +132,7 @@ static uint64_t describe(const uint64_t now[SONDE_LOSS_COUNT], uint64_t said[SON
 		if (!more || is_asked_for(reason))
 			continue;
 		total += more;
-		n = snprintf(line + length, LINE_SIZE - length, "%s%llu because %s", length ? ", " : "",
+		n = snprintf(line + length, LINE_SIZE - length, "%s%llu (%s)", length ? ", " : "",
 			     (unsigned long long)more, sonde_loss_text((enum sonde_loss)reason));
 		if (n > 0 && (size_t)n < LINE_SIZE - length)
 			length += (size_t)n;
@@ -177,6 +179,12 @@ static bool say_lane_losses(struct sonde__pipeline *pipeline)
 		}
 	}
 	return has_said;
+}
+
+void sonde__report_last_losses(struct sonde__pipeline *pipeline)
+{
+	(void)say_common_losses(pipeline);
+	(void)say_lane_losses(pipeline);
 }
 
 void sonde__report_losses(struct sonde__pipeline *pipeline, uint64_t now_ns)

@@ -25,7 +25,7 @@ struct sonde__lane_news {
 	uint64_t reasons[SONDE__NEWS_REASONS]; /* Hashes of those said, the newest replacing the oldest. */
 	uint64_t said_ns[SONDE__NEWS_REASONS];
 	uint32_t next;
-	bool is_failing; /* Said so; its end is to be said. */
+	bool is_failing; /* It was said that it fails, so its end is to be said. */
 };
 
 struct sonde__loss_news {
@@ -49,5 +49,7 @@ void sonde__report_success(struct sonde__pipeline *pipeline, struct sonde__lane_
 void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_place place, bool is_open);
 /* Says what was lost since the last time, once a minute at most. */
 void sonde__report_losses(struct sonde__pipeline *pipeline, uint64_t now_ns);
+/* Says the rest of it, at the end. */
+void sonde__report_last_losses(struct sonde__pipeline *pipeline);
 
 #endif

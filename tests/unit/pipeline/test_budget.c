@@ -147,7 +147,7 @@ static void memory_stays_within(uint64_t limit)
 	account = rig_account(&rig, 0, SONDE_SIGNAL_SPAN);
 	assert_true(account.lost[SONDE_LOSS_QUEUE_FULL] > 0);
 	assert_int_equal(account.lost[SONDE_LOSS_QUEUE_FULL] + account.queued, 60000);
-	assert_true(rig_said(&rig, "because the byte budget was full while the collector was away") > 0);
+	assert_true(rig_said(&rig, "(the byte budget was full while the collector was away)") > 0);
 	/* The collector is back: what is delivered is the newest. */
 	rig.fakes[0].otherwise = (struct fake_step){ .what = FAKE_ACCEPT };
 	for (int i = 0; i < 100; i++)

@@ -377,6 +377,23 @@ static void encoder_that_fails_loses_by_its_reason(void **state)
 	assert_int_equal(rig_account(&rig, 1, SONDE_SIGNAL_SPAN).exported, 7);
 }
 
+/* A collector that takes every second batch: one line each way in a minute, not one for each batch. */
+static void flapping_is_held_back(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 60; i++)
+		rig.fakes[0].steps[i] = (struct fake_step){ .what = i % 2 ? FAKE_ACCEPT : FAKE_RETRY,
+							    .reason = i % 2 ? NULL : "503" };
+	rig.fakes[0].n_steps = 60;
+	for (int i = 0; i < 11; i++) {
+		put_spans(1);
+		run_until(rig.now_ns + 5 * RIG_S);
+	}
+	assert_true(rig.fakes[0].n_sends >= 20);
+	assert_int_equal(rig_said(&rig, "503"), 1);
+	assert_int_equal(rig_said(&rig, "takes spans again"), 1);
+}
+
 /* Texts that differ each time are held to a few a minute. */
 static void changing_reasons_are_held_back(void **state)
 {
@@ -416,6 +433,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(too_big_is_halved, begin, end),
 		cmocka_unit_test_setup_teardown(single_item_too_big_is_a_loss_for_one_destination, begin_two, end),
 		cmocka_unit_test_setup_teardown(encoder_that_fails_loses_by_its_reason, begin_two, end),
+		cmocka_unit_test_setup_teardown(flapping_is_held_back, begin, end),
 		cmocka_unit_test_setup_teardown(changing_reasons_are_held_back, begin, end),
 	};
 

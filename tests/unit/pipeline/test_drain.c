@@ -140,7 +140,7 @@ static void more_than_a_turn_of_spans(void **state)
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, n);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).lost[SONDE_LOSS_RING_FULL], 1);
 	assert_true(rig.fakes[0].n_sends >= n / 512);
-	assert_int_equal(rig_said(&rig, "lost spans: 1 because the ring was full"), 1);
+	assert_int_equal(rig_said(&rig, "lost spans: 1 (the ring was full)"), 1);
 }
 
 int main(void)

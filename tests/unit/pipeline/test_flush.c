@@ -182,6 +182,8 @@ static void flush_with_a_hanging_destination_is_not_done_and_expires(void **stat
 	assert_int_equal(account.lost[SONDE_LOSS_DEADLINE], 7);
 	account = rig_account(&rig, 1, SONDE_SIGNAL_PART);
 	assert_int_equal(account.lost[SONDE_LOSS_DEADLINE], 1);
+	assert_true(rig_said(&rig, "(outcome unknown at the deadline)") == 1);
+	assert_int_equal(rig_said(&rig, "lost spans: 7 (not sent when the agent stopped)"), 1);
 	sonde__box_discard(&slot);
 }
 

@@ -251,7 +251,7 @@ static void full_table_evicts_the_oldest(void **state)
 	assert_int_equal(rig_delivered(&rig, 0, "event=e1. "), 1);
 	assert_int_equal(rig_delivered(&rig, 0, "event=e5000. "), 0);
 	(void)rig_turn(&rig, 5 * RIG_S);
-	assert_int_equal(rig_said(&rig, "because the table of waiting parts was full"), 1);
+	assert_int_equal(rig_said(&rig, "(the table of waiting parts was full)"), 1);
 	/* The youngest still find their span. */
 	put_span(n);
 	assert_true(rig_flush(&rig, NULL));
