@@ -18,6 +18,8 @@ class Plugin(FaultCase):
         self.assertEqual(facts.returncode, 0, facts.stderr)
         self.assertEqual(facts.all("round_failed"), [], facts.stderr)
         second, last = facts.all("after")
+        if os.environ["SONDE_SANITIZE"] != "none":  # Sanitizers make mappings of their own as they go.
+            second, last = second[:3], last[:3]
         self.assertEqual(second[1:], last[1:], "threads or mappings piled up")
         self.assertEqual(os.listdir(self.box_directory()), [])
 

@@ -4,11 +4,13 @@ import collections
 import glob
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 import unittest
 
 PROBE = os.environ.get("SONDE_PROBE", "")
+WRAP = shlex.split(os.environ.get("SONDE_WRAP", ""))  # valgrind and its arguments, or nothing
 
 
 class Facts:
@@ -60,7 +62,7 @@ class FaultCase(unittest.TestCase):
         return self.boxes
 
     def probe(self, *arguments, timeout=120, **environment):
-        done = subprocess.run([PROBE, *map(str, arguments)], env=self.environment(**environment), timeout=timeout,
+        done = subprocess.run([*WRAP, PROBE, *map(str, arguments)], env=self.environment(**environment), timeout=timeout,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         return Facts(done.stdout, done.returncode, done.stderr)
 
