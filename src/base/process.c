@@ -64,10 +64,7 @@ int sonde__process_init(void)
 	if (page) {
 		/* Relaxed: readers reach the word through the pointer alone. */
 		__atomic_store_n(page, 1, __ATOMIC_RELAXED);
-		/*
-		 * R1, partner: the dependent load in sonde__process_is_known, which needs no
-		 * acquire.
-		 */
+		/* R1, partner A1 in sonde__process_word. */
 		__atomic_store_n(&sonde__process_mark, page, __ATOMIC_RELEASE);
 	} else if (pthread_atfork(/* prepare= */ NULL, /* parent= */ NULL, mark_reset) != 0) {
 		return SONDE_E_NOMEM;
