@@ -52,7 +52,11 @@ bool sonde__otlp_answer_is_type(const char *content_type, const char *type)
 
 static void add_shown(struct sonde__otlp_line *line, const void *data, size_t size)
 {
-	sonde__otlp_line_add_cut(line, (struct sonde_text){ data, size }, SHOWN_MAX);
+	const char *text = data;
+
+	while (size && (unsigned char)text[size - 1] <= ' ')
+		size--;
+	sonde__otlp_line_add_cut(line, (struct sonde_text){ text, size }, SHOWN_MAX);
 }
 
 static uint64_t not_negative(int64_t number)

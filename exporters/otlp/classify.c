@@ -9,6 +9,9 @@
 
 #define GRPC_PORT 4317
 
+/* Most often it is gRPC, at whatever port. */
+#define NOT_HTTP " answers is not HTTP/1.1: is it the port of gRPC?"
+
 /* ---- No answer ------------------------------------------------------------------------------- */
 
 /*
@@ -37,8 +40,8 @@ static const struct fault {
 	  "_CLIENT_KEY for ", "" },
 	{ CURLE_SSL_CACERT_BADFILE, SONDE_OUTCOME_RETRY, "cannot use OTEL_EXPORTER_OTLP_CERTIFICATE for ", "" },
 	{ CURLE_OUT_OF_MEMORY, SONDE_OUTCOME_RETRY, "out of memory while sending to ", "" },
-	{ CURLE_UNSUPPORTED_PROTOCOL, SONDE_OUTCOME_REFUSED, "what ", " answers is not HTTP" },
-	{ CURLE_WEIRD_SERVER_REPLY, SONDE_OUTCOME_REFUSED, "what ", " answers is not HTTP" },
+	{ CURLE_UNSUPPORTED_PROTOCOL, SONDE_OUTCOME_REFUSED, "what ", NOT_HTTP },
+	{ CURLE_WEIRD_SERVER_REPLY, SONDE_OUTCOME_REFUSED, "what ", NOT_HTTP },
 	{ CURLE_BAD_CONTENT_ENCODING, SONDE_OUTCOME_REFUSED, "the error that ", " sent is badly compressed" },
 };
 
@@ -86,12 +89,17 @@ static void explain_timeout(const struct sonde__otlp_answer *answer, struct sond
 	sonde__otlp_line_add(line, " ms");
 }
 
+static bool has_proxy(const struct sonde__otlp_answer *answer)
+{
+	return answer->target->proxy && *answer->target->proxy;
+}
+
 static void explain_fault(const struct fault *fault, const struct sonde__otlp_answer *answer,
 			  struct sonde__otlp_line *line)
 {
 	const char *shown = answer->target->shown;
 
-	if (answer->code == CURLE_COULDNT_CONNECT && answer->os_error == ECONNREFUSED) {
+	if (answer->os_error == ECONNREFUSED && !has_proxy(answer)) {
 		sonde__otlp_line_add(line, "nothing listens at ");
 		sonde__otlp_line_add(line, shown);
 	} else if (met_plain_server(answer)) {

@@ -26,6 +26,8 @@
 #define SLOTS_PER_SIGNAL 2
 #define N_SLOTS (SLOTS_PER_SIGNAL * SONDE__OTLP_SIGNALS)
 #define WATCHES_MAX 32
+/* How long to wait where the caller has no room for all descriptors. */
+#define UNWATCHED_MS 20
 /* Idle connections that are kept: one collector, seldom two. */
 #define CONNECTIONS_KEPT 2L
 struct watch {
@@ -254,18 +256,25 @@ bool sonde__otlp_http_progress(struct sonde__otlp_http *http, struct sonde_resul
 	return take_finished(http, ret);
 }
 
+/* -1 is for ever. */
+static void lower(int *timeout_ms, int wanted)
+{
+	if (*timeout_ms < 0 || wanted < *timeout_ms)
+		*timeout_ms = wanted;
+}
+
 size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, size_t capacity, int *timeout_ms)
 {
 	size_t n = http->n_watches < capacity ? http->n_watches : capacity;
 
 	for (size_t i = 0; i < n; i++)
 		fds[i] = (struct pollfd){ .fd = http->watches[i].fd, .events = http->watches[i].events };
+	if (n < http->n_watches)
+		lower(timeout_ms, UNWATCHED_MS);
 	if (http->timer_at_ms >= 0) {
 		int64_t left = http->timer_at_ms - now_ms();
-		int wanted = left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
 
-		if (*timeout_ms < 0 || wanted < *timeout_ms)
-			*timeout_ms = wanted;
+		lower(timeout_ms, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
 	}
 	return n;
 }

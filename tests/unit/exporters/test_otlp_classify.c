@@ -105,6 +105,21 @@ static void test_a_refused_connection(void **state)
 			    "cannot connect to http://collector:4318/v1/traces (No route to host)");
 }
 
+/* With a proxy between, who refused is not known. */
+static void test_a_refused_connection_to_a_proxy(void **state)
+{
+	char proxy[] = "http://proxy:3128";
+	struct sonde__otlp_target proxied = target;
+	struct sonde__otlp_answer answer = answer_of(CURLE_COULDNT_CONNECT, 0);
+
+	(void)state;
+	proxied.proxy = proxy;
+	answer.target = &proxied;
+	answer.os_error = ECONNREFUSED;
+	assert_string_equal(classify(&answer).reason,
+			    "cannot connect to http://collector:4318/v1/traces (Connection refused)");
+}
+
 static void test_the_grpc_port(void **state)
 {
 	struct sonde__otlp_target grpc = target;
@@ -114,6 +129,9 @@ static void test_the_grpc_port(void **state)
 	grpc.port = 4317;
 	answer.target = &grpc;
 	assert_non_null(strstr(classify(&answer).reason, "port 4317 is gRPC's, OTLP over HTTP is at 4318"));
+	/* Nothing answered there: the port may be right. */
+	answer = answer_of(CURLE_COULDNT_CONNECT, 0);
+	answer.target = &grpc;
 	answer.is_connected = false;
 	assert_null(strstr(classify(&answer).reason, "gRPC"));
 }
@@ -188,6 +206,7 @@ int main(void)
 		cmocka_unit_test(test_every_code),
 		cmocka_unit_test(test_what_broke_on_the_way_is_tried_again),
 		cmocka_unit_test(test_a_refused_connection),
+		cmocka_unit_test(test_a_refused_connection_to_a_proxy),
 		cmocka_unit_test(test_the_grpc_port),
 		cmocka_unit_test(test_reasons_stay_in_bounds),
 		cmocka_unit_test(test_rubbish_is_read_safely),
