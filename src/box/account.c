@@ -7,9 +7,11 @@
  * disagree with it. Queued is counted one by one in the commit maps. The two meet only when every
  * step in between was right, which is why tests compare them.
  *
- * The reader moves a block's counts from its word to `retired` while `retirements` is odd. Each value
- * is loaded with acquire, so that the second look at `retirements` comes after all of them (A5,
- * partner S1: a value from inside the move shows its odd number too).
+ * The reader moves a block's counts from its word to `retired`, and clears its map, while
+ * `retirements` is odd. Each value is loaded with acquire, so that the second look at `retirements`
+ * comes after all of them (A5, partner S1: a value from inside the move shows its odd number too).
+ * Captured is looked at in one piece, since counts move between words and `retired`; queued block by
+ * block, since a record stays in its block.
  */
 
 #include "box/account.h"
@@ -21,69 +23,72 @@
 #include "box/shape.h"
 #include "box/write.h"
 
-/* A reader that was stopped in the middle of a move must not hold an account up. */
-#define MAX_LOOKS 1000
+/* A reader that was stopped in the middle of a move, or is always at it, must not hold an account up. */
+#define MAX_LOOKS 16
 
 /* What of the box's figures is from before the last start. */
 static struct sonde__box_account pasts[SONDE_SIGNAL_COUNT];
 
-static uint64_t queued_in_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t index,
-				enum sonde_signal signal, uint64_t *unfinished)
-{
-	_Atomic uint8_t *map = sonde__ring_map(ring, shape, index);
-	uint64_t word = atomic_load_explicit(&sonde__ring_block(ring, shape, index)->word, memory_order_acquire); /* A5 */
-	uint32_t limit = sonde__word_offset(word) < shape->n_granules ? sonde__word_offset(word) : shape->n_granules;
-	uint64_t n_waiting = 0;
-	uint64_t n_finished = 0;
+struct look {
+	struct sonde__ring *ring;
+	const struct sonde__ring_shape *shape;
+	enum sonde_signal signal;
+	uint32_t block;
+	uint64_t queued;
+	uint64_t unfinished;
+	uint64_t captured;
+};
 
-	if (sonde__word_count(word, signal) == 0)
-		return 0;
-	for (uint32_t at = 0; at < limit; at++) {
+static uint64_t block_word(const struct look *look, uint32_t index)
+{
+	/* A5 */
+	return atomic_load_explicit(&sonde__ring_block(look->ring, look->shape, index)->word, memory_order_acquire);
+}
+
+static void look_at_map(struct look *look)
+{
+	_Atomic uint8_t *map = sonde__ring_map(look->ring, look->shape, look->block);
+	uint64_t word = block_word(look, look->block);
+	uint32_t n_reserved = sonde__word_count(word, look->signal);
+	uint32_t limit = sonde__word_offset(word) < look->shape->n_granules ? sonde__word_offset(word) :
+									      look->shape->n_granules;
+	uint32_t n_finished = 0;
+
+	look->queued = 0;
+	look->unfinished = 0;
+	for (uint32_t at = 0; n_reserved > 0 && at < limit; at++) {
 		unsigned mark = atomic_load_explicit(&map[at], memory_order_acquire); /* A5 */
 		unsigned kind = mark & SONDE__MARK_KIND;
 
-		if (kind == SONDE__MARK_EMPTY || kind == SONDE__MARK_INSIDE || (mark & SONDE__MARK_SIGNAL) != signal)
+		if (kind == SONDE__MARK_EMPTY || kind == SONDE__MARK_INSIDE ||
+		    (mark & SONDE__MARK_SIGNAL) != (unsigned)look->signal)
 			continue;
 		n_finished++;
-		n_waiting += kind != SONDE__MARK_RELEASED;
+		look->queued += kind != SONDE__MARK_RELEASED;
 	}
-	if (n_finished < sonde__word_count(word, signal))
-		*unfinished += sonde__word_count(word, signal) - n_finished;
-	return n_waiting;
+	if (n_finished < n_reserved)
+		look->unfinished = n_reserved - n_finished;
 }
 
-static void look_queued(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
-			struct sonde__ring_account *ret)
+static void look_at_counts(struct look *look)
 {
-	ret->unfinished = 0;
-	ret->queued = 0;
-	for (uint32_t i = 0; i < shape->n_blocks; i++)
-		ret->queued += queued_in_block(ring, shape, i, signal, &ret->unfinished);
-	ret->queued += ret->unfinished;
+	/* A5 */
+	look->captured = atomic_load_explicit(&look->ring->retired[look->signal], memory_order_acquire);
+	for (uint32_t i = 0; i < look->shape->n_blocks; i++)
+		look->captured += sonde__word_count(block_word(look, i), look->signal);
 }
-
-static void look_captured(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
-			  struct sonde__ring_account *ret)
-{
-	ret->captured = atomic_load_explicit(&ring->retired[signal], memory_order_acquire); /* A5 */
-	for (uint32_t i = 0; i < shape->n_blocks; i++)
-		ret->captured += sonde__word_count(atomic_load_explicit(&sonde__ring_block(ring, shape, i)->word,
-									memory_order_acquire), signal); /* A5 */
-}
-
-typedef void look_fn(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
-		     struct sonde__ring_account *ret);
 
 /* Looks until nothing was handed out meanwhile. */
-static void look_steadily(look_fn *look, struct sonde__ring *ring, const struct sonde__ring_shape *shape,
-			  enum sonde_signal signal, struct sonde__ring_account *ret)
+static void look_steadily(void (*at)(struct look *look), struct look *look)
 {
 	for (int i = 0; i < MAX_LOOKS; i++) {
-		uint64_t before = atomic_load_explicit(&ring->retirements, memory_order_acquire); /* A6, partner S2 */
+		/* A6, partner S2 */
+		uint64_t before = atomic_load_explicit(&look->ring->retirements, memory_order_acquire);
 
-		look(ring, shape, signal, ret);
+		at(look);
 		/* Relaxed: after every A5, see above. */
-		if (before % 2 == 0 && before == atomic_load_explicit(&ring->retirements, memory_order_relaxed))
+		if (before % 2 == 0 &&
+		    before == atomic_load_explicit(&look->ring->retirements, memory_order_relaxed))
 			return;
 	}
 }
@@ -91,12 +96,20 @@ static void look_steadily(look_fn *look, struct sonde__ring *ring, const struct 
 void sonde__ring_account(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
 			 struct sonde__ring_account *ret)
 {
+	struct look look = { .ring = ring, .shape = shape, .signal = signal };
+	struct sonde__ring_account account = { 0 };
+
 	/* Acquire, so that what is looked at later is at least as new. */
-	ret->invalid = atomic_load_explicit(&ring->invalid[signal], memory_order_acquire);
-	look_steadily(look_queued, ring, shape, signal, ret);
-	ret->refused = atomic_load_explicit(&ring->refused[signal], memory_order_acquire);
-	look_steadily(look_captured, ring, shape, signal, ret);
-	ret->captured += ret->refused;
+	account.invalid = atomic_load_explicit(&ring->invalid[signal], memory_order_acquire);
+	for (; look.block < shape->n_blocks; look.block++) {
+		look_steadily(look_at_map, &look);
+		account.queued += look.queued + look.unfinished;
+		account.unfinished += look.unfinished;
+	}
+	account.refused = atomic_load_explicit(&ring->refused[signal], memory_order_acquire);
+	look_steadily(look_at_counts, &look);
+	account.captured = look.captured + account.refused;
+	*ret = account;
 }
 
 static void add_counters(const struct sonde__box_counters *counters, enum sonde_signal signal,

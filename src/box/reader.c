@@ -62,9 +62,9 @@ static void count_up(_Atomic uint64_t *counter, uint64_t n, memory_order order)
 
 static void map_clear(const struct view *view, uint32_t n_granules)
 {
-	/* Relaxed: R1 publishes it. Words, not bytes: maps are whole words and nobody else writes. */
+	/* S1. Words, not bytes: maps are whole words, and nobody else writes here now. */
 	for (uint32_t at = 0; at < n_granules; at += 8)
-		__atomic_store_n((uint64_t *)(uintptr_t)(view->map + at), 0, __ATOMIC_RELAXED);
+		__atomic_store_n((uint64_t *)(uintptr_t)(view->map + at), 0, __ATOMIC_RELEASE);
 }
 
 static uint32_t used_granules(const struct view *view, uint64_t word)
@@ -301,7 +301,8 @@ bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shap
 		pass->target = head;
 	}
 	is_complete = unfinished_collect(ring, shape, &out);
-	while (is_complete && ring->read <= pass->target) {
+	/* The count bounds a head that somebody scribbled on: in truth the head is never a round ahead. */
+	for (uint32_t i = 0; is_complete && i <= shape->n_blocks && ring->read <= pass->target; i++) {
 		struct view view;
 
 		if (!read_block(ring, shape, &view))
