@@ -1,5 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writers' half of the ring; the argument is written below once it stands. */
+/*
+ * The ring: many writers, one reader, records of any size, reserve and commit.
+ *
+ * Structure. A ring has n blocks. Each block in use has a sequence number that no other ever had; the
+ * numbers are handed out in order. `head` names the number that is being filled and its block; `tail`
+ * is the first number that has no block yet; order[number] says which block has a number in
+ * [head, tail). So [head + 1, tail) is a queue of free blocks: the reader appends, writers take.
+ *
+ *	     passed, with the reader       filling        free
+ *	 ... [ 41 ][ 43 ][ 44 ][ 45 ] ... [ head 46 ] [ 47 ][ 48 ] tail 49
+ *	      42 was handed out again, as 48
+ *
+ * A block's word holds all that writers need to know of it: its number, whether it is open, how much is
+ * taken, and how many records of each signal that is. A reservation is one compare-and-swap of that
+ * word. A commit is one store of one byte, in the commit map, at the record's first granule.
+ *
+ * Reserve: load head, load the block's word. Has the word the head's number, is it open and is there
+ * room: swap. Is the number another: head has moved, load it again. Else the block is passed: if the
+ * next number is tail the ring is full, otherwise swap head for the next number and its block.
+ *
+ * Why it is correct. Invariants, kept by every step:
+ *
+ *	I1 A block's number changes only by the reader, and only after every reservation ever made under
+ *	   its number was committed or discarded, collected and released.
+ *	I2 A byte of a block is written only by the writer that reserved it, between its reservation and
+ *	   its commit.
+ *	I3 head < tail, and tail - n <= the oldest number whose block has not been handed out again.
+ *
+ * I1: the reader seals a block that the head has passed. The seal is a read-modify-write of the word,
+ * so each reservation is either before it, and in the counts that the seal returns, or fails. The reader
+ * hands the block out again when as many records were released as the seal counted. A record is
+ * released after it was collected, collected after its mark was seen, and marked once. So a writer
+ * between reserve and commit, however long it stays there, keeps its block from being handed out:
+ * that is the quarantine, it costs one block, and the other blocks go round without it.
+ *
+ * I2: a reservation moves the offset in the word past what it took, in the same swap that checked it.
+ * Only a hand-out sets the offset back, and by I1 there is no writer inside then.
+ *
+ * I3: writers move head from s to s + 1 only having seen s + 1 < tail, and tail never goes back. The
+ * reader moves tail only with a block that it took out of [.., head).
+ *
+ * Stale writers. A writer may be stopped between any two steps, and find the ring gone on:
+ *   - having loaded head, or the word: its swap of the word fails unless the word is what it saw. If it
+ *     is, the block has the number, the room and the openness that were checked, so the reservation is
+ *     as good as if the loads had just been made: the word is the whole state, there is nothing else
+ *     that could have changed behind it. (The number in the word has 19 bits. A writer that sleeps
+ *     while exactly a multiple of 2^19 numbers, 8 GiB or more, are handed out can reserve in a block
+ *     that is not the head's, possibly one still free. It takes bytes that nobody else takes, is counted
+ *     in the word, and comes out when the head passes that block: late, but whole and counted.)
+ *   - having loaded tail, or order[s + 1]: its swap of head fails if head moved, and head has 48 bits
+ *     of number. If head did not move, s + 1 is still free, so its order entry has not been reused.
+ *   - full: tail was s + 1 when it was loaded, so head was s at that moment, by I3: it was full.
+ *   - having reserved: I1.
+ *
+ * Progress. A swap fails only because another writer's or the reader's succeeded: lock-free. The same
+ * writer retries after a failed match of the number only if head has changed; where it has not, which
+ * the above excludes, the memory was replaced under it (box.c), and it reports full. Nobody waits for
+ * the reader, nor the reader for anybody. A signal handler may interrupt any step and reserve itself.
+ *
+ * Who meets whom, and what orders them (A: acquire, R: release):
+ *
+ *		reserve		pass		commit		reader
+ *	reserve	word, swap	head A2/R2	nothing shared	word A1/R1
+ *	pass			head, swap	nothing shared	tail A3/R3, order by these
+ *	commit					nothing shared	mark A4/R4
+ *
+ *	A1/R1 block opened under a new number -> reservation: the map is empty, the reader has read the bytes
+ *	A2/R2 head moved -> head loaded: what the mover knew by A3 holds for all who see the new head
+ *	A3/R3 tail moved -> head may be moved: the order's entry and the block's word are at least as new
+ *	A4/R4 mark set -> mark seen: the record is wholly there
+ *
+ * Reading before this: Li et al., "BBQ: a block-based bounded queue" (USENIX ATC 2022), for blocks with
+ * a version in their word; Desnoyers, LTTng's ring buffer, for reserve and commit. Neither goes on past
+ * a writer that never commits; here that is the point. docs/design/ring.md has what was rejected.
+ */
 
 #include "box/ring.h"
 
