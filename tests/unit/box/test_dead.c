@@ -97,6 +97,54 @@ static void crash_looping_does_not_fill_the_directory(void **state)
 	}
 }
 
+static int started[2];
+
+static void write_for_ever(void)
+{
+	open_as("dying", 1);
+	for (uint64_t i = 0;; i++) {
+		struct sonde__slot slot;
+
+		if (i == 300)
+			CHECK(write(started[1], "x", 1) == 1);
+		if (sonde__box_reserve(100, SONDE_SIGNAL_LOG, /* urgent= */ false, &slot)) {
+			memset(slot.record, 1, 100);
+			((struct sonde__record *)slot.record)->size = 100;
+			sonde__box_commit(&slot);
+		}
+	}
+}
+
+static void open_after_writers(void)
+{
+	struct sonde__box_info info = open_as("dying", 1);
+
+	CHECK(info.n_dead_removed == 1 && info.dead_records[SONDE_SIGNAL_LOG] >= 300);
+	CHECK(info.dead_records[SONDE_SIGNAL_SPAN] == 0 && info.dead_records[SONDE_SIGNAL_PART] == 0);
+	sonde__box_close();
+}
+
+/* The second opens while the first is dead, the third while both are. */
+static void killed_in_the_middle_of_writing(void **state)
+{
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(started), 0);
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			write_for_ever();
+		assert_int_equal(read(started[0], &byte, 1), 1);
+		kill(pid, SIGKILL);
+		assert_int_equal(child_wait(pid), 1000 + SIGKILL);
+	}
+	assert_int_equal(child_run(open_after_writers), CHILD_OK);
+	close(started[0]);
+	close(started[1]);
+}
+
 static void look_with_one_allowed(void)
 {
 	struct sonde__box_info info = open_as("dying", 1);
@@ -230,6 +278,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(other_services_are_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_looping_does_not_fill_the_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_goes_is_counted_by_signal, setup, teardown),
+		cmocka_unit_test_setup_teardown(killed_in_the_middle_of_writing, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_living_keep_theirs, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrecks_are_survived, setup, teardown),
 	};
