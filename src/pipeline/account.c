@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Adding up what the ledger, the lanes, the table and the box each know. */
+
 #include "pipeline/account.h"
 
 #include "pipeline/state.h"
@@ -14,7 +16,8 @@ void sonde__ledger_unlock(struct sonde__pipeline *pipeline)
 }
 
 /* Whether the destination is to answer for the signal: it takes it, or nobody does. */
-static bool is_concerned(const struct sonde__pipeline *pipeline, size_t destination, enum sonde_signal signal)
+static bool is_concerned(const struct sonde__pipeline *pipeline, size_t destination,
+			 enum sonde_signal signal)
 {
 	enum sonde_signal carrier = signal == SONDE_SIGNAL_PART ? SONDE_SIGNAL_SPAN : signal;
 
@@ -45,8 +48,8 @@ static void add_box(const struct sonde__pipeline *pipeline, enum sonde_signal si
 		account->queued += box.queued;
 }
 
-static void fill_account(const struct sonde__pipeline *pipeline, size_t destination, enum sonde_signal signal,
-			 struct sonde_account *account)
+static void fill_account(const struct sonde__pipeline *pipeline, size_t destination,
+			 enum sonde_signal signal, struct sonde_account *account)
 {
 	const struct sonde__ledger *ledger = &pipeline->ledger;
 
@@ -75,7 +78,8 @@ int sonde__pipeline_account(const struct sonde__pipeline *pipeline, size_t desti
 	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&pipeline->ledger.lock;
 	struct sonde_account account = { 0 };
 
-	if (destination >= pipeline->options.n_destinations || (unsigned)signal >= SONDE_SIGNAL_COUNT)
+	if (destination >= pipeline->options.n_destinations ||
+	    (unsigned)signal >= SONDE_SIGNAL_COUNT)
 		return SONDE_E_NOT_FOUND;
 	if (is_concerned(pipeline, destination, signal)) {
 		pthread_mutex_lock(lock);

@@ -3,11 +3,11 @@
 #define SONDE_PIPELINE_ACCOUNT_H
 
 /*
- * The books. Every change that moves an item from one place to another (from the box to a lane, from
- * a lane to a counter) is made under one lock, which the worker holds for such moves alone: never
- * while it encodes, sends, looks a name up or calls anybody back. So an account taken at any moment
- * finds each item in one place, and waits for the worker no longer than a batch takes to be released.
- * docs/design/accounting.md.
+ * The books. Every change that moves an item from one place to another (from the box to a lane,
+ * from a lane to a counter) is made under one lock, which the worker holds for such moves alone:
+ * never while it encodes, sends, looks a name up or calls anybody back. So an account taken at any
+ * moment finds each item in one place, and waits for the worker no longer than a batch takes to be
+ * released. docs/design/accounting.md.
  */
 
 #include <pthread.h>
@@ -23,7 +23,8 @@ struct sonde__ledger {
 	uint64_t lost[SONDE_SIGNAL_COUNT][SONDE_LOSS_COUNT]; /* For every destination alike. */
 	uint64_t joined; /* Parts that found their span, or became a log record. */
 	uint64_t made; /* Log records made from parts: captured in addition to the box's. */
-	uint64_t moved; /* Errors that left as span events alone: captured as logs, counted as parts. */
+	uint64_t
+		moved; /* Errors that left as span events alone: captured as logs, now parts. */
 	bool has_expired;
 	struct sonde_repairs repairs;
 };

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Items are made one by one in the arena; what does not fit any more sends the batch on its way
+ * and begins the next. So a batch is bounded by count, bytes and arena, whichever comes first.
+ */
+
 #include "pipeline/batch.h"
 
 #include <stdlib.h>
@@ -59,7 +64,8 @@ struct source {
 	size_t estimate;
 };
 
-static int make_log(struct sonde__view_maker *maker, const struct source *source, struct sonde_log_view *ret)
+static int make_log(struct sonde__view_maker *maker, const struct source *source,
+		    struct sonde_log_view *ret)
 {
 	const struct sonde__record *record = source->item.ref.record;
 
@@ -75,14 +81,15 @@ static void add_repairs(struct sonde_repairs *total, const struct sonde__view_ma
 	const struct sonde__mend_counts *counts = &maker->counts;
 
 	total->invalid_utf8 += maker->repairs.invalid_utf8 + counts->invalid_utf8;
-	total->dropped_attributes +=
-		maker->repairs.dropped_attributes + counts->dropped_attributes + counts->dropped_nested;
+	total->dropped_attributes += maker->repairs.dropped_attributes +
+				     counts->dropped_attributes + counts->dropped_nested;
 	total->dropped_events += maker->repairs.dropped_events + counts->dropped_events;
 	total->dropped_links += maker->repairs.dropped_links + counts->dropped_links;
 	total->cut_values += maker->repairs.cut_values + counts->cut_values;
 }
 
-static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch, const struct source *source)
+static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
+		     const struct source *source)
 {
 	struct sonde__view_maker maker = { .pipeline = pipeline, .arena = &batch->arena };
 	size_t used = batch->arena.used;
@@ -110,10 +117,12 @@ static void drop_item(struct sonde__pipeline *pipeline, struct sonde__batch *bat
 		      const struct source *source, int status)
 {
 	batch->items[batch->n++] = source->item;
-	sonde__batch_drop(pipeline, batch, status == SONDE_E_NOMEM ? SONDE_LOSS_TOO_BIG : SONDE_LOSS_INVALID);
+	sonde__batch_drop(pipeline, batch,
+			  status == SONDE_E_NOMEM ? SONDE_LOSS_TOO_BIG : SONDE_LOSS_INVALID);
 }
 
-static void add(struct sonde__pipeline *pipeline, enum sonde_signal signal, const struct source *source)
+static void add(struct sonde__pipeline *pipeline, enum sonde_signal signal,
+		const struct source *source)
 {
 	struct sonde__batch *batch = &pipeline->batches[signal];
 	int status;
@@ -134,7 +143,8 @@ static void add(struct sonde__pipeline *pipeline, enum sonde_signal signal, cons
 void sonde__batch_add_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
 			   struct sonde__part *parts)
 {
-	struct source source = { .item = { .ref = *ref, .parts = parts }, .estimate = ref->record->size };
+	struct source source = { .item = { .ref = *ref, .parts = parts },
+				 .estimate = ref->record->size };
 
 	for (const struct sonde__part *part = parts; part; part = part->next_taken)
 		source.estimate += part->low_size + part->fields_size;
@@ -160,7 +170,8 @@ void sonde__batch_add_error(struct sonde__pipeline *pipeline, const struct sonde
 	add(pipeline, SONDE_SIGNAL_LOG, &source);
 }
 
-void sonde__batch_add_part(struct sonde__pipeline *pipeline, struct sonde__part *part, bool is_evicted)
+void sonde__batch_add_part(struct sonde__pipeline *pipeline, struct sonde__part *part,
+			   bool is_evicted)
 {
 	struct source source = {
 		.item = { .parts = part, .is_evicted = is_evicted },

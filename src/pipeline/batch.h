@@ -3,9 +3,9 @@
 #define SONDE_PIPELINE_BATCH_H
 
 /*
- * A batch being built: views of records that stay in the ring, what had to be mended in an arena. It
- * is encoded once for each destination, becomes a blob in each lane, and only then are the records
- * released.
+ * A batch being built: views of records that stay in the ring, what had to be mended in an arena.
+ * It is encoded once for each destination, becomes a blob in each lane, and only then are the
+ * records released.
  */
 
 #include <stdbool.h>
@@ -59,6 +59,7 @@ void sonde__batch_add_span(struct sonde__pipeline *pipeline, const struct sonde_
 void sonde__batch_add_log(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref);
 void sonde__batch_add_error(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
 			    const struct sonde__exception *exception);
-void sonde__batch_add_part(struct sonde__pipeline *pipeline, struct sonde__part *part, bool is_evicted);
+void sonde__batch_add_part(struct sonde__pipeline *pipeline, struct sonde__part *part,
+			   bool is_evicted);
 
 #endif

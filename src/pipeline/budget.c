@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shares are fractions of the limit, so that 1 MiB works by the same rules as 100. */
+/* The shares are fractions of the limit, up to a bound past which more of it helps nobody. */
 
 #include "pipeline/budget.h"
 
@@ -7,6 +7,10 @@
 
 #define TABLE_SLOTS_MAX 4096
 #define ARENA_MAX ((size_t)4 << 20)
+#define INTAKE_MAX ((size_t)1 << 18)
+#define ITEMS_MAX 16384
+#define SPAN_ITEM_SIZE (sizeof(struct sonde__batch_item) + sizeof(struct sonde_span_view))
+#define LOG_ITEM_SIZE (sizeof(struct sonde__batch_item) + sizeof(struct sonde_log_view))
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -24,7 +28,7 @@ static size_t power_of_two_below(size_t n)
 
 static size_t items(const struct sonde__pipeline_options *options, size_t share, size_t item_size)
 {
-	size_t n = smaller(options->max_batch_items, share / item_size);
+	size_t n = smaller(smaller(options->max_batch_items, ITEMS_MAX), share / item_size);
 
 	/* A batch larger than the queue would empty the queue each time one comes. */
 	if (options->max_queue_items)
@@ -34,30 +38,32 @@ static size_t items(const struct sonde__pipeline_options *options, size_t share,
 
 int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipeline_options *options)
 {
-	size_t limit = options->memory_limit_bytes < SIZE_MAX ? (size_t)options->memory_limit_bytes : SIZE_MAX;
+	size_t limit = options->memory_limit_bytes < SIZE_MAX ?
+			       (size_t)options->memory_limit_bytes :
+			       SIZE_MAX;
 
 	if (limit < SONDE__BUDGET_MIN)
 		return SONDE_E_NOMEM;
 	*budget = (struct sonde__budget){
 		.limit = limit,
 		.parts_limit = limit / 8,
-		.intake_capacity = limit / 24 / SONDE__INTAKE_ENTRY_SIZE,
+		.intake_capacity = smaller(limit / 24 / SONDE__INTAKE_ENTRY_SIZE, INTAKE_MAX),
 		.arena_size = { smaller(limit / 12, ARENA_MAX), smaller(limit / 12, ARENA_MAX) },
 		.table_slots = power_of_two_below(smaller(limit / 2048, TABLE_SLOTS_MAX)),
 		.batch_items = {
-			items(options, limit / 24, sizeof(struct sonde__batch_item) + sizeof(struct sonde_span_view)),
-			items(options, limit / 24, sizeof(struct sonde__batch_item) + sizeof(struct sonde_log_view)),
+			items(options, limit / 24, SPAN_ITEM_SIZE),
+			items(options, limit / 24, LOG_ITEM_SIZE),
 		},
 	};
 	budget->batch_bytes = smaller(options->max_batch_bytes, limit / 16);
-	budget->encode_size = smaller(limit / 8, (size_t)256 * 1024 + 2 * (size_t)options->max_batch_bytes);
-	budget->fixed = sizeof(struct sonde__pipeline) + budget->intake_capacity * SONDE__INTAKE_ENTRY_SIZE +
-			budget->arena_size[0] + budget->arena_size[1] + budget->encode_size +
+	budget->encode_size =
+		smaller(limit / 8, (size_t)256 * 1024 + 2 * (size_t)options->max_batch_bytes);
+	budget->fixed = sizeof(struct sonde__pipeline) +
+			budget->intake_capacity * SONDE__INTAKE_ENTRY_SIZE + budget->arena_size[0] +
+			budget->arena_size[1] + budget->encode_size +
 			budget->table_slots * (sizeof(void *) + sizeof(uint64_t)) +
-			budget->batch_items[0] *
-				(sizeof(struct sonde__batch_item) + sizeof(struct sonde_span_view)) +
-			budget->batch_items[1] *
-				(sizeof(struct sonde__batch_item) + sizeof(struct sonde_log_view));
+			budget->batch_items[0] * SPAN_ITEM_SIZE +
+			budget->batch_items[1] * LOG_ITEM_SIZE;
 	budget->blobs_limit = limit - budget->parts_limit - budget->fixed;
 	return SONDE_OK;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sending. Each lane has one request under way at a time: a second would not make a collector faster
- * that does not keep up with one, and would put the order of retries at stake. What an exporter says
- * about a request is taken as it is; what follows from it is decided here.
+ * Sending. Each lane has one request under way at a time: a second would not make a collector
+ * faster that does not keep up with one, and would put the order of retries at stake. What an
+ * exporter says about a request is taken as it is; what follows from it is decided here.
  *
  *	accepted    the batch is done, what was rejected of it is a loss and never sent again
- *	retry       the batch stays first in its lane; backoff and breaker say when it is tried again
+ *	retry       the batch stays first in its lane; backoff and breaker say when it goes again
  *	refused     the batch is a loss; the receiver answered, so for the breaker it is there
  *
  * An exporter gives a request up by itself when its time is over. One that does not is cancelled
@@ -31,8 +31,8 @@ static struct sonde__lane *lane_at(struct sonde__pipeline *pipeline, struct sond
 }
 
 /* The first batch leaves the lane, booked as `exported` items and the rest under `reason`. */
-static void finish_blob(struct sonde__pipeline *pipeline, struct sonde__lane *lane, uint64_t exported,
-			enum sonde_loss reason)
+static void finish_blob(struct sonde__pipeline *pipeline, struct sonde__lane *lane,
+			uint64_t exported, enum sonde_loss reason)
 {
 	struct sonde__blob *blob;
 
@@ -78,7 +78,8 @@ static void back_off(struct sonde__pipeline *pipeline, struct sonde__lane *lane,
 		lane->was_kept = true;
 }
 
-static void report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_place place, bool is_ok)
+static void report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_place place,
+			   bool is_ok)
 {
 	struct sonde__lane *lane = lane_at(pipeline, place);
 	enum sonde__breaker_state before = lane->breaker.state;
@@ -96,7 +97,8 @@ static void take_result(struct sonde__pipeline *pipeline, struct sonde__lane_pla
 			struct sonde_result *result)
 {
 	struct sonde__lane *lane = lane_at(pipeline, place);
-	bool is_retry = result->outcome != SONDE_OUTCOME_ACCEPTED && result->outcome != SONDE_OUTCOME_REFUSED;
+	bool is_retry = result->outcome != SONDE_OUTCOME_ACCEPTED &&
+			result->outcome != SONDE_OUTCOME_REFUSED;
 	size_t n_items = lane->first->n_items;
 
 	lane->is_sending = false;
@@ -120,7 +122,8 @@ static void take_result(struct sonde__pipeline *pipeline, struct sonde__lane_pla
 
 static void send_first(struct sonde__pipeline *pipeline, struct sonde__lane_place place)
 {
-	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[place.destination];
+	const struct sonde__pipeline_destination *to =
+		&pipeline->options.destinations[place.destination];
 	struct sonde__lane *lane = lane_at(pipeline, place);
 	uint64_t timeout_ms = pipeline->options.export_timeout_ns / SONDE__NS_PER_MS;
 	struct sonde_request request = {
@@ -139,7 +142,8 @@ static void send_first(struct sonde__pipeline *pipeline, struct sonde__lane_plac
 	if (result.outcome == SONDE_OUTCOME_PENDING && to->exporter->progress)
 		return;
 	if (result.outcome == SONDE_OUTCOME_PENDING)
-		(void)snprintf(result.reason, sizeof(result.reason), "the exporter cannot say what became of it");
+		(void)snprintf(result.reason, sizeof(result.reason),
+			       "the exporter cannot say what became of it");
 	take_result(pipeline, place, &result);
 }
 
@@ -147,7 +151,8 @@ static bool find_lane(struct sonde__pipeline *pipeline, size_t destination, cons
 		      struct sonde__lane_place *ret)
 {
 	for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
-		if (token == &pipeline->lanes[destination][s] && pipeline->lanes[destination][s].is_sending) {
+		if (token == &pipeline->lanes[destination][s] &&
+		    pipeline->lanes[destination][s].is_sending) {
 			*ret = (struct sonde__lane_place){ destination, (enum sonde_signal)s };
 			return true;
 		}
@@ -157,7 +162,8 @@ static bool find_lane(struct sonde__pipeline *pipeline, size_t destination, cons
 
 static bool is_sending(const struct sonde__pipeline *pipeline, size_t destination)
 {
-	return pipeline->lanes[destination][0].is_sending || pipeline->lanes[destination][1].is_sending;
+	return pipeline->lanes[destination][0].is_sending ||
+	       pipeline->lanes[destination][1].is_sending;
 }
 
 /* At most one result for each lane, whatever the exporter goes on to say. */
@@ -191,7 +197,8 @@ static uint64_t overdue_ns(const struct sonde__pipeline *pipeline, const struct 
 
 static void cancel(struct sonde__pipeline *pipeline, struct sonde__lane_place place)
 {
-	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[place.destination];
+	const struct sonde__pipeline_destination *to =
+		&pipeline->options.destinations[place.destination];
 
 	if (to->exporter->cancel)
 		to->exporter->cancel(to->instance, lane_at(pipeline, place));
@@ -237,8 +244,8 @@ bool sonde__deliver(struct sonde__pipeline *pipeline)
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		has_result |= take_progress(pipeline, d);
 		for (int s = 0; s < SONDE__LANE_SIGNALS; s++)
-			has_result |= drive_lane(pipeline,
-						 (struct sonde__lane_place){ d, (enum sonde_signal)s });
+			has_result |= drive_lane(
+				pipeline, (struct sonde__lane_place){ d, (enum sonde_signal)s });
 	}
 	return has_result;
 }
@@ -250,8 +257,9 @@ uint64_t sonde__deliver_wait_ns(const struct sonde__pipeline *pipeline)
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
 			const struct sonde__lane *lane = &pipeline->lanes[d][s];
-			uint64_t wait_ns = lane->is_sending ? overdue_ns(pipeline, lane) :
-							      sonde__lane_wait_ns(lane, pipeline->now_ns);
+			uint64_t wait_ns = lane->is_sending ?
+						   overdue_ns(pipeline, lane) :
+						   sonde__lane_wait_ns(lane, pipeline->now_ns);
 
 			if (wait_ns < shortest_ns)
 				shortest_ns = wait_ns;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A drain takes everything out of the box that is there when it begins, in two passes over the rings
- * (why two: intake.h), and happens
+ * A drain takes everything out of the box that is there when it begins, in two passes over the
+ * rings (why two: intake.h), and happens
  *
  *	when the spans' or the logs' delay is over, logs only if there are any,
  *	when a ring is half full and there is something to take,
@@ -9,9 +9,9 @@
  *	when a flush asks for it.
  *
  * What was seen is first scanned: parts go to the table, logs and errors to their batch. Only then,
- * with every part in place, spans are joined and go to theirs. Spans that were seen in the second pass
- * stay for the next drain. A drain stops now and then to let batches be sent, or until a lane that is
- * full and moving has room; it is gone on with in this turn or a later one.
+ * with every part in place, spans are joined and go to theirs. Spans that were seen in the second
+ * pass stay for the next drain. A drain stops now and then to let batches be sent, or until a lane
+ * that is full and moving has room; it is gone on with in this turn or a later one.
  */
 
 #include "pipeline/drain.h"
@@ -76,7 +76,7 @@ uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)
 	uint64_t due_ns = pipeline->span_due_ns < pipeline->log_due_ns ? pipeline->span_due_ns :
 									 pipeline->log_due_ns;
 
-	/* Paused: the lane's answers wake the worker; whether it still moves is looked at now and then. */
+	/* Paused: answers wake the worker; whether the lane still moves is looked at now and then. */
 	if (pipeline->is_draining)
 		return PAUSE_LOOK_NS;
 	if (pipeline->intake.has_error && pipeline->urgent_due_ns < due_ns)
@@ -126,7 +126,8 @@ static bool take_spans(struct sonde__pipeline *pipeline, enum sonde__drain_outco
 	for (size_t i = 0; i < intake->n_scanned; i++) {
 		if (!intake->refs[i].record || !sonde__intake_is_settled(intake, i))
 			continue;
-		if (sonde__triage_must_stop(pipeline, SONDE_SIGNAL_SPAN, intake->refs[i].record->size, ret))
+		if (sonde__triage_must_stop(pipeline, SONDE_SIGNAL_SPAN,
+					    intake->refs[i].record->size, ret))
 			return false;
 		add_span(pipeline, &intake->refs[i]);
 		intake->refs[i].record = NULL;

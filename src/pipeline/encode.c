@@ -2,8 +2,8 @@
 /*
  * From a batch to blobs. Each destination encodes the batch once, in as few requests as its limits
  * allow: what is too big is halved, and a single item that is too big is a loss. The blobs are held
- * back until all destinations have theirs; then one move under the ledger's lock puts them into their
- * lanes and releases the records, so that no account ever finds an item twice or not at all.
+ * back until all destinations have theirs; then one move under the ledger's lock puts them into
+ * their lanes and releases the records, so that no account ever finds an item twice or not at all.
  */
 
 #include "pipeline/encode.h"
@@ -89,8 +89,8 @@ static void keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t n
 	yield->end = &blob->next;
 }
 
-static int encode_range(struct sonde__pipeline *pipeline, const struct sonde__batch *batch, size_t destination,
-			struct range range)
+static int encode_range(struct sonde__pipeline *pipeline, const struct sonde__batch *batch,
+			size_t destination, struct range range)
 {
 	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[destination];
 	struct sonde_batch view = {
@@ -114,8 +114,8 @@ static enum sonde_loss loss_of(int status)
 }
 
 /* Depth: the logarithm of the batch's size. */
-static void encode(struct sonde__pipeline *pipeline, const struct sonde__batch *batch, size_t destination,
-		   struct range range, struct yield *yield)
+static void encode(struct sonde__pipeline *pipeline, const struct sonde__batch *batch,
+		   size_t destination, struct range range, struct yield *yield)
 {
 	int status = encode_range(pipeline, batch, destination, range);
 	size_t half = range.n / 2;
@@ -126,7 +126,8 @@ static void encode(struct sonde__pipeline *pipeline, const struct sonde__batch *
 		yield->lost[loss_of(status)]++;
 	} else {
 		encode(pipeline, batch, destination, (struct range){ range.first, half }, yield);
-		encode(pipeline, batch, destination, (struct range){ range.first + half, range.n - half }, yield);
+		encode(pipeline, batch, destination,
+		       (struct range){ range.first + half, range.n - half }, yield);
 	}
 }
 
@@ -218,7 +219,8 @@ void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 	sonde__batch_reset(batch);
 }
 
-void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *batch, enum sonde_loss reason)
+void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
+		       enum sonde_loss reason)
 {
 	sonde__ledger_lock(pipeline);
 	release_items(pipeline, batch, &reason);
@@ -226,7 +228,8 @@ void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 	sonde__batch_reset(batch);
 }
 
-bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline, const struct sonde__batch *batch)
+bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline,
+			      const struct sonde__batch *batch)
 {
 	uint32_t limit = pipeline->options.max_queue_items;
 	const struct sonde__lane *fullest = NULL;

@@ -11,15 +11,17 @@ struct sonde__batch;
 struct sonde__pipeline;
 
 /*
- * Encodes the batch for every destination that takes it, queues what comes out, releases the records,
- * books it all, and leaves the batch empty. An empty batch is left alone.
+ * Encodes the batch for every destination that takes it, queues what comes out, releases the
+ * records, books it all, and leaves the batch empty. An empty batch is left alone.
  */
 void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *batch);
 
 /* Drops every item, counted for every destination alike; leaves the batch empty. */
-void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *batch, enum sonde_loss reason);
+void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
+		       enum sonde_loss reason);
 
 /* Whether to wait with the next batch: it would push one out that is about to leave by itself. */
-bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline, const struct sonde__batch *batch);
+bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline,
+			      const struct sonde__batch *batch);
 
 #endif

@@ -6,7 +6,8 @@
 #include "pipeline/state.h"
 #include "pipeline/view.h"
 
-int sonde__error_view_make(struct sonde__view_maker *maker, const struct sonde__error_record *record,
+int sonde__error_view_make(struct sonde__view_maker *maker,
+			   const struct sonde__error_record *record,
 			   const struct sonde__exception *exception, struct sonde_log_view *ret)
 {
 	struct sonde_bytes low;

@@ -29,7 +29,8 @@ static struct sonde_attr text_attr(const char *key, struct sonde_text text)
 }
 
 /* Appends one line of the chain; returns the length so far, cut at a character when it is full. */
-static size_t append_link(char *text, size_t length, size_t size, const struct sonde__error_link_view *link)
+static size_t append_link(char *text, size_t length, size_t size,
+			  const struct sonde__error_link_view *link)
 {
 	int wanted = snprintf(text + length, size - length, "%s%.*s: %.*s (%.*s:%u in %.*s)\n",
 			      length ? "caused by: " : "", (int)link->type.size, link->type.data,
@@ -53,7 +54,8 @@ static void read_texts(struct sonde__exception *exception, const struct sonde__e
 
 	while (sonde__error_record_next(record, &walk, &link)) {
 		if (length + 2 < SONDE__STACKTRACE_SIZE - FRAMES_SIZE)
-			length = append_link(text, length, SONDE__STACKTRACE_SIZE - FRAMES_SIZE, &link);
+			length = append_link(text, length, SONDE__STACKTRACE_SIZE - FRAMES_SIZE,
+					     &link);
 	}
 	if (length && text[length - 1] != '\n')
 		text[length++] = '\n';
@@ -86,7 +88,8 @@ static void set_attrs(struct sonde__exception *exception)
 	exception->n_attrs = n;
 }
 
-bool sonde__exception_read(struct sonde__exception *exception, const struct sonde__error_record *record)
+bool sonde__exception_read(struct sonde__exception *exception,
+			   const struct sonde__error_record *record)
 {
 	const struct sonde__error_link *walk = NULL;
 
@@ -94,7 +97,8 @@ bool sonde__exception_read(struct sonde__exception *exception, const struct sond
 		return false;
 	if (!exception->outermost.type.size)
 		exception->outermost.type = (struct sonde_text){ "_OTHER", 6 };
-	(void)snprintf(exception->id, sizeof(exception->id), "%016llx", (unsigned long long)record->event_id);
+	(void)snprintf(exception->id, sizeof(exception->id), "%016llx",
+		       (unsigned long long)record->event_id);
 	read_texts(exception, record);
 	set_attrs(exception);
 	return true;
@@ -131,13 +135,14 @@ static struct event_sizes measure(const struct sonde__exception *exception,
 		sizes.attrs += sonde__attr_size(&exception->attrs[i]);
 	if (record->head.n_dropped_attributes)
 		sizes.dropped = 1 + sonde__varint_size(record->head.n_dropped_attributes);
-	sizes.inner = 9 + sonde__field_size(9) + sizes.attrs + sonde__error_record_fields(record).size +
-		      sizes.dropped;
+	sizes.inner = 9 + sonde__field_size(9) + sizes.attrs +
+		      sonde__error_record_fields(record).size + sizes.dropped;
 	return sizes;
 }
 
-static uint8_t *put_event(const struct sonde__exception *exception, const struct sonde__error_record *record,
-			  const struct event_sizes *sizes, uint8_t *at)
+static uint8_t *put_event(const struct sonde__exception *exception,
+			  const struct sonde__error_record *record, const struct event_sizes *sizes,
+			  uint8_t *at)
 {
 	bool is_unix = record->head.flags & SONDE__RECORD_TIME_IS_UNIX;
 
@@ -149,7 +154,8 @@ static uint8_t *put_event(const struct sonde__exception *exception, const struct
 	at = sonde__varint_put(at, 9);
 	at = sonde__bytes_put(at, "exception", 9);
 	for (size_t i = 0; i < exception->n_event_attrs; i++)
-		at += sonde__attr_encode(SONDE__TAG_EVENT_ATTRIBUTE, &exception->attrs[i], at, SIZE_MAX / 2);
+		at += sonde__attr_encode(SONDE__TAG_EVENT_ATTRIBUTE, &exception->attrs[i], at,
+					 SIZE_MAX / 2);
 	at = put_retagged(at, sonde__error_record_fields(record));
 	if (sizes->dropped) {
 		*at++ = SONDE__TAG_EVENT_DROPPED;
@@ -183,6 +189,7 @@ struct sonde__part *sonde__exception_part(const struct sonde__exception *excepti
 	memcpy(part->span_id, record->span_id, sizeof(part->span_id));
 	(void)sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, &type, part->bytes, low_size);
 	(void)put_event(exception, record, &sizes, part->bytes + low_size);
-	sonde__bytes_put(part->bytes + low_size + event_size, exception->outermost.message.data, message_size);
+	sonde__bytes_put(part->bytes + low_size + event_size, exception->outermost.message.data,
+			 message_size);
 	return part;
 }

@@ -22,7 +22,7 @@ struct sonde__part;
 struct sonde__exception {
 	struct sonde__error_link_view outermost;
 	char id[17];
-	/* exception.* and sonde.error.id, for both; then for the log alone error.type and code.*. */
+	/* exception.* and sonde.error.id for both; then, for the log alone, error.type and code.*. */
 	struct sonde_attr attrs[SONDE__EXCEPTION_ATTRS_MAX];
 	size_t n_event_attrs;
 	size_t n_attrs;
@@ -30,7 +30,8 @@ struct sonde__exception {
 };
 
 /* Reads the record, names the stack's frames. The texts point into the record. False: no chain. */
-bool sonde__exception_read(struct sonde__exception *exception, const struct sonde__error_record *record);
+bool sonde__exception_read(struct sonde__exception *exception,
+			   const struct sonde__error_record *record);
 
 /*
  * Allocates the part that brings the error to its span: an event `exception`, status ERROR and

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Two arrays that fill at the end and are compacted after each step of a drain. */
+
 #include "pipeline/intake.h"
 
 #include <stdlib.h>
@@ -42,7 +44,8 @@ bool sonde__intake_pass(struct sonde__intake *intake)
 	do {
 		if (intake->n == intake->capacity)
 			return false;
-		n = sonde__box_collect(intake->refs + intake->n, intake->capacity - intake->n, &is_complete);
+		n = sonde__box_collect(intake->refs + intake->n, intake->capacity - intake->n,
+				       &is_complete);
 		take_note(intake, n);
 	} while (!is_complete && n > 0);
 	if (is_complete)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hash table of chains by span id, which is random already, with a list through all entries by age.
- * The table keeps a part until its batch is committed, marked as taken, so that whoever counts the
- * parts finds each of them in exactly one place.
+ * A hash table of chains by span id, which is random already, with a list through all entries by
+ * age. The table keeps a part until its batch is committed, marked as taken, so that whoever counts
+ * the parts finds each of them in exactly one place.
  */
 
 #include "pipeline/join.h"
@@ -80,8 +80,10 @@ struct sonde__part *sonde__join_take(struct sonde__join *join, const uint8_t tra
 
 	if (!join->n_parts)
 		return NULL;
-	for (struct sonde__part *part = join->slots[slot_of(join, span_id)]; part; part = part->next_in_slot) {
-		if (part->is_taken || memcmp(part->span_id, span_id, 8) || memcmp(part->trace_id, trace_id, 16))
+	for (struct sonde__part *part = join->slots[slot_of(join, span_id)]; part;
+	     part = part->next_in_slot) {
+		if (part->is_taken || memcmp(part->span_id, span_id, 8) ||
+		    memcmp(part->trace_id, trace_id, 16))
 			continue;
 		part->is_taken = true;
 		chain_by_time(&chain, part);
@@ -101,8 +103,8 @@ struct sonde__part *sonde__join_oldest(const struct sonde__join *join)
 size_t sonde__join_remove(struct sonde__join *join, struct sonde__part *part)
 {
 	struct sonde__part **link = &join->slots[slot_of(join, part->span_id)];
-	size_t size = sonde__part_size((size_t)part->low_size + part->fields_size + part->name_size +
-				       part->description_size);
+	size_t size = sonde__part_size((size_t)part->low_size + part->fields_size +
+				       part->name_size + part->description_size);
 
 	while (*link != part)
 		link = &(*link)->next_in_slot;

@@ -3,10 +3,10 @@
 #define SONDE_PIPELINE_JOIN_H
 
 /*
- * The parts table: what was added to spans that have not been exported yet, found by the span's ids.
- * Bounded in number and bytes; when it is full the oldest part leaves as a log record of its own.
- * Beside it a memory of the spans exported last, so that a part that comes after its span is known to
- * be late and need not wait for nothing.
+ * The parts table: what was added to spans that have not been exported yet, found by the span's
+ * ids. Bounded in number and bytes; when it is full the oldest part leaves as a log record of its
+ * own. Beside it a memory of the spans exported last, so that a part that comes after its span is
+ * known to be late and need not wait for nothing.
  */
 
 #include <stdbool.h>
@@ -26,7 +26,7 @@ struct sonde__part {
 	uint64_t time; /* The record's. */
 	uint64_t since_ns; /* When it came into the table. */
 	bool time_is_unix;
-	bool is_counted; /* A capture of its own. False: the event of an error that has a log record too. */
+	bool is_counted; /* A capture of its own. False: of an error that has a log too. */
 	bool is_taken; /* On its way out, in a batch; stays until that is committed. */
 	uint8_t status;
 	uint8_t trace_flags;
@@ -56,10 +56,9 @@ static inline struct sonde_text sonde__part_name(const struct sonde__part *part)
 
 static inline struct sonde_text sonde__part_description(const struct sonde__part *part)
 {
-	return (struct sonde_text){
-		(const char *)part->bytes + part->low_size + part->fields_size + part->name_size,
-		part->description_size
-	};
+	return (struct sonde_text){ (const char *)part->bytes + part->low_size + part->fields_size +
+					    part->name_size,
+				    part->description_size };
 }
 
 /* Bytes that a part with so much content takes of the budget. */
@@ -70,7 +69,7 @@ static inline size_t sonde__part_size(size_t content_size)
 
 struct sonde__join {
 	struct sonde__part **slots;
-	uint64_t *exported; /* Span ids, each at the place its own bits give; the newer one stays. */
+	uint64_t *exported; /* Span ids, each where its own bits say; the newer one stays. */
 	size_t n_slots; /* Of both; also the most parts. */
 	struct sonde__part *oldest;
 	struct sonde__part *newest;

@@ -3,8 +3,8 @@
  * When the first batch of a lane is sent:
  *
  *	closed breaker, no failure      at once
- *	closed breaker, after failures  when the backoff, or the delay the receiver asked for, is over
- *	open breaker                    when its reset time is over, or the delay the receiver asked for
+ *	closed breaker, after failures  when the backoff, or the receiver's wish, is over
+ *	open breaker                    when its reset time is over, or the receiver's wish
  *	half-open breaker               one after another
  *	a flush                         once at once, whatever the rest says
  */

@@ -27,13 +27,14 @@ int sonde__view_encode(struct sonde__view_maker *maker, const struct sonde_attr 
 	if (!data)
 		return SONDE_E_NOMEM;
 	for (size_t i = 0; i < n; i++)
-		size += sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attrs[i], data + size, capacity - size);
+		size += sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attrs[i], data + size,
+					   capacity - size);
 	*ret = (struct sonde_bytes){ data, size };
 	return SONDE_OK;
 }
 
-int sonde__view_finish_log(struct sonde__view_maker *maker, struct sonde_bytes low, struct sonde_bytes fields,
-			   struct sonde_log_view *view)
+int sonde__view_finish_log(struct sonde__view_maker *maker, struct sonde_bytes low,
+			   struct sonde_bytes fields, struct sonde_log_view *view)
 {
 	struct sonde_bytes *pieces = sonde__arena_take(maker->arena, 2 * sizeof(*pieces));
 	size_t n = 0;
@@ -45,8 +46,8 @@ int sonde__view_finish_log(struct sonde__view_maker *maker, struct sonde_bytes l
 		pieces[n++] = low;
 	if (fields.size)
 		pieces[n++] = fields;
-	status = sonde__mend(&maker->pipeline->log_mender, SONDE_FIELDS_LOG, pieces, n, maker->arena,
-			     &maker->counts, &view->pieces, &view->n_pieces);
+	status = sonde__mend(&maker->pipeline->log_mender, SONDE_FIELDS_LOG, pieces, n,
+			     maker->arena, &maker->counts, &view->pieces, &view->n_pieces);
 	if (status < 0)
 		return status;
 	maker->repairs.dropped_attributes += view->dropped_attributes;
@@ -62,7 +63,8 @@ static size_t site_attrs(uint32_t id, struct sonde_attr attrs[SITE_ATTRS_MAX])
 	if (!id || !sonde__site_get(id, &site))
 		return 0;
 	if (site.function.size)
-		attrs[n++] = sonde_strn("code.function.name", site.function.data, site.function.size);
+		attrs[n++] =
+			sonde_strn("code.function.name", site.function.data, site.function.size);
 	if (site.file.size)
 		attrs[n++] = sonde_strn("code.file.path", site.file.data, site.file.size);
 	if (site.line)
@@ -75,7 +77,8 @@ static uint64_t observed_time(const struct sonde__view_maker *maker, uint64_t un
 {
 	const struct sonde__clock *clock = &maker->pipeline->clock;
 
-	return is_unix && clock->n_anchors ? clock->anchors[clock->n_anchors - 1].realtime_ns : unix_ns;
+	return is_unix && clock->n_anchors ? clock->anchors[clock->n_anchors - 1].realtime_ns :
+					     unix_ns;
 }
 
 int sonde__log_view_make(struct sonde__view_maker *maker, const struct sonde__log_record *record,

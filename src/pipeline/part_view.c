@@ -2,8 +2,8 @@
 /*
  * A part that found no span, as a log record with the span's ids: it came after the span had been
  * exported, or had to leave the table. The body says what it is; attributes keep their keys, the
- * first event or link gives its own attributes, and what was set on the span itself gets keys of its
- * own.
+ * first event or link gives its own attributes, and what was set on the span itself gets keys of
+ * its own.
  */
 
 #include <string.h>
@@ -43,7 +43,8 @@ static void read_event(struct contents *contents, struct sonde_bytes event)
 		uint64_t tag = field.number << 3 | field.type;
 
 		if (tag == SONDE__TAG_EVENT_NAME) {
-			contents->event_name = (struct sonde_text){ field.bytes.data, field.bytes.size };
+			contents->event_name =
+				(struct sonde_text){ field.bytes.data, field.bytes.size };
 		} else if (tag == SONDE__TAG_EVENT_ATTRIBUTE) {
 			put_attribute(contents, field.bytes);
 		} else if (tag == SONDE__TAG_EVENT_TIME || tag == SONDE__TAG_EVENT_TICKS) {
@@ -134,7 +135,8 @@ static size_t own_attrs(const struct sonde__part *part, const struct contents *c
 	size_t n = 0;
 
 	if (part->status != SONDE_SPAN_UNSET)
-		attrs[n++] = sonde_str("sonde.span.status", part->status == SONDE_SPAN_OK ? "ok" : "error");
+		attrs[n++] = sonde_str("sonde.span.status",
+				       part->status == SONDE_SPAN_OK ? "ok" : "error");
 	if (name.size)
 		attrs[n++] = sonde_strn("sonde.span.name", name.data, name.size);
 	if (contents->n_links) {
@@ -186,6 +188,6 @@ int sonde__part_view_make(struct sonde__view_maker *maker, const struct sonde__p
 	status = sonde__view_encode(maker, attrs, own_attrs(part, &contents, attrs), &low);
 	if (status < 0)
 		return status;
-	return sonde__view_finish_log(maker, low,
-				      (struct sonde_bytes){ data, (size_t)(contents.at - data) }, ret);
+	return sonde__view_finish_log(
+		maker, low, (struct sonde_bytes){ data, (size_t)(contents.at - data) }, ret);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parts in their order: a turn looks into the box, drains it when that is due, sends what is due,
- * takes what came back, and says what is worth saying. docs/design/pipeline.md walks through it.
+ * The parts in their order: a turn looks into the box, drains it when that is due, sends what is
+ * due, takes what came back, and says what is worth saying. docs/design/pipeline.md walks through
+ * it.
  */
 
 #include "pipeline/pipeline.h"
@@ -18,9 +19,11 @@
 #define ROUNDS_MAX 32
 #define BACKOFF_FACTOR 1.5
 
-static bool destination_accepts(const struct sonde__pipeline_destination *destination, enum sonde_signal signal)
+static bool destination_accepts(const struct sonde__pipeline_destination *destination,
+				enum sonde_signal signal)
 {
-	bool is_wanted = signal == SONDE_SIGNAL_SPAN ? destination->takes_spans : destination->takes_logs;
+	bool is_wanted = signal == SONDE_SIGNAL_SPAN ? destination->takes_spans :
+						       destination->takes_logs;
 
 	if (!is_wanted || !destination->exporter->accepts)
 		return is_wanted;
@@ -79,7 +82,8 @@ static int init_encoded(struct sonde__pipeline *pipeline)
 {
 	size_t size = pipeline->budget.encode_size;
 
-	pipeline->encoded = (struct sonde_buffer){ .data = malloc(size), .capacity = size, .limit = size };
+	pipeline->encoded =
+		(struct sonde_buffer){ .data = malloc(size), .capacity = size, .limit = size };
 	return pipeline->encoded.data ? SONDE_OK : SONDE_E_NOMEM;
 }
 
@@ -93,8 +97,9 @@ static int init_memory(struct sonde__pipeline *pipeline)
 	if (status == SONDE_OK)
 		status = init_encoded(pipeline);
 	for (int s = 0; status == SONDE_OK && s < SONDE__LANE_SIGNALS; s++)
-		status = sonde__batch_init(&pipeline->batches[s], (enum sonde_signal)s, budget->batch_items[s],
-					   budget->batch_bytes, budget->arena_size[s]);
+		status = sonde__batch_init(&pipeline->batches[s], (enum sonde_signal)s,
+					   budget->batch_items[s], budget->batch_bytes,
+					   budget->arena_size[s]);
 	return status;
 }
 
@@ -150,7 +155,8 @@ struct sonde__pipeline *sonde__pipeline_free(struct sonde__pipeline *pipeline, b
 	if (!pipeline)
 		return NULL;
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		const struct sonde__pipeline_destination *destination = &pipeline->options.destinations[d];
+		const struct sonde__pipeline_destination *destination =
+			&pipeline->options.destinations[d];
 
 		destination->exporter->close(destination->instance, forked);
 	}
@@ -167,7 +173,8 @@ static void start_schedule(struct sonde__pipeline *pipeline)
 
 static void finish_flush(struct sonde__pipeline *pipeline)
 {
-	if (!pipeline->is_flushing || !sonde__pipeline_flush_is_done(pipeline, /* ret_incomplete= */ NULL))
+	if (!pipeline->is_flushing ||
+	    !sonde__pipeline_flush_is_done(pipeline, /* ret_incomplete= */ NULL))
 		return;
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		for (int s = 0; s < SONDE__LANE_SIGNALS; s++)
@@ -229,10 +236,12 @@ size_t sonde__pipeline_poll(struct sonde__pipeline *pipeline, struct pollfd *fds
 
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		const struct sonde__pipeline_destination *from = &pipeline->options.destinations[d];
-		bool is_sending = pipeline->lanes[d][0].is_sending || pipeline->lanes[d][1].is_sending;
+		bool is_sending = pipeline->lanes[d][0].is_sending ||
+				  pipeline->lanes[d][1].is_sending;
 
 		if (is_sending && from->exporter->poll)
-			n += from->exporter->poll(from->instance, fds + n, capacity - n, timeout_ms);
+			n += from->exporter->poll(from->instance, fds + n, capacity - n,
+						  timeout_ms);
 	}
 	return n;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Silence is the worst fault of an agent, noise the second. A reason is said when it is new, and
- * again after a minute while it lasts; texts that differ each time are held to a few a minute. Losses
- * are said as sums, once a minute at most. Losses that somebody asked for (sampling, limits, hooks, a
- * signal switched off) are in the accounts and not here.
+ * again after a minute while it lasts; texts that differ each time are held to a few a minute.
+ * Losses are said as sums, once a minute at most. Losses that somebody asked for (sampling, limits,
+ * hooks, a signal switched off) are in the accounts and not here.
  */
 
 #include "pipeline/report.h"
@@ -74,14 +74,16 @@ void sonde__report_failure(struct sonde__pipeline *pipeline, struct sonde__lane_
 	if (!is_accepted)
 		news->is_failing = true;
 	if (result->outcome == SONDE_OUTCOME_REFUSED)
-		sonde__report(SONDE_ERROR, "%s refused %zu %s for good: %s", name, n_items, signal, reason);
+		sonde__report(SONDE_ERROR, "%s refused %zu %s for good: %s", name, n_items, signal,
+			      reason);
 	else if (is_accepted && result->n_rejected)
 		sonde__report(SONDE_WARN, "%s rejected %llu of %zu %s: %s", name,
 			      (unsigned long long)result->n_rejected, n_items, signal, reason);
 	else if (is_accepted)
 		sonde__report(SONDE_INFO, "%s says about %s: %s", name, signal, reason);
 	else
-		sonde__report(SONDE_WARN, "%s did not take %s, which are kept for another attempt: %s", name,
+		sonde__report(SONDE_WARN,
+			      "%s did not take %s, which are kept for another attempt: %s", name,
 			      signal, reason);
 }
 
@@ -94,11 +96,12 @@ void sonde__report_success(struct sonde__pipeline *pipeline, struct sonde__lane_
 		return;
 	/* The reasons stay known: one that comes and goes is said once a minute all the same. */
 	lane->news.is_failing = false;
-	sonde__report(SONDE_INFO, "%s takes %s again", destination_name(pipeline, place.destination),
-		      signal_name(place.signal));
+	sonde__report(SONDE_INFO, "%s takes %s again",
+		      destination_name(pipeline, place.destination), signal_name(place.signal));
 }
 
-void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_place place, bool is_open)
+void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_place place,
+			   bool is_open)
 {
 	const struct sonde__pipeline_options *options = &pipeline->options;
 	const char *name = destination_name(pipeline, place.destination);
@@ -106,19 +109,24 @@ void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_
 	/* That it closed is said by the success that closed it. */
 	pipeline->lanes[place.destination][place.signal].news.is_failing = true;
 	if (is_open)
-		sonde__report(SONDE_WARN, "%s: sending %s pauses after %u failures in a row; next trial in %.0f s",
-			      name, signal_name(place.signal), (unsigned)options->breaker_failures,
-			      (double)options->breaker_reset_ns / 1e9);
+		sonde__report(
+			SONDE_WARN,
+			"%s: sending %s pauses after %u failures in a row; next trial in %.0f s",
+			name, signal_name(place.signal), (unsigned)options->breaker_failures,
+			(double)options->breaker_reset_ns / 1e9);
 }
 
-static bool is_asked_for(int reason)
+/* Somebody asked for it, or, of dead processes, said it at the start. */
+static bool is_no_news(int reason)
 {
-	return reason == SONDE_LOSS_UNSAMPLED || reason == SONDE_LOSS_LIMITED || reason == SONDE_LOSS_HOOK ||
-	       reason == SONDE_LOSS_NO_EXPORTER;
+	return reason == SONDE_LOSS_UNSAMPLED || reason == SONDE_LOSS_LIMITED ||
+	       reason == SONDE_LOSS_HOOK || reason == SONDE_LOSS_NO_EXPORTER ||
+	       reason == SONDE_LOSS_DEAD_PROCESS;
 }
 
 /* " 12 (the ring was full)," for each reason that grew; returns how many were lost. */
-static uint64_t describe(const uint64_t now[SONDE_LOSS_COUNT], uint64_t said[SONDE_LOSS_COUNT], char *line)
+static uint64_t describe(const uint64_t now[SONDE_LOSS_COUNT], uint64_t said[SONDE_LOSS_COUNT],
+			 char *line)
 {
 	uint64_t total = 0;
 	size_t length = 0;
@@ -129,7 +137,7 @@ static uint64_t describe(const uint64_t now[SONDE_LOSS_COUNT], uint64_t said[SON
 		int n;
 
 		said[reason] = now[reason];
-		if (!more || is_asked_for(reason))
+		if (!more || is_no_news(reason))
 			continue;
 		total += more;
 		n = snprintf(line + length, LINE_SIZE - length, "%s%llu (%s)", length ? ", " : "",
@@ -157,7 +165,8 @@ static bool say_common_losses(struct sonde__pipeline *pipeline)
 			lost[reason] = box.lost[reason] + pipeline->ledger.lost[signal][reason];
 		if (!describe(lost, news->said[SONDE__DESTINATIONS_MAX][signal], line))
 			continue;
-		sonde__report(SONDE_WARN, "lost %s: %s", signal_name((enum sonde_signal)signal), line);
+		sonde__report(SONDE_WARN, "lost %s: %s", signal_name((enum sonde_signal)signal),
+			      line);
 		has_said = true;
 	}
 	return has_said;
@@ -173,7 +182,8 @@ static bool say_lane_losses(struct sonde__pipeline *pipeline)
 		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
 			if (!describe(pipeline->lanes[d][s].lost, news->said[d][s], line))
 				continue;
-			sonde__report(SONDE_WARN, "lost %s for %s: %s", signal_name((enum sonde_signal)s),
+			sonde__report(SONDE_WARN, "lost %s for %s: %s",
+				      signal_name((enum sonde_signal)s),
 				      destination_name(pipeline, d), line);
 			has_said = true;
 		}
@@ -193,7 +203,7 @@ void sonde__report_losses(struct sonde__pipeline *pipeline, uint64_t now_ns)
 	uint64_t pause_ns = pipeline->has_drained ? LOOK_NS : REPEAT_NS;
 	bool has_said;
 
-	/* Walking the box is not free: a process that captures nothing is looked at once a minute. */
+	/* Walking the box is not free: where nothing is captured, once a minute will do. */
 	if ((news->has_looked && now_ns - news->looked_ns < pause_ns) ||
 	    (news->has_said && now_ns - news->said_ns < REPEAT_NS))
 		return;

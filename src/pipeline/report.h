@@ -22,7 +22,8 @@ struct sonde__pipeline;
 
 /* What was said about one lane. */
 struct sonde__lane_news {
-	uint64_t reasons[SONDE__NEWS_REASONS]; /* Hashes of those said, the newest replacing the oldest. */
+	uint64_t reasons
+		[SONDE__NEWS_REASONS]; /* Hashes of those said, the newest replacing the oldest. */
 	uint64_t said_ns[SONDE__NEWS_REASONS];
 	uint32_t next;
 	bool is_failing; /* It was said that it fails, so its end is to be said. */
@@ -31,7 +32,8 @@ struct sonde__lane_news {
 struct sonde__loss_news {
 	uint64_t said_ns; /* When losses were last said, */
 	uint64_t looked_ns; /* or looked for. */
-	uint64_t said[9][SONDE_SIGNAL_COUNT][SONDE_LOSS_COUNT]; /* By destination; the last: for all alike. */
+	uint64_t said[9][SONDE_SIGNAL_COUNT]
+		     [SONDE_LOSS_COUNT]; /* By destination; the last: for all alike. */
 	bool has_said;
 	bool has_looked;
 };
@@ -46,7 +48,8 @@ void sonde__report_failure(struct sonde__pipeline *pipeline, struct sonde__lane_
 			   const struct sonde_result *result, size_t n_items, uint64_t now_ns);
 /* A batch was taken. */
 void sonde__report_success(struct sonde__pipeline *pipeline, struct sonde__lane_place place);
-void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_place place, bool is_open);
+void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_place place,
+			   bool is_open);
 /* Says what was lost since the last time, once a minute at most. */
 void sonde__report_losses(struct sonde__pipeline *pipeline, uint64_t now_ns);
 /* Says the rest of it, at the end. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A span with what was added to it. Of fields with the same key the last one counts, so the order of
- * the pieces is the order of precedence: what was derived from errors, the span's own, then the parts
- * by time.
+ * A span with what was added to it. Of fields with the same key the last one counts, so the order
+ * of the pieces is the order of precedence: what was derived from errors, the span's own, then the
+ * parts by time.
  */
 
 #include <string.h>
@@ -38,11 +38,12 @@ static int gather(struct sonde__view_maker *maker, const struct sonde__span_reco
 		if (part->fields_size)
 			pieces[n++] = sonde__part_fields(part);
 	}
-	return sonde__mend(&maker->pipeline->span_mender, SONDE_FIELDS_SPAN, pieces, n, maker->arena,
-			   &maker->counts, &view->pieces, &view->n_pieces);
+	return sonde__mend(&maker->pipeline->span_mender, SONDE_FIELDS_SPAN, pieces, n,
+			   maker->arena, &maker->counts, &view->pieces, &view->n_pieces);
 }
 
-static struct sonde_text choose_name(const struct sonde__span_record *record, const struct sonde__part *parts)
+static struct sonde_text choose_name(const struct sonde__span_record *record,
+				     const struct sonde__part *parts)
 {
 	struct sonde_text name = sonde__span_record_name(record);
 	struct sonde__site_view site;
@@ -56,7 +57,7 @@ static struct sonde_text choose_name(const struct sonde__span_record *record, co
 	return name.size ? name : unnamed;
 }
 
-/* OK beats ERROR beats UNSET; of equals the span's own stays, else the latest, unless it has no text. */
+/* OK beats ERROR beats UNSET; of equal ones the span's own text stays, else the latest. */
 static struct sonde_text choose_status(const struct sonde__span_record *record,
 				       const struct sonde__part *parts, uint8_t *ret_status)
 {
@@ -83,14 +84,16 @@ static int set_texts(struct sonde__view_maker *maker, const struct sonde__span_r
 	struct sonde_text description = choose_status(record, parts, &view->status);
 	int status;
 
-	status = sonde__mend_text(choose_name(record, parts), maker->arena, &maker->counts, &view->name);
+	status = sonde__mend_text(choose_name(record, parts), maker->arena, &maker->counts,
+				  &view->name);
 	if (status < 0)
 		return status;
-	status = sonde__mend_text(sonde__span_record_trace_state(record), maker->arena, &maker->counts,
-				  &view->trace_state);
+	status = sonde__mend_text(sonde__span_record_trace_state(record), maker->arena,
+				  &maker->counts, &view->trace_state);
 	if (status < 0)
 		return status;
-	return sonde__mend_text(description, maker->arena, &maker->counts, &view->status_description);
+	return sonde__mend_text(description, maker->arena, &maker->counts,
+				&view->status_description);
 }
 
 static void set_times(struct sonde__view_maker *maker, const struct sonde__span_record *record,
@@ -98,8 +101,10 @@ static void set_times(struct sonde__view_maker *maker, const struct sonde__span_
 {
 	uint8_t flags = record->head.flags;
 
-	view->start_unix_ns = sonde__view_time(maker, record->start, flags & SONDE__RECORD_START_IS_UNIX);
-	view->end_unix_ns = sonde__view_time(maker, record->head.time, flags & SONDE__RECORD_TIME_IS_UNIX);
+	view->start_unix_ns =
+		sonde__view_time(maker, record->start, flags & SONDE__RECORD_START_IS_UNIX);
+	view->end_unix_ns =
+		sonde__view_time(maker, record->head.time, flags & SONDE__RECORD_TIME_IS_UNIX);
 	if (view->start_unix_ns == UINT64_MAX)
 		view->start_unix_ns--;
 	if (view->end_unix_ns <= view->start_unix_ns)

@@ -35,7 +35,8 @@ enum sonde_signal sonde__record_signal(const struct sonde__record *record)
 	}
 }
 
-static void lose(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref, enum sonde_loss reason)
+static void lose(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
+		 enum sonde_loss reason)
 {
 	sonde__ledger_lock(pipeline);
 	pipeline->ledger.lost[sonde__record_signal(ref->record)][reason]++;
@@ -45,7 +46,8 @@ static void lose(struct sonde__pipeline *pipeline, const struct sonde__record_re
 
 static size_t content_size(const struct sonde__part *part)
 {
-	return (size_t)part->low_size + part->fields_size + part->name_size + part->description_size;
+	return (size_t)part->low_size + part->fields_size + part->name_size +
+	       part->description_size;
 }
 
 /* Parts leave the table, as log records where somebody takes these. */
@@ -100,7 +102,8 @@ static struct sonde__part *copy_part(const struct sonde__part_record *record)
 	struct sonde_text description = sonde__part_record_description(record);
 	struct sonde_bytes fields = sonde__part_record_fields(record);
 	struct sonde_text name = sonde__part_record_name(record);
-	struct sonde__part *part = malloc(sonde__part_size(fields.size + name.size + description.size));
+	struct sonde__part *part =
+		malloc(sonde__part_size(fields.size + name.size + description.size));
 
 	if (!part)
 		return NULL;
@@ -141,12 +144,14 @@ static void scan_part(struct sonde__pipeline *pipeline, const struct sonde__reco
 }
 
 /* True when the part is in the table. */
-static bool scan_event(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref, bool is_moved)
+static bool scan_event(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
+		       bool is_moved)
 {
 	const struct sonde__error_record *record = (const void *)ref->record;
 	struct sonde__part *part;
 
-	make_room(pipeline, sonde__part_size(ref->record->size + strlen(pipeline->exception.stacktrace) + 256));
+	make_room(pipeline, sonde__part_size(ref->record->size +
+					     strlen(pipeline->exception.stacktrace) + 256));
 	part = sonde__exception_part(&pipeline->exception, record);
 	if (!part)
 		return false;
@@ -219,8 +224,8 @@ static bool scan_record(struct sonde__pipeline *pipeline, const struct sonde__re
 	}
 }
 
-bool sonde__triage_must_stop(struct sonde__pipeline *pipeline, enum sonde_signal signal, size_t estimate,
-			   enum sonde__drain_outcome *ret)
+bool sonde__triage_must_stop(struct sonde__pipeline *pipeline, enum sonde_signal signal,
+			     size_t estimate, enum sonde__drain_outcome *ret)
 {
 	struct sonde__batch *batch = &pipeline->batches[signal];
 

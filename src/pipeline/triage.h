@@ -12,7 +12,8 @@
 
 /*
  * Takes the records that came in since the last triage: parts into the table, logs and errors into
- * their batch, what is not a record out. Spans stay. False: stopped to have batches sent; go on later.
+ * their batch, what is not a record out. Spans stay. False: stopped to have batches sent; go on
+ * later.
  */
 bool sonde__triage(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *ret);
 
@@ -20,8 +21,8 @@ bool sonde__triage(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *
 void sonde__triage_expired_parts(struct sonde__pipeline *pipeline);
 
 /* Whether to stop before an item of about `estimate` bytes; if so, *ret says why. */
-bool sonde__triage_must_stop(struct sonde__pipeline *pipeline, enum sonde_signal signal, size_t estimate,
-			   enum sonde__drain_outcome *ret);
+bool sonde__triage_must_stop(struct sonde__pipeline *pipeline, enum sonde_signal signal,
+			     size_t estimate, enum sonde__drain_outcome *ret);
 
 /* As which signal the box counts it. */
 enum sonde_signal sonde__record_signal(const struct sonde__record *record);

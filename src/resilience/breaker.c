@@ -38,7 +38,8 @@ static void begin_trial(struct sonde__breaker *breaker, uint64_t now_ns)
 	breaker->trial_is_running = true;
 }
 
-void sonde__breaker_init(struct sonde__breaker *breaker, const struct sonde__breaker_options *options)
+void sonde__breaker_init(struct sonde__breaker *breaker,
+			 const struct sonde__breaker_options *options)
 {
 	*breaker = (struct sonde__breaker){ .options = *options };
 	if (!breaker->options.failures)

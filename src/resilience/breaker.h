@@ -31,7 +31,8 @@ struct sonde__breaker {
 	uint64_t since_ns; /* OPEN: when it opened. HALF_OPEN: when the running trial began. */
 };
 
-void sonde__breaker_init(struct sonde__breaker *breaker, const struct sonde__breaker_options *options);
+void sonde__breaker_init(struct sonde__breaker *breaker,
+			 const struct sonde__breaker_options *options);
 
 /*
  * May an attempt be made now? A yes while half-open is a trial: the next yes comes when its outcome

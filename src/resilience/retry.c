@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exponential backoff. The delay before jitter is initial * factor^n, never past the limit; the delay
- * itself is drawn evenly from half to one and a half of that, so that many processes that lost one
- * collector at the same moment do not come back at the same moment. The limit applies before the
- * jitter: cut off afterwards, a third of the processes would come back exactly at the limit.
+ * Exponential backoff. The delay before jitter is initial * factor^n, never past the limit; the
+ * delay itself is drawn evenly from half to one and a half of that, so that many processes that
+ * lost one collector at the same moment do not come back at the same moment. The limit applies
+ * before the jitter: cut off afterwards, a third of the processes would come back exactly at the
+ * limit.
  */
 
 #include "resilience/retry.h"
@@ -18,7 +19,8 @@ void sonde__retry_reset(struct sonde__retry *retry)
 {
 	const struct sonde__retry_options *options = &retry->options;
 
-	retry->next_ns = options->initial_ns < options->max_ns ? options->initial_ns : options->max_ns;
+	retry->next_ns = options->initial_ns < options->max_ns ? options->initial_ns :
+								 options->max_ns;
 	retry->n_failures = 0;
 }
 

@@ -32,8 +32,8 @@ void sonde__retry_init(struct sonde__retry *retry, const struct sonde__retry_opt
 
 /*
  * An attempt failed: the delay before the next one. A delay that the other side wished for is taken
- * as it is, without jitter, and beats the computed one, shorter or longer; the backoff grows all the
- * same, so that it is where it should be when the wishes end.
+ * as it is, without jitter, and beats the computed one, shorter or longer; the backoff grows all
+ * the same, so that it is where it should be when the wishes end.
  */
 uint64_t sonde__retry_next_delay(struct sonde__retry *retry, uint64_t wish_ns);
 

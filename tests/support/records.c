@@ -60,7 +60,8 @@ static size_t encode_span_fields(const struct record_spec *spec, uint8_t *fields
 	return size;
 }
 
-static void fill_head(const struct record_spec *spec, uint8_t type, size_t size, struct sonde__record *head)
+static void fill_head(const struct record_spec *spec, uint8_t type, size_t size,
+		      struct sonde__record *head)
 {
 	*head = (struct sonde__record){
 		.size = (uint32_t)size,
@@ -75,8 +76,8 @@ bool record_span(const struct record_spec *spec)
 {
 	uint8_t fields[FIELDS_SIZE];
 	size_t fields_size = encode_span_fields(spec, fields);
-	size_t size = sizeof(struct sonde__span_record) + text_size(spec->name) + text_size(spec->trace_state) +
-		      text_size(spec->description) + fields_size;
+	size_t size = sizeof(struct sonde__span_record) + text_size(spec->name) +
+		      text_size(spec->trace_state) + text_size(spec->description) + fields_size;
 	struct sonde__span_record *record;
 	struct sonde__slot slot;
 
@@ -105,7 +106,6 @@ bool record_span(const struct record_spec *spec)
 	return true;
 }
 
-
 bool record_part(const struct record_spec *spec)
 {
 	uint8_t fields[FIELDS_SIZE];
@@ -128,7 +128,8 @@ bool record_part(const struct record_spec *spec)
 	fill_head(spec, SONDE__RECORD_PART, size, &record->head);
 	id_bytes(spec->trace, record->trace_id, sizeof(record->trace_id));
 	id_bytes(spec->span, record->span_id, sizeof(record->span_id));
-	memcpy(put_text(put_text((uint8_t *)(record + 1), spec->name), spec->description), fields, fields_size);
+	memcpy(put_text(put_text((uint8_t *)(record + 1), spec->name), spec->description), fields,
+	       fields_size);
 	sonde__box_commit(&slot);
 	return true;
 }
@@ -180,7 +181,8 @@ static uint8_t *put_link(const struct error_spec *spec, size_t i, uint8_t *at)
 	link->message_size = text_size(spec->messages[i]);
 	link->file_size = (uint16_t)strlen(PLACE_FILE);
 	link->function_size = (uint16_t)strlen(PLACE_FUNCTION);
-	put_text(put_text(put_text(put_text((uint8_t *)(link + 1), spec->types[i]), spec->messages[i]),
+	put_text(put_text(put_text(put_text((uint8_t *)(link + 1), spec->types[i]),
+				   spec->messages[i]),
 			  PLACE_FILE),
 		 PLACE_FUNCTION);
 	return at + link_size(spec, i);
@@ -190,7 +192,8 @@ bool record_error(const struct error_spec *spec)
 {
 	uint8_t fields[FIELDS_SIZE];
 	size_t fields_size = encode_attrs(&spec->record, SONDE__TAG_LOG_ATTRIBUTE, fields);
-	size_t size = sizeof(struct sonde__error_record) + spec->n_frames * sizeof(uint64_t) + fields_size;
+	size_t size = sizeof(struct sonde__error_record) + spec->n_frames * sizeof(uint64_t) +
+		      fields_size;
 	struct sonde__error_record *record;
 	struct sonde__slot slot;
 	uint8_t n_links = 0;

@@ -11,7 +11,7 @@
 #include <sonde/attribute.h>
 #include <sonde/base.h>
 
-/* Zero in any field: nothing there; time 0: now. Ids are numbers: the bytes are 1, 1, … and the number. */
+/* Zero in any field: nothing there; time 0: now. Ids are numbers: bytes 1, 1, …, the number. */
 struct record_spec {
 	uint64_t trace;
 	uint64_t span;

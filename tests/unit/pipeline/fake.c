@@ -65,7 +65,8 @@ static int write_item(struct sonde_buffer *out, const struct sonde_item_view *it
 		LINE(out, "%.*s=", (int)item->name.size, item->name.data);
 		return write_value(out, &item->value);
 	case SONDE_ITEM_EVENT:
-		LINE(out, "event:%.*s@%" PRIu64 "{", (int)item->name.size, item->name.data, item->unix_ns);
+		LINE(out, "event:%.*s@%" PRIu64 "{", (int)item->name.size, item->name.data,
+		     item->unix_ns);
 		status = write_items(out, SONDE_FIELDS_EVENT, item->attributes);
 		break;
 	default:
@@ -89,8 +90,8 @@ static int write_items(struct sonde_buffer *out, enum sonde_fields fields, struc
 	return SONDE_OK;
 }
 
-static int write_pieces(struct sonde_buffer *out, enum sonde_fields fields, const struct sonde_bytes *pieces,
-			size_t n)
+static int write_pieces(struct sonde_buffer *out, enum sonde_fields fields,
+			const struct sonde_bytes *pieces, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		int status = write_items(out, fields, pieces[i]);
@@ -103,22 +104,27 @@ static int write_pieces(struct sonde_buffer *out, enum sonde_fields fields, cons
 
 static int write_span(struct sonde_buffer *out, const struct sonde_span_view *span)
 {
-	LINE(out, "span %.*s trace=%" PRIu64 " id=%" PRIu64 " parent=%" PRIu64 " kind=%u status=%u/%.*s flags=%x",
-	     (int)span->name.size, span->name.data, id_number(span->trace_id, 16), id_number(span->span_id, 8),
-	     id_number(span->parent_id, 8), span->kind, span->status, (int)span->status_description.size,
-	     span->status_description.data, span->flags);
-	LINE(out, " start=%" PRIu64 " end=%" PRIu64 " state=%.*s dropped=%u/%u/%u", span->start_unix_ns,
-	     span->end_unix_ns, (int)span->trace_state.size, span->trace_state.data, span->dropped_attributes,
-	     span->dropped_events, span->dropped_links);
+	LINE(out,
+	     "span %.*s trace=%" PRIu64 " id=%" PRIu64 " parent=%" PRIu64
+	     " kind=%u status=%u/%.*s flags=%x",
+	     (int)span->name.size, span->name.data, id_number(span->trace_id, 16),
+	     id_number(span->span_id, 8), id_number(span->parent_id, 8), span->kind, span->status,
+	     (int)span->status_description.size, span->status_description.data, span->flags);
+	LINE(out, " start=%" PRIu64 " end=%" PRIu64 " state=%.*s dropped=%u/%u/%u",
+	     span->start_unix_ns, span->end_unix_ns, (int)span->trace_state.size,
+	     span->trace_state.data, span->dropped_attributes, span->dropped_events,
+	     span->dropped_links);
 	return write_pieces(out, SONDE_FIELDS_SPAN, span->pieces, span->n_pieces);
 }
 
 static int write_log(struct sonde_buffer *out, const struct sonde_log_view *log)
 {
-	LINE(out, "log \"%.*s\" trace=%" PRIu64 " id=%" PRIu64 " severity=%u event=%.*s time=%" PRIu64 " dropped=%u",
-	     (int)log->body.size, log->body.data, id_number(log->trace_id, 16), id_number(log->span_id, 8),
-	     log->severity, (int)log->event_name.size, log->event_name.data, log->unix_ns,
-	     log->dropped_attributes);
+	LINE(out,
+	     "log \"%.*s\" trace=%" PRIu64 " id=%" PRIu64 " severity=%u event=%.*s time=%" PRIu64
+	     " dropped=%u",
+	     (int)log->body.size, log->body.data, id_number(log->trace_id, 16),
+	     id_number(log->span_id, 8), log->severity, (int)log->event_name.size,
+	     log->event_name.data, log->unix_ns, log->dropped_attributes);
 	return write_pieces(out, SONDE_FIELDS_LOG, log->pieces, log->n_pieces);
 }
 
@@ -133,8 +139,9 @@ static int fake_encode(void *instance, const struct sonde_batch *batch, struct s
 		return SONDE_E_TOO_BIG;
 	for (size_t i = 0; i < batch->n_items; i++) {
 		size_t before = out->size;
-		int status = batch->signal == SONDE_SIGNAL_SPAN ? write_span(out, &batch->spans[i]) :
-								  write_log(out, &batch->logs[i]);
+		int status = batch->signal == SONDE_SIGNAL_SPAN ?
+				     write_span(out, &batch->spans[i]) :
+				     write_log(out, &batch->logs[i]);
 
 		if (status < 0)
 			return status;

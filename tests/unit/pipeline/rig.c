@@ -25,7 +25,8 @@ static void take_diagnostic(void *user, enum sonde_level level, const char *text
 	size_t length = strlen(rig->diagnostics);
 
 	rig->n_diagnostics++;
-	(void)snprintf(rig->diagnostics + length, sizeof(rig->diagnostics) - length, "%d %s\n", (int)level, text);
+	(void)snprintf(rig->diagnostics + length, sizeof(rig->diagnostics) - length, "%d %s\n",
+		       (int)level, text);
 }
 
 static void fill_options(struct rig *rig, size_t n_destinations)
@@ -81,11 +82,13 @@ void rig_start(struct rig *rig)
 	assert_int_equal(sonde__pipeline_new(&rig->options, &rig->pipeline), SONDE_OK);
 }
 
-struct sonde_account rig_account(const struct rig *rig, size_t destination, enum sonde_signal signal)
+struct sonde_account rig_account(const struct rig *rig, size_t destination,
+				 enum sonde_signal signal)
 {
 	struct sonde_account account;
 
-	assert_int_equal(sonde__pipeline_account(rig->pipeline, destination, signal, &account), SONDE_OK);
+	assert_int_equal(sonde__pipeline_account(rig->pipeline, destination, signal, &account),
+			 SONDE_OK);
 	return account;
 }
 

@@ -3,8 +3,8 @@
 #define SONDE_TESTS_PIPELINE_RIG_H
 
 /*
- * A pipeline on a virtual clock, a real box, and exporters that do as the test's script says. What was
- * delivered is kept as lines of text, one for each item:
+ * A pipeline on a virtual clock, a real box, and exporters that do as the test's script says. What
+ * was delivered is kept as lines of text, one for each item:
  *
  *	span NAME trace=99 id=7 parent=0 kind=1 status=2/boom flags=101 key="v" event:NAME{key="v"}
  *	log "body" trace=99 id=7 severity=17 event=exception key="v"
@@ -84,10 +84,11 @@ void rig_end(struct rig *rig);
 
 /* Moves the time and turns. */
 uint64_t rig_turn(struct rig *rig, uint64_t later_ns);
-/* Flushes at the current time with as many turns as it takes (at most 1000); the result is flush_is_done's. */
+/* Flushes at the current time in at most 1000 turns; the result is flush_is_done's. */
 bool rig_flush(struct rig *rig, bool *ret_incomplete);
 
-struct sonde_account rig_account(const struct rig *rig, size_t destination, enum sonde_signal signal);
+struct sonde_account rig_account(const struct rig *rig, size_t destination,
+				 enum sonde_signal signal);
 void rig_check_accounts(const struct rig *rig);
 
 /* How often `text` is in what the destination accepted; in the diagnostics. */

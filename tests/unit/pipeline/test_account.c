@@ -35,8 +35,10 @@ static void put_one_of_each(uint64_t id)
 	const uint8_t flags = SONDE__RECORD_WITH_EVENT | SONDE__RECORD_WITH_LOG;
 
 	(void)record_part(&(struct record_spec){ .trace = 1, .span = id, .event = "e" });
-	(void)record_error(&(struct error_spec){ .record = { .trace = 1, .span = id, .flags = flags },
-						 .types = { "t" }, .messages = { "m" } });
+	(void)record_error(
+		&(struct error_spec){ .record = { .trace = 1, .span = id, .flags = flags },
+				      .types = { "t" },
+				      .messages = { "m" } });
 	(void)record_log(&(struct record_spec){ .name = "m" });
 	(void)record_span(&(struct record_spec){ .trace = 1, .span = id, .name = "s" });
 }
@@ -68,8 +70,10 @@ static void spans_that_nobody_takes_are_said_to_be_so(void **state)
 	assert_true(rig_flush(&rig, NULL));
 	(void)rig_turn(&rig, 5 * RIG_S);
 	for (size_t d = 0; d < 2; d++) {
-		assert_int_equal(rig_account(&rig, d, SONDE_SIGNAL_SPAN).lost[SONDE_LOSS_NO_EXPORTER], 1);
-		assert_int_equal(rig_account(&rig, d, SONDE_SIGNAL_PART).lost[SONDE_LOSS_NO_EXPORTER], 1);
+		assert_int_equal(
+			rig_account(&rig, d, SONDE_SIGNAL_SPAN).lost[SONDE_LOSS_NO_EXPORTER], 1);
+		assert_int_equal(
+			rig_account(&rig, d, SONDE_SIGNAL_PART).lost[SONDE_LOSS_NO_EXPORTER], 1);
 		assert_int_equal(rig_account(&rig, d, SONDE_SIGNAL_LOG).exported, 2);
 	}
 	assert_int_equal(rig.n_diagnostics, 0); /* Somebody wanted it so. */
@@ -94,13 +98,14 @@ static void what_is_not_there_is_not_found(void **state)
 
 	(void)state;
 	rig_start(&rig);
-	assert_int_equal(sonde__pipeline_account(rig.pipeline, 2, SONDE_SIGNAL_SPAN, &account), SONDE_E_NOT_FOUND);
+	assert_int_equal(sonde__pipeline_account(rig.pipeline, 2, SONDE_SIGNAL_SPAN, &account),
+			 SONDE_E_NOT_FOUND);
 	assert_int_equal(sonde__pipeline_account(rig.pipeline, 0, (enum sonde_signal)3, &account),
 			 SONDE_E_NOT_FOUND);
 	assert_int_equal(account.captured, 77);
 }
 
-/* ---- While everything runs ----------------------------------------------------------------------- */
+/* ---- While everything runs ------------------------------------------------------------------- */
 
 static _Atomic bool is_over;
 static _Atomic uint64_t n_unsound;
@@ -121,8 +126,8 @@ static void *read_accounts(void *argument)
 			struct sonde_account account;
 			uint64_t found;
 
-			(void)sonde__pipeline_account(rig.pipeline, (size_t)i % 2, (enum sonde_signal)(i / 2),
-						      &account);
+			(void)sonde__pipeline_account(rig.pipeline, (size_t)i % 2,
+						      (enum sonde_signal)(i / 2), &account);
 			found = account.exported;
 			for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
 				found += account.lost[reason];
@@ -145,7 +150,8 @@ static void accounts_hold_while_everything_runs(void **state)
 	rig.fakes[1].otherwise = (struct fake_step){ .pending = true };
 	rig_start(&rig);
 	for (uintptr_t i = 0; i < 2; i++)
-		assert_int_equal(pthread_create(&writers[i], NULL, write_records, (void *)(i + 1)), 0);
+		assert_int_equal(pthread_create(&writers[i], NULL, write_records, (void *)(i + 1)),
+				 0);
 	assert_int_equal(pthread_create(&reader, NULL, read_accounts, NULL), 0);
 	for (int i = 0; i < 200 || !atomic_load(&n_looks); i++)
 		(void)rig_turn(&rig, 50 * RIG_MS);
@@ -163,8 +169,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(destinations_answer_for_what_they_take, begin, end),
-		cmocka_unit_test_setup_teardown(spans_that_nobody_takes_are_said_to_be_so, begin, end),
-		cmocka_unit_test_setup_teardown(error_goes_as_event_where_nobody_takes_logs, begin, end),
+		cmocka_unit_test_setup_teardown(spans_that_nobody_takes_are_said_to_be_so, begin,
+						end),
+		cmocka_unit_test_setup_teardown(error_goes_as_event_where_nobody_takes_logs, begin,
+						end),
 		cmocka_unit_test_setup_teardown(what_is_not_there_is_not_found, begin, end),
 		cmocka_unit_test_setup_teardown(accounts_hold_while_everything_runs, begin, end),
 	};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The byte budget while a collector is away, and memory that runs out. malloc, calloc, realloc and free
- * are wrapped: what the pipeline holds is measured here and not asked of it.
+ * The byte budget while a collector is away, and memory that runs out. malloc, calloc, realloc and
+ * free are wrapped: what the pipeline holds is measured here and not asked of it.
  */
 
 #include <malloc.h>
@@ -19,7 +19,7 @@
 #include "rig.h"
 #include "support/records.h"
 
-/* ---- The wrapped allocator ----------------------------------------------------------------------- */
+/* ---- The wrapped allocator ------------------------------------------------------------------- */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -73,7 +73,7 @@ void __wrap_free(void *memory)
 	__real_free(memory);
 }
 
-/* ---- Tests --------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static struct rig rig;
 static uint64_t next_id;
@@ -120,7 +120,8 @@ static void put_spans(size_t n)
 		char name[32];
 
 		(void)snprintf(name, sizeof(name), "s%llu.", (unsigned long long)++next_id);
-		assert_true(record_span(&(struct record_spec){ .trace = 1, .span = next_id, .name = name }));
+		assert_true(record_span(
+			&(struct record_spec){ .trace = 1, .span = next_id, .name = name }));
 	}
 }
 
@@ -137,8 +138,8 @@ static void memory_stays_within(uint64_t limit)
 	for (int i = 0; i < 60; i++) {
 		put_spans(1000);
 		for (uint64_t n = 0; n < 200; n++)
-			assert_true(record_part(&(struct record_spec){ .trace = 1, .span = 1000000 + next_id + n,
-								       .event = "waits" }));
+			assert_true(record_part(&(struct record_spec){
+				.trace = 1, .span = 1000000 + next_id + n, .event = "waits" }));
 		turn(5 * RIG_S);
 		rig_check_accounts(&rig);
 	}
@@ -181,6 +182,19 @@ static void smaller_budget_is_refused(void **state)
 	assert_int_equal(rig.fakes[0].n_closes, 0);
 	rig.options.memory_limit_bytes = 256 << 10;
 	start();
+}
+
+static void any_larger_limit_works(void **state)
+{
+	(void)state;
+	rig.options.memory_limit_bytes = UINT64_MAX;
+	rig.options.max_batch_items = UINT32_MAX;
+	rig.options.max_batch_bytes = UINT32_MAX / 64;
+	start();
+	put_spans(1000);
+	turn(0);
+	turn(5 * RIG_S);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, 1000);
 }
 
 /* The lane that holds most gives way: a lane that is served keeps what it has. */
@@ -281,11 +295,14 @@ static void put_one_of_each(uint64_t id)
 	const uint8_t flags = SONDE__RECORD_WITH_EVENT;
 
 	assert_true(record_part(&(struct record_spec){ .trace = 1, .span = id, .event = "e" }));
-	assert_true(record_error(&(struct error_spec){ .record = { .trace = 1, .span = id, .flags = flags },
-						       .types = { "t" }, .messages = { "m" } }));
+	assert_true(record_error(
+		&(struct error_spec){ .record = { .trace = 1, .span = id, .flags = flags },
+				      .types = { "t" },
+				      .messages = { "m" } }));
 	assert_true(record_error(&(struct error_spec){
 		.record = { .trace = 1, .span = id, .flags = flags | SONDE__RECORD_WITH_LOG },
-		.types = { "t" }, .messages = { "m" } }));
+		.types = { "t" },
+		.messages = { "m" } }));
 	assert_true(record_log(&(struct record_spec){ .name = "m" }));
 	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = id, .name = "s" }));
 }
@@ -319,10 +336,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(four_mib_are_kept, begin, end),
 		cmocka_unit_test_setup_teardown(smallest_budget_is_kept, begin, end),
 		cmocka_unit_test_setup_teardown(smaller_budget_is_refused, begin, end),
+		cmocka_unit_test_setup_teardown(any_larger_limit_works, begin, end),
 		cmocka_unit_test_setup_teardown(healthy_destination_loses_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(item_limit_drops_the_oldest, begin, end),
-		cmocka_unit_test_setup_teardown(item_limit_does_not_hurt_a_lane_that_moves, begin, end),
-		cmocka_unit_test_setup_teardown(item_limit_does_not_wait_for_a_lane_that_hangs, begin, end),
+		cmocka_unit_test_setup_teardown(item_limit_does_not_hurt_a_lane_that_moves, begin,
+						end),
+		cmocka_unit_test_setup_teardown(item_limit_does_not_wait_for_a_lane_that_hangs,
+						begin, end),
 		cmocka_unit_test_setup_teardown(constructor_survives_each_failure, begin, end),
 		cmocka_unit_test_setup_teardown(turns_survive_each_failure, begin, end),
 	};

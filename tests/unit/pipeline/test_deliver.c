@@ -48,7 +48,8 @@ static int end(void **state)
 static void put_spans(size_t n)
 {
 	while (n--)
-		assert_true(record_span(&(struct record_spec){ .trace = 1, .span = ++next_id, .name = "s" }));
+		assert_true(record_span(
+			&(struct record_spec){ .trace = 1, .span = ++next_id, .name = "s" }));
 }
 
 static void script(struct fake *fake, const struct fake_step *steps, size_t n)
@@ -75,8 +76,10 @@ static void backoff_is_exact(void **state)
 {
 	static const double delays_s[] = { 1, 1.5, 2.25, 3.375 };
 	const struct fake_step steps[] = {
-		{ .what = FAKE_RETRY, .reason = "503" }, { .what = FAKE_RETRY, .reason = "503" },
-		{ .what = FAKE_RETRY, .reason = "503" }, { .what = FAKE_RETRY, .reason = "503" },
+		{ .what = FAKE_RETRY, .reason = "503" },
+		{ .what = FAKE_RETRY, .reason = "503" },
+		{ .what = FAKE_RETRY, .reason = "503" },
+		{ .what = FAKE_RETRY, .reason = "503" },
 	};
 
 	(void)state;
@@ -89,7 +92,9 @@ static void backoff_is_exact(void **state)
 				 (uint64_t)(delays_s[i] * 1e9));
 	assert_int_equal(rig_delivered(&rig, 0, "span s "), 3);
 	assert_int_equal(rig_said(&rig, "503"), 1);
-	assert_int_equal(rig_said(&rig, "first did not take spans, which are kept for another attempt: 503"), 1);
+	assert_int_equal(
+		rig_said(&rig, "first did not take spans, which are kept for another attempt: 503"),
+		1);
 	assert_int_equal(rig_said(&rig, "first takes spans again"), 1);
 }
 
@@ -111,7 +116,8 @@ static void receivers_wish_beats_backoff(void **state)
 	assert_int_equal(fake->sent_ns[1] - fake->sent_ns[0], 7 * RIG_S);
 	assert_int_equal(fake->sent_ns[2] - fake->sent_ns[1], 100 * RIG_MS);
 	assert_int_equal(fake->sent_ns[3] - fake->sent_ns[2], 2250 * RIG_MS);
-	assert_int_equal(fake->sent_ns[4] - fake->sent_ns[3], 3600 * RIG_S); /* No longer than an hour. */
+	assert_int_equal(fake->sent_ns[4] - fake->sent_ns[3],
+			 3600 * RIG_S); /* No longer than an hour. */
 }
 
 static void jitter_spans_half_to_one_and_a_half(void **state)
@@ -126,7 +132,8 @@ static void jitter_spans_half_to_one_and_a_half(void **state)
 	rig.random = 0.999999;
 	run_until(rig.now_ns + 60 * RIG_S);
 	assert_int_equal(rig.fakes[0].sent_ns[1] - rig.fakes[0].sent_ns[0], 500 * RIG_MS);
-	assert_in_range(rig.fakes[0].sent_ns[2] - rig.fakes[0].sent_ns[1], 2249 * RIG_MS, 2250 * RIG_MS);
+	assert_in_range(rig.fakes[0].sent_ns[2] - rig.fakes[0].sent_ns[1], 2249 * RIG_MS,
+			2250 * RIG_MS);
 }
 
 static void breaker_opens_and_lets_trials_through(void **state)
@@ -139,7 +146,9 @@ static void breaker_opens_and_lets_trials_through(void **state)
 	put_spans(1);
 	run_until(rig.now_ns + 40 * RIG_S);
 	assert_int_equal(fake->n_sends, 5);
-	assert_int_equal(rig_said(&rig, "first: sending spans pauses after 5 failures in a row; next trial in 60 s"), 1);
+	assert_int_equal(rig_said(&rig, "first: sending spans pauses after 5 failures in a row; "
+					"next trial in 60 s"),
+			 1);
 	run_until(fake->sent_ns[4] + 60 * RIG_S - 1);
 	assert_int_equal(fake->n_sends, 5);
 	run_until(fake->sent_ns[4] + 60 * RIG_S);
@@ -161,7 +170,10 @@ static void breaker_opens_and_lets_trials_through(void **state)
 static void open_breaker_waits_for_a_longer_wish(void **state)
 {
 	const struct fake_step steps[] = {
-		{ .what = FAKE_RETRY }, { .what = FAKE_RETRY }, { .what = FAKE_RETRY }, { .what = FAKE_RETRY },
+		{ .what = FAKE_RETRY },
+		{ .what = FAKE_RETRY },
+		{ .what = FAKE_RETRY },
+		{ .what = FAKE_RETRY },
 		{ .what = FAKE_RETRY, .retry_after_ms = 100000 },
 	};
 
@@ -284,7 +296,8 @@ static void hanging_request_is_cancelled_and_tried_again(void **state)
 	run_until(rig.now_ns + 60 * RIG_S);
 	assert_int_equal(fake->n_cancels, 1);
 	assert_int_equal(fake->n_sends, 2);
-	assert_int_equal(fake->sent_ns[1] - fake->sent_ns[0], 32 * RIG_S); /* 30, a moment, and the backoff. */
+	assert_int_equal(fake->sent_ns[1] - fake->sent_ns[0],
+			 32 * RIG_S); /* 30, a moment, and the backoff. */
 	assert_int_equal(rig_said(&rig, "no answer within the export timeout"), 1);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, 1);
 }
@@ -354,7 +367,8 @@ static void single_item_too_big_is_a_loss_for_one_destination(void **state)
 	(void)state;
 	rig.fakes[0].too_big = "WHALE";
 	put_spans(20);
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 99999, .name = "WHALE" }));
+	assert_true(
+		record_span(&(struct record_spec){ .trace = 1, .span = 99999, .name = "WHALE" }));
 	put_spans(20);
 	run_until(rig.now_ns + 6 * RIG_S);
 	assert_int_equal(rig.fakes[0].n_items[SONDE_SIGNAL_SPAN], 40);
@@ -377,13 +391,14 @@ static void encoder_that_fails_loses_by_its_reason(void **state)
 	assert_int_equal(rig_account(&rig, 1, SONDE_SIGNAL_SPAN).exported, 7);
 }
 
-/* A collector that takes every second batch: one line each way in a minute, not one for each batch. */
+/* A collector that takes every second batch: one line each way in a minute. */
 static void flapping_is_held_back(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 60; i++)
-		rig.fakes[0].steps[i] = (struct fake_step){ .what = i % 2 ? FAKE_ACCEPT : FAKE_RETRY,
-							    .reason = i % 2 ? NULL : "503" };
+		rig.fakes[0].steps[i] =
+			(struct fake_step){ .what = i % 2 ? FAKE_ACCEPT : FAKE_RETRY,
+					    .reason = i % 2 ? NULL : "503" };
 	rig.fakes[0].n_steps = 60;
 	for (int i = 0; i < 11; i++) {
 		put_spans(1);
@@ -402,7 +417,8 @@ static void changing_reasons_are_held_back(void **state)
 	(void)state;
 	for (int i = 0; i < 40; i++) {
 		(void)snprintf(reasons[i], sizeof(reasons[i]), "reset after %d bytes", i);
-		rig.fakes[0].steps[i] = (struct fake_step){ .what = FAKE_REFUSE, .reason = reasons[i] };
+		rig.fakes[0].steps[i] =
+			(struct fake_step){ .what = FAKE_REFUSE, .reason = reasons[i] };
 	}
 	rig.fakes[0].n_steps = 40;
 	for (int i = 0; i < 10; i++) {
@@ -421,18 +437,24 @@ int main(void)
 		cmocka_unit_test_setup_teardown(jitter_spans_half_to_one_and_a_half, begin, end),
 		cmocka_unit_test_setup_teardown(breaker_opens_and_lets_trials_through, begin, end),
 		cmocka_unit_test_setup_teardown(open_breaker_waits_for_a_longer_wish, begin, end),
-		cmocka_unit_test_setup_teardown(open_breaker_does_not_wait_for_the_backoff, begin, end),
+		cmocka_unit_test_setup_teardown(open_breaker_does_not_wait_for_the_backoff, begin,
+						end),
 		cmocka_unit_test_setup_teardown(no_delay_is_no_loop, begin, end),
-		cmocka_unit_test_setup_teardown(partial_success_is_counted_and_not_sent_again, begin, end),
+		cmocka_unit_test_setup_teardown(partial_success_is_counted_and_not_sent_again,
+						begin, end),
 		cmocka_unit_test_setup_teardown(refused_is_dropped_and_said, begin, end),
 		cmocka_unit_test_setup_teardown(pending_request_is_polled_for, begin, end),
-		cmocka_unit_test_setup_teardown(hanging_request_is_cancelled_and_tried_again, begin, end),
-		cmocka_unit_test_setup_teardown(exporter_that_cannot_be_asked_is_not_believed, begin, end),
+		cmocka_unit_test_setup_teardown(hanging_request_is_cancelled_and_tried_again, begin,
+						end),
+		cmocka_unit_test_setup_teardown(exporter_that_cannot_be_asked_is_not_believed,
+						begin, end),
 		cmocka_unit_test_setup_teardown(one_that_hangs_delays_no_other, begin_two, end),
 		cmocka_unit_test_setup_teardown(signals_are_apart, begin, end),
 		cmocka_unit_test_setup_teardown(too_big_is_halved, begin, end),
-		cmocka_unit_test_setup_teardown(single_item_too_big_is_a_loss_for_one_destination, begin_two, end),
-		cmocka_unit_test_setup_teardown(encoder_that_fails_loses_by_its_reason, begin_two, end),
+		cmocka_unit_test_setup_teardown(single_item_too_big_is_a_loss_for_one_destination,
+						begin_two, end),
+		cmocka_unit_test_setup_teardown(encoder_that_fails_loses_by_its_reason, begin_two,
+						end),
 		cmocka_unit_test_setup_teardown(flapping_is_held_back, begin, end),
 		cmocka_unit_test_setup_teardown(changing_reasons_are_held_back, begin, end),
 	};

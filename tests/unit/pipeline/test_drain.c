@@ -35,18 +35,28 @@ static void span_goes_out_when_its_delay_is_over(void **state)
 {
 	(void)state;
 	assert_int_equal(rig_turn(&rig, 0), RIG_S);
-	assert_true(record_span(&(struct record_spec){
-		.trace = 5, .span = 7, .parent = 3, .name = "GET /", .kind = 2, .trace_flags = 1,
-		.start = 100, .time = 300, .trace_state = "a=b",
-		.flags = SONDE__RECORD_START_IS_UNIX | SONDE__RECORD_TIME_IS_UNIX | SONDE__RECORD_PARENT_REMOTE }));
+	assert_true(record_span(&(struct record_spec){ .trace = 5,
+						       .span = 7,
+						       .parent = 3,
+						       .name = "GET /",
+						       .kind = 2,
+						       .trace_flags = 1,
+						       .start = 100,
+						       .time = 300,
+						       .trace_state = "a=b",
+						       .flags = SONDE__RECORD_START_IS_UNIX |
+								SONDE__RECORD_TIME_IS_UNIX |
+								SONDE__RECORD_PARENT_REMOTE }));
 	for (int i = 0; i < 4; i++)
 		(void)rig_turn(&rig, RIG_S);
 	assert_int_equal(rig.fakes[0].n_sends, 0);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).queued, 1);
 	(void)rig_turn(&rig, RIG_S);
 	assert_int_equal(rig.fakes[0].n_sends, 1);
-	assert_int_equal(rig_delivered(&rig, 0, "span GET / trace=5 id=7 parent=3 kind=2 status=0/ flags=301"
-					       " start=100 end=300 state=a=b dropped=0/0/0\n"), 1);
+	assert_int_equal(rig_delivered(&rig, 0,
+				       "span GET / trace=5 id=7 parent=3 kind=2 status=0/ flags=301"
+				       " start=100 end=300 state=a=b dropped=0/0/0\n"),
+			 1);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, 1);
 }
 
@@ -54,12 +64,14 @@ static void log_goes_out_when_its_delay_is_over_and_takes_spans_along(void **sta
 {
 	(void)state;
 	(void)rig_turn(&rig, 0);
-	assert_true(record_log(&(struct record_spec){ .trace = 5, .span = 7, .name = "hello", .severity = 13 }));
+	assert_true(record_log(
+		&(struct record_spec){ .trace = 5, .span = 7, .name = "hello", .severity = 13 }));
 	assert_true(record_span(&(struct record_spec){ .trace = 5, .span = 7, .name = "s" }));
 	(void)rig_turn(&rig, RIG_S - 1);
 	assert_int_equal(rig.fakes[0].n_sends, 0);
 	(void)rig_turn(&rig, 1);
-	assert_int_equal(rig_delivered(&rig, 0, "log \"hello\" trace=5 id=7 severity=13 event= "), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "log \"hello\" trace=5 id=7 severity=13 event= "),
+			 1);
 	assert_int_equal(rig_delivered(&rig, 0, "span s "), 1);
 }
 
@@ -67,7 +79,8 @@ static void error_goes_out_at_once(void **state)
 {
 	struct error_spec error = {
 		.record = { .trace = 5, .span = 7, .flags = SONDE__RECORD_WITH_LOG },
-		.types = { "declined" }, .messages = { "no" },
+		.types = { "declined" },
+		.messages = { "no" },
 	};
 
 	(void)state;
@@ -91,7 +104,8 @@ static void fill_level_begins_a_drain(void **state)
 	(void)state;
 	(void)rig_turn(&rig, 0);
 	while (sonde__box_fill_percent() < 50 && n < 100000) {
-		assert_true(record_span(&(struct record_spec){ .trace = 1, .span = ++n, .name = "filler" }));
+		assert_true(record_span(
+			&(struct record_spec){ .trace = 1, .span = ++n, .name = "filler" }));
 	}
 	while (rig_turn(&rig, 0) == 0)
 		continue;
@@ -147,7 +161,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(span_goes_out_when_its_delay_is_over, begin, end),
-		cmocka_unit_test_setup_teardown(log_goes_out_when_its_delay_is_over_and_takes_spans_along, begin, end),
+		cmocka_unit_test_setup_teardown(
+			log_goes_out_when_its_delay_is_over_and_takes_spans_along, begin, end),
 		cmocka_unit_test_setup_teardown(error_goes_out_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(fill_level_begins_a_drain, begin, end),
 		cmocka_unit_test_setup_teardown(garbage_is_counted, begin, end),

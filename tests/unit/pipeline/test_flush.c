@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flush and end: one attempt for everything, whatever backs off, hangs or is open; then every item counted. */
+/* Flush and end: one attempt for everything, whatever holds; then every item counted. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +36,8 @@ static int end(void **state)
 static void put_spans(size_t n)
 {
 	while (n--)
-		assert_true(record_span(&(struct record_spec){ .trace = 1, .span = ++next_id, .name = "s" }));
+		assert_true(record_span(
+			&(struct record_spec){ .trace = 1, .span = ++next_id, .name = "s" }));
 }
 
 static void flush_delivers_what_was_captured_before(void **state)
@@ -86,7 +87,8 @@ static void flush_makes_one_attempt_while_a_lane_backs_off(void **state)
 	size_t before;
 
 	(void)state;
-	rig.fakes[0].otherwise = (struct fake_step){ .what = FAKE_RETRY, .retry_after_ms = 1000000 };
+	rig.fakes[0].otherwise =
+		(struct fake_step){ .what = FAKE_RETRY, .retry_after_ms = 1000000 };
 	put_spans(1);
 	(void)rig_turn(&rig, 5 * RIG_S);
 	before = rig.fakes[0].n_sends;
@@ -173,8 +175,10 @@ static void flush_with_a_hanging_destination_is_not_done_and_expires(void **stat
 	assert_int_equal(rig.fakes[0].n_cancels, 1);
 	account = rig_account(&rig, 0, SONDE_SIGNAL_SPAN);
 	assert_int_equal(account.captured, 1208);
-	assert_true(account.lost[SONDE_LOSS_UNKNOWN] > 0 && account.lost[SONDE_LOSS_UNKNOWN] <= 512);
-	assert_int_equal(account.lost[SONDE_LOSS_UNKNOWN] + account.lost[SONDE_LOSS_DEADLINE], 1207);
+	assert_true(account.lost[SONDE_LOSS_UNKNOWN] > 0 &&
+		    account.lost[SONDE_LOSS_UNKNOWN] <= 512);
+	assert_int_equal(account.lost[SONDE_LOSS_UNKNOWN] + account.lost[SONDE_LOSS_DEADLINE],
+			 1207);
 	assert_int_equal(account.lost[SONDE_LOSS_ABANDONED], 1);
 	assert_int_equal(account.queued, 0);
 	account = rig_account(&rig, 1, SONDE_SIGNAL_SPAN);
@@ -202,14 +206,19 @@ static void forked_child_says_so_when_it_closes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(flush_delivers_what_was_captured_before, begin, end),
+		cmocka_unit_test_setup_teardown(flush_delivers_what_was_captured_before, begin,
+						end),
 		cmocka_unit_test_setup_teardown(flush_of_nothing_is_done_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(flush_waits_for_a_request_under_way, begin, end),
-		cmocka_unit_test_setup_teardown(flush_makes_one_attempt_while_a_lane_backs_off, begin, end),
-		cmocka_unit_test_setup_teardown(flush_makes_one_attempt_while_the_breaker_is_open, begin, end),
-		cmocka_unit_test_setup_teardown(flush_does_not_count_an_attempt_from_before, begin, end),
+		cmocka_unit_test_setup_teardown(flush_makes_one_attempt_while_a_lane_backs_off,
+						begin, end),
+		cmocka_unit_test_setup_teardown(flush_makes_one_attempt_while_the_breaker_is_open,
+						begin, end),
+		cmocka_unit_test_setup_teardown(flush_does_not_count_an_attempt_from_before, begin,
+						end),
 		cmocka_unit_test_setup_teardown(nothing_is_forced_after_the_flush, begin, end),
-		cmocka_unit_test_setup_teardown(flush_with_a_hanging_destination_is_not_done_and_expires, begin, end),
+		cmocka_unit_test_setup_teardown(
+			flush_with_a_hanging_destination_is_not_done_and_expires, begin, end),
 		cmocka_unit_test_setup_teardown(forked_child_says_so_when_it_closes, begin, end),
 	};
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Spans and their parts, in every order in which they can be seen. The box's collect is wrapped, so
- * that the test can be the writer that commits between two passes, or the pass that has been through
- * a ring before the part came.
+ * that the test can be the writer that commits between two passes, or the pass that has been
+ * through a ring before the part came.
  */
 
 #include <setjmp.h>
@@ -21,7 +21,7 @@
 
 static struct rig rig;
 
-/* ---- The wrapped collect ------------------------------------------------------------------------- */
+/* ---- The wrapped collect --------------------------------------------------------------------- */
 
 static bool hides_parts; /* This pass misses them, as one that has been through their ring. */
 static struct sonde__record_ref hidden[64];
@@ -29,10 +29,13 @@ static size_t n_hidden;
 static void (*after_pass)(int number);
 static int n_passes;
 
-size_t __real_sonde__box_collect(struct sonde__record_ref *refs, size_t capacity, bool *ret_complete);
-size_t __wrap_sonde__box_collect(struct sonde__record_ref *refs, size_t capacity, bool *ret_complete);
+size_t __real_sonde__box_collect(struct sonde__record_ref *refs, size_t capacity,
+				 bool *ret_complete);
+size_t __wrap_sonde__box_collect(struct sonde__record_ref *refs, size_t capacity,
+				 bool *ret_complete);
 
-size_t __wrap_sonde__box_collect(struct sonde__record_ref *refs, size_t capacity, bool *ret_complete)
+size_t __wrap_sonde__box_collect(struct sonde__record_ref *refs, size_t capacity,
+				 bool *ret_complete)
 {
 	size_t n = 0;
 	size_t n_real;
@@ -58,7 +61,7 @@ size_t __wrap_sonde__box_collect(struct sonde__record_ref *refs, size_t capacity
 	return n + n_real;
 }
 
-/* ---- Tests --------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static int begin(void **state)
 {
@@ -117,7 +120,7 @@ static void part_that_a_pass_missed(void **state)
 	assert_int_equal(rig_delivered(&rig, 0, "log "), 0);
 }
 
-/* Pass 1 is the look, 2 and 3 the drain's: what comes after 2 is seen in 3 and may not leave yet. */
+/* What comes between the drain's two passes is seen in the second and may not leave yet. */
 static void write_between(int number)
 {
 	if (number == 3) {
@@ -145,7 +148,8 @@ static void span_first_seen_in_the_second_pass_waits(void **state)
 static void parts_join_by_both_ids(void **state)
 {
 	(void)state;
-	assert_true(record_part(&(struct record_spec){ .trace = 6, .span = 7, .event = "other trace" }));
+	assert_true(record_part(
+		&(struct record_spec){ .trace = 6, .span = 7, .event = "other trace" }));
 	put_part(8, "other span");
 	put_part(7, "mine");
 	put_span(7);
@@ -166,13 +170,23 @@ static void parts_apply_in_order_of_time(void **state)
 		const struct sonde_attr attrs[] = { sonde_int("k", (int64_t)times[i]) };
 
 		(void)snprintf(name, sizeof(name), "name %d", (int)times[i]);
-		assert_true(record_part(&(struct record_spec){
-			.trace = 5, .span = 7, .name = name, .status = 2, .description = name,
-			.time = times[i], .attrs = attrs, .n_attrs = 1, .flags = SONDE__RECORD_TIME_IS_UNIX }));
+		assert_true(
+			record_part(&(struct record_spec){ .trace = 5,
+							   .span = 7,
+							   .name = name,
+							   .status = 2,
+							   .description = name,
+							   .time = times[i],
+							   .attrs = attrs,
+							   .n_attrs = 1,
+							   .flags = SONDE__RECORD_TIME_IS_UNIX }));
 	}
 	put_span(7);
 	assert_true(rig_flush(&rig, NULL));
-	assert_int_equal(rig_delivered(&rig, 0, "span name 400 trace=5 id=7 parent=0 kind=1 status=2/name 400 "), 1);
+	assert_int_equal(
+		rig_delivered(&rig, 0,
+			      "span name 400 trace=5 id=7 parent=0 kind=1 status=2/name 400 "),
+		1);
 	assert_int_equal(rig_delivered(&rig, 0, " k=400\n"), 1);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_PART).exported, 4);
 }
@@ -184,18 +198,31 @@ static void part_after_its_span_becomes_a_log(void **state)
 	(void)state;
 	put_span(7);
 	assert_true(rig_flush(&rig, NULL));
-	assert_true(record_part(&(struct record_spec){ .trace = 5, .span = 7, .event = "late",
-						       .event_attrs = attrs, .n_event_attrs = 1 }));
-	assert_true(record_part(&(struct record_spec){ .trace = 5, .span = 7, .attrs = attrs, .n_attrs = 1,
-						       .status = 2, .description = "broke" }));
+	assert_true(record_part(&(struct record_spec){ .trace = 5,
+						       .span = 7,
+						       .event = "late",
+						       .event_attrs = attrs,
+						       .n_event_attrs = 1 }));
+	assert_true(record_part(&(struct record_spec){ .trace = 5,
+						       .span = 7,
+						       .attrs = attrs,
+						       .n_attrs = 1,
+						       .status = 2,
+						       .description = "broke" }));
 	assert_true(record_part(&(struct record_spec){ .trace = 5, .span = 7, .link = 3 }));
 	assert_true(rig_flush(&rig, NULL));
-	assert_int_equal(rig_delivered(&rig, 0, "log \"an event was added to the span\" trace=5 id=7 severity=9"
-					       " event=late "), 1);
-	assert_int_equal(rig_delivered(&rig, 0, "log \"broke\" trace=5 id=7 severity=17 event= "), 1);
+	assert_int_equal(
+		rig_delivered(&rig, 0,
+			      "log \"an event was added to the span\" trace=5 id=7 severity=9"
+			      " event=late "),
+		1);
+	assert_int_equal(rig_delivered(&rig, 0, "log \"broke\" trace=5 id=7 severity=17 event= "),
+			 1);
 	assert_int_equal(rig_delivered(&rig, 0, " sonde.span.status=\"error\" order=\"o1\"\n"), 1);
-	assert_int_equal(rig_delivered(&rig, 0, " sonde.link.trace_id=\"01010101010101010000000000000063\""
-					       " sonde.link.span_id=\"0000000000000003\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0,
+				       " sonde.link.trace_id=\"01010101010101010000000000000063\""
+				       " sonde.link.span_id=\"0000000000000003\""),
+			 1);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_PART).exported, 3);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).captured, 3);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).exported, 3);
@@ -247,7 +274,8 @@ static void full_table_evicts_the_oldest(void **state)
 	assert_int_equal(part.captured, n);
 	assert_true(part.lost[SONDE_LOSS_EVICTED] > 0);
 	assert_int_equal(part.lost[SONDE_LOSS_EVICTED] + part.queued, n);
-	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).exported, part.lost[SONDE_LOSS_EVICTED]);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).exported,
+			 part.lost[SONDE_LOSS_EVICTED]);
 	assert_int_equal(rig_delivered(&rig, 0, "event=e1. "), 1);
 	assert_int_equal(rig_delivered(&rig, 0, "event=e5000. "), 0);
 	(void)rig_turn(&rig, 5 * RIG_S);
@@ -263,9 +291,11 @@ static void evicted_event_of_a_logged_error_says_nothing_twice(void **state)
 {
 	(void)state;
 	assert_true(record_error(&(struct error_spec){
-		.record = { .trace = 5, .span = 7,
+		.record = { .trace = 5,
+			    .span = 7,
 			    .flags = SONDE__RECORD_WITH_LOG | SONDE__RECORD_WITH_EVENT },
-		.types = { "t" }, .messages = { "m" } }));
+		.types = { "t" },
+		.messages = { "m" } }));
 	sonde__pipeline_finish_begin(rig.pipeline, rig.now_ns);
 	(void)rig_turn(&rig, 0);
 	assert_int_equal(rig_delivered(&rig, 0, "log \"m\""), 1);
@@ -278,14 +308,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(part_before_its_span, begin, end),
 		cmocka_unit_test_setup_teardown(part_that_a_pass_missed, begin, end),
-		cmocka_unit_test_setup_teardown(span_first_seen_in_the_second_pass_waits, begin, end),
+		cmocka_unit_test_setup_teardown(span_first_seen_in_the_second_pass_waits, begin,
+						end),
 		cmocka_unit_test_setup_teardown(parts_join_by_both_ids, begin, end),
 		cmocka_unit_test_setup_teardown(parts_apply_in_order_of_time, begin, end),
 		cmocka_unit_test_setup_teardown(part_after_its_span_becomes_a_log, begin, end),
-		cmocka_unit_test_setup_teardown(part_of_a_span_that_never_ends_leaves_after_ten_minutes, begin, end),
+		cmocka_unit_test_setup_teardown(
+			part_of_a_span_that_never_ends_leaves_after_ten_minutes, begin, end),
 		cmocka_unit_test_setup_teardown(stop_leaves_no_part_behind, begin, end),
 		cmocka_unit_test_setup_teardown(full_table_evicts_the_oldest, begin, end),
-		cmocka_unit_test_setup_teardown(evicted_event_of_a_logged_error_says_nothing_twice, begin, end),
+		cmocka_unit_test_setup_teardown(evicted_event_of_a_logged_error_says_nothing_twice,
+						begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Anything in any order: records of all kinds, answers of all kinds, flushes, time that passes in small
- * and large steps, a budget that is too small. After every step the accounts add up; at the end each
- * destination has got no item twice, and what it got is what the account says.
+ * Anything in any order: records of all kinds, answers of all kinds, flushes, time that passes in
+ * small and large steps, a budget that is too small. After every step the accounts add up; at the
+ * end each destination has got no item twice, and what it got is what the account says.
  */
 
 #include <setjmp.h>
@@ -43,14 +43,17 @@ static void put_something(void)
 		(void)record_log(&(struct record_spec){ .name = "m" });
 		break;
 	case 1:
-		(void)record_error(&(struct error_spec){ .record = { .trace = 1, .span = near, .flags = flags },
-							 .types = { "t" }, .messages = { "m" } });
+		(void)record_error(&(struct error_spec){
+			.record = { .trace = 1, .span = near, .flags = flags },
+			.types = { "t" },
+			.messages = { "m" } });
 		break;
 	case 2:
 		(void)record_part(&(struct record_spec){ .trace = 1, .span = near, .event = "e" });
 		break;
 	case 3:
-		(void)record_garbage(100 + (uint32_t)draw(300), SONDE__RECORD_SPAN, SONDE_SIGNAL_SPAN);
+		(void)record_garbage(100 + (uint32_t)draw(300), SONDE__RECORD_SPAN,
+				     SONDE_SIGNAL_SPAN);
 		break;
 	default:
 		(void)record_span(&(struct record_spec){ .trace = 1, .span = id, .name = "s" });

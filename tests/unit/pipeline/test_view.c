@@ -51,8 +51,8 @@ static void ticks_become_unix_time(void **state)
 	uint64_t after_ns;
 
 	(void)state;
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .name = "s", .start = start,
-						       .event = "e" }));
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = 1, .name = "s", .start = start, .event = "e" }));
 	after_ns = sonde__realtime_ns();
 	assert_true(rig_flush(&rig, NULL));
 	assert_in_range(number_after("start="), before_ns - 1000, after_ns);
@@ -65,15 +65,20 @@ static void end_is_after_start(void **state)
 	const uint8_t flags = SONDE__RECORD_START_IS_UNIX | SONDE__RECORD_TIME_IS_UNIX;
 
 	(void)state;
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .name = "same", .start = 50,
-						       .time = 50, .flags = flags }));
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 2, .name = "back", .start = 50,
-						       .time = 20, .flags = flags }));
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 3, .name = "last",
-						       .start = UINT64_MAX, .time = 20, .flags = flags }));
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = 1, .name = "same", .start = 50, .time = 50, .flags = flags }));
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = 2, .name = "back", .start = 50, .time = 20, .flags = flags }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1,
+						       .span = 3,
+						       .name = "last",
+						       .start = UINT64_MAX,
+						       .time = 20,
+						       .flags = flags }));
 	assert_true(rig_flush(&rig, NULL));
 	assert_int_equal(rig_delivered(&rig, 0, "start=50 end=51 "), 2);
-	assert_int_equal(rig_delivered(&rig, 0, "start=18446744073709551614 end=18446744073709551615 "), 1);
+	assert_int_equal(
+		rig_delivered(&rig, 0, "start=18446744073709551614 end=18446744073709551615 "), 1);
 }
 
 static void names_come_from_sites(void **state)
@@ -83,28 +88,35 @@ static void names_come_from_sites(void **state)
 
 	(void)state;
 	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .site = id }));
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 2, .site = 4000000000 }));
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 3, .site = id, .name = "own" }));
+	assert_true(
+		record_span(&(struct record_spec){ .trace = 1, .span = 2, .site = 4000000000 }));
+	assert_true(record_span(
+		&(struct record_spec){ .trace = 1, .span = 3, .site = id, .name = "own" }));
 	assert_true(record_log(&(struct record_spec){ .name = "m", .site = id }));
 	assert_true(rig_flush(&rig, NULL));
 	assert_int_equal(rig_delivered(&rig, 0, "span the site trace=1 id=1 "), 1);
 	assert_int_equal(rig_delivered(&rig, 0, "span unnamed trace=1 id=2 "), 1);
 	assert_int_equal(rig_delivered(&rig, 0, "span own trace=1 id=3 "), 1);
-	assert_int_equal(rig_delivered(&rig, 0, " code.function.name=\"charge\" code.file.path=\"shop.c\""
-					       " code.line.number=41\n"), 1);
+	assert_int_equal(rig_delivered(&rig, 0,
+				       " code.function.name=\"charge\" code.file.path=\"shop.c\""
+				       " code.line.number=41\n"),
+			 1);
 }
 
 static void callers_attributes_beat_ours(void **state)
 {
 	static struct sonde_site site = { "x", "shop.c", "charge", 41, 0 };
-	const struct sonde_attr attrs[] = { sonde_str("code.function.name", "mine"), sonde_int("n", 3) };
+	const struct sonde_attr attrs[] = { sonde_str("code.function.name", "mine"),
+					    sonde_int("n", 3) };
 
 	(void)state;
-	assert_true(record_log(&(struct record_spec){ .name = "m", .site = sonde__site_id(&site), .attrs = attrs,
-						      .n_attrs = 2 }));
+	assert_true(record_log(&(struct record_spec){
+		.name = "m", .site = sonde__site_id(&site), .attrs = attrs, .n_attrs = 2 }));
 	assert_true(rig_flush(&rig, NULL));
-	assert_int_equal(rig_delivered(&rig, 0, " code.function.name=\"mine\" code.file.path=\"shop.c\""
-					       " code.line.number=41 n=3\n"), 1);
+	assert_int_equal(rig_delivered(&rig, 0,
+				       " code.function.name=\"mine\" code.file.path=\"shop.c\""
+				       " code.line.number=41 n=3\n"),
+			 1);
 }
 
 static void invalid_text_is_repaired_and_counted(void **state)
@@ -113,9 +125,14 @@ static void invalid_text_is_repaired_and_counted(void **state)
 	struct sonde_repairs repairs;
 
 	(void)state;
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .name = "n\xc3", .status = 2,
-						       .description = "d\x80", .trace_state = "t\xfe",
-						       .attrs = attrs, .n_attrs = 1 }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1,
+						       .span = 1,
+						       .name = "n\xc3",
+						       .status = 2,
+						       .description = "d\x80",
+						       .trace_state = "t\xfe",
+						       .attrs = attrs,
+						       .n_attrs = 1 }));
 	assert_true(record_log(&(struct record_spec){ .name = "b\xe2\x82" }));
 	assert_true(rig_flush(&rig, NULL));
 	assert_int_equal(rig_delivered(&rig, 0, "span n\xef\xbf\xbd "), 1);
@@ -138,8 +155,12 @@ static void dropped_and_cut_things_are_counted(void **state)
 		(void)snprintf(keys[i], sizeof(keys[i]), "k%d", i);
 		attrs[i] = sonde_int(keys[i], i);
 	}
-	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .name = "s", .attrs = attrs,
-						       .n_attrs = 200, .n_dropped_attributes = 3,
+	assert_true(record_span(&(struct record_spec){ .trace = 1,
+						       .span = 1,
+						       .name = "s",
+						       .attrs = attrs,
+						       .n_attrs = 200,
+						       .n_dropped_attributes = 3,
 						       .flags = SONDE__RECORD_TEXT_CUT }));
 	assert_true(rig_flush(&rig, NULL));
 	assert_int_equal(rig_delivered(&rig, 0, "dropped=75/0/0"), 1);
@@ -151,7 +172,9 @@ static void dropped_and_cut_things_are_counted(void **state)
 }
 
 static const struct error_spec chain = {
-	.record = { .trace = 5, .span = 7, .flags = SONDE__RECORD_WITH_LOG | SONDE__RECORD_WITH_EVENT },
+	.record = { .trace = 5,
+		    .span = 7,
+		    .flags = SONDE__RECORD_WITH_LOG | SONDE__RECORD_WITH_EVENT },
 	.types = { "payment_declined", "gateway_error" },
 	.messages = { "the card was declined", "503" },
 	.event_id = 0xabcdef,
@@ -159,8 +182,9 @@ static const struct error_spec chain = {
 	.n_frames = 1,
 };
 
-#define CHAIN_TEXT "payment_declined: the card was declined (shop.c:41 in charge)\n" \
-		   "caused by: gateway_error: 503 (shop.c:42 in charge)\n"
+#define CHAIN_TEXT \
+	"payment_declined: the card was declined (shop.c:41 in charge)\n" \
+	"caused by: gateway_error: 503 (shop.c:42 in charge)\n"
 
 static void error_is_a_log_and_a_span_event(void **state)
 {
@@ -173,16 +197,24 @@ static void error_is_a_log_and_a_span_event(void **state)
 	assert_true(record_error(&error));
 	assert_true(record_span(&(struct record_spec){ .trace = 5, .span = 7, .name = "s" }));
 	assert_true(rig_flush(&rig, NULL));
-	assert_int_equal(rig_delivered(&rig, 0, "log \"the card was declined\" trace=5 id=7 severity=17"
-					       " event=exception "), 1);
-	assert_int_equal(rig_delivered(&rig, 0, " error.type=\"payment_declined\" code.function.name=\"charge\""
-					       " code.file.path=\"shop.c\" code.line.number=41 card=\"visa\"\n"), 1);
-	assert_int_equal(rig_delivered(&rig, 0, " exception.type=\"payment_declined\""
-					       " exception.message=\"the card was declined\""
-					       " exception.stacktrace=\"" CHAIN_TEXT "#0 "), 2);
+	assert_int_equal(rig_delivered(&rig, 0,
+				       "log \"the card was declined\" trace=5 id=7 severity=17"
+				       " event=exception "),
+			 1);
+	assert_int_equal(
+		rig_delivered(&rig, 0,
+			      " error.type=\"payment_declined\" code.function.name=\"charge\""
+			      " code.file.path=\"shop.c\" code.line.number=41 card=\"visa\"\n"),
+		1);
+	assert_int_equal(rig_delivered(&rig, 0,
+				       " exception.type=\"payment_declined\""
+				       " exception.message=\"the card was declined\""
+				       " exception.stacktrace=\"" CHAIN_TEXT "#0 "),
+			 2);
 	assert_int_equal(rig_delivered(&rig, 0, " sonde.error.id=\"0000000000abcdef\""), 2);
 	assert_int_equal(rig_delivered(&rig, 0, "status=2/the card was declined "), 1);
-	assert_int_equal(rig_delivered(&rig, 0, " error.type=\"payment_declined\" event:exception@"), 1);
+	assert_int_equal(
+		rig_delivered(&rig, 0, " error.type=\"payment_declined\" event:exception@"), 1);
 	assert_int_equal(rig_delivered(&rig, 0, " card=\"visa\" }"), 1);
 	assert_int_equal(rig_delivered(&rig, 0, " error="), 0);
 	/* The event belongs to the log that was counted. */
@@ -226,19 +258,25 @@ static void spans_own_status_and_type_beat_the_errors(void **state)
 
 	(void)state;
 	assert_true(record_error(&error));
-	assert_true(record_span(&(struct record_spec){ .trace = 5, .span = 7, .name = "ok", .status = 1 }));
+	assert_true(record_span(
+		&(struct record_spec){ .trace = 5, .span = 7, .name = "ok", .status = 1 }));
 	error.record.span = 8;
 	assert_true(record_error(&error));
-	assert_true(record_span(&(struct record_spec){ .trace = 5, .span = 8, .name = "failed", .status = 2,
-						       .description = "own words", .attrs = attrs,
+	assert_true(record_span(&(struct record_spec){ .trace = 5,
+						       .span = 8,
+						       .name = "failed",
+						       .status = 2,
+						       .description = "own words",
+						       .attrs = attrs,
 						       .n_attrs = 1 }));
 	assert_true(rig_flush(&rig, NULL));
-	assert_int_equal(rig_delivered(&rig, 0, "span ok trace=5 id=7 parent=0 kind=1 status=1/ "), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "span ok trace=5 id=7 parent=0 kind=1 status=1/ "),
+			 1);
 	assert_int_equal(rig_delivered(&rig, 0, "status=2/own words "), 1);
 	assert_int_equal(rig_delivered(&rig, 0, " error.type=\"own\" event:exception@"), 1);
 }
 
-/* A message as long as a record may be, four links: the text is cut, still valid, with room for frames. */
+/* Four messages as long as a record may be: the text is cut and still valid. */
 static void long_error_is_cut_at_a_character(void **state)
 {
 	static char message[3500];
@@ -273,8 +311,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(dropped_and_cut_things_are_counted, begin, end),
 		cmocka_unit_test_setup_teardown(error_is_a_log_and_a_span_event, begin, end),
 		cmocka_unit_test_setup_teardown(error_as_event_alone_counts_as_a_part, begin, end),
-		cmocka_unit_test_setup_teardown(error_without_a_span_is_a_log_whatever_was_asked, begin, end),
-		cmocka_unit_test_setup_teardown(spans_own_status_and_type_beat_the_errors, begin, end),
+		cmocka_unit_test_setup_teardown(error_without_a_span_is_a_log_whatever_was_asked,
+						begin, end),
+		cmocka_unit_test_setup_teardown(spans_own_status_and_type_beat_the_errors, begin,
+						end),
 		cmocka_unit_test_setup_teardown(long_error_is_cut_at_a_character, begin, end),
 	};
 

@@ -38,7 +38,7 @@ struct model {
 	uint64_t opened_ns;
 };
 
-/* Successes since the last failure or forgotten trial do not matter: successes in a row, from the end. */
+/* How many in a row, counted from the end. */
 static uint32_t model_run(const struct model *model, enum happening what, enum happening breaks)
 {
 	uint32_t n = 0;
@@ -70,7 +70,9 @@ static uint64_t model_wait_ns(const struct model *model, uint64_t now_ns)
 	}
 	if (now_ns < from_ns)
 		return model->options.reset_ns;
-	return now_ns - from_ns >= model->options.reset_ns ? 0 : model->options.reset_ns - (now_ns - from_ns);
+	return now_ns - from_ns >= model->options.reset_ns ?
+		       0 :
+		       model->options.reset_ns - (now_ns - from_ns);
 }
 
 static void model_note(struct model *model, enum happening what, uint64_t now_ns)
@@ -117,7 +119,8 @@ static enum sonde__breaker_state model_state(const struct model *model)
 	return model_has_trial(model) ? SONDE__BREAKER_HALF_OPEN : SONDE__BREAKER_OPEN;
 }
 
-static void compare_step(struct sonde__breaker *breaker, struct model *model, uint64_t random, uint64_t now_ns)
+static void compare_step(struct sonde__breaker *breaker, struct model *model, uint64_t random,
+			 uint64_t now_ns)
 {
 	switch (random % 8) {
 	case 0:
@@ -146,9 +149,9 @@ static void test_breaker_against_model(void **state)
 	(void)state;
 	assert_non_null(model);
 	for (uint32_t round = 0; round < 10; round++) {
-		struct sonde__breaker_options options = {
-			.failures = 1 + round % 5, .trials = 1 + round % 3, .reset_ns = (round % 4) * 20 * MS
-		};
+		struct sonde__breaker_options options = { .failures = 1 + round % 5,
+							  .trials = 1 + round % 3,
+							  .reset_ns = (round % 4) * 20 * MS };
 		struct sonde__breaker breaker;
 		uint64_t now_ns = 1000 * MS;
 
@@ -170,7 +173,8 @@ static struct sonde__breaker make(uint32_t failures, uint32_t trials, uint64_t r
 {
 	struct sonde__breaker breaker;
 
-	sonde__breaker_init(&breaker, &(struct sonde__breaker_options){ failures, trials, reset_ns });
+	sonde__breaker_init(&breaker,
+			    &(struct sonde__breaker_options){ failures, trials, reset_ns });
 	return breaker;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Backoff with a randomness that the test chooses; the expected delays by closed formula, not by steps. */
+/* Backoff with a randomness that the test chooses; expected delays come by closed formula. */
 
 #include <math.h>
 #include <setjmp.h>
@@ -25,11 +25,13 @@ static double drawn(void *user)
 	return (double)(sonde__mix64(++*state) >> 11) * 0x1p-53;
 }
 
-static struct sonde__retry make(uint64_t initial_ns, uint64_t max_ns, sonde__random_fn *random, void *user)
+static struct sonde__retry make(uint64_t initial_ns, uint64_t max_ns, sonde__random_fn *random,
+				void *user)
 {
 	struct sonde__retry retry;
 
-	sonde__retry_init(&retry, &(struct sonde__retry_options){ initial_ns, max_ns, 1.5, random, user });
+	sonde__retry_init(&retry,
+			  &(struct sonde__retry_options){ initial_ns, max_ns, 1.5, random, user });
 	return retry;
 }
 
@@ -53,7 +55,8 @@ static void test_retry_grows_to_the_limit(void **state)
 		assert_int_equal(retry.n_failures, 200);
 		sonde__retry_reset(&retry);
 		assert_int_equal(retry.n_failures, 0);
-		assert_about(sonde__retry_next_delay(&retry, SONDE__RETRY_NO_WISH), 1e9 * (0.5 + draw));
+		assert_about(sonde__retry_next_delay(&retry, SONDE__RETRY_NO_WISH),
+			     1e9 * (0.5 + draw));
 	}
 }
 
@@ -83,11 +86,12 @@ static void test_retry_extremes(void **state)
 		assert_true(delay_ns >= UINT64_MAX / 4 - 4096 && delay_ns <= UINT64_MAX / 2 + 4096);
 		assert_int_equal(sonde__retry_next_delay(&upside_down, SONDE__RETRY_NO_WISH), S);
 		assert_int_equal(sonde__retry_next_delay(&zero, SONDE__RETRY_NO_WISH), 0);
-		assert_int_equal(sonde__retry_next_delay(&endless, SONDE__RETRY_NO_WISH), UINT64_C(1) << 63);
+		assert_int_equal(sonde__retry_next_delay(&endless, SONDE__RETRY_NO_WISH),
+				 UINT64_C(1) << 63);
 	}
 }
 
-/* 100,000 random steps: every delay within its bounds, and both halves of the jitter really used. */
+/* 100,000 random steps: every delay within its bounds, both halves of the jitter used. */
 static void test_retry_random_sequence(void **state)
 {
 	uint64_t random = 7;
@@ -112,7 +116,8 @@ static void test_retry_random_sequence(void **state)
 			continue;
 		}
 		delay_ns = sonde__retry_next_delay(&retry, SONDE__RETRY_NO_WISH);
-		assert_true((double)delay_ns >= base_ns * 0.4999 && (double)delay_ns < base_ns * 1.5001);
+		assert_true((double)delay_ns >= base_ns * 0.4999 &&
+			    (double)delay_ns < base_ns * 1.5001);
 		below += (double)delay_ns < base_ns;
 	}
 	assert_in_range(below, 40000, 48000);
