@@ -98,6 +98,11 @@ int sonde__box_directory_open(const char *path, char ret_path[SONDE__BOX_DIRECTO
 		sonde__line_add(&line, "/dev/shm/sonde-");
 		sonde__line_add_number(&line, geteuid(), 10);
 	}
+	/* Later opens, in forked children, may come from another working directory. */
+	if (path && path[0] != '/') {
+		explain(reason, ret_path, "not an absolute path", 0);
+		return -1;
+	}
 	if (path && path[line.size] != '\0') {
 		explain(reason, ret_path, "the path is too long", 0);
 		return -1;

@@ -74,6 +74,14 @@ enum sonde__mark {
 #define SONDE__HEAD_BLOCK_BITS 16
 #define SONDE__HEAD_BLOCK_MASK ((UINT64_C(1) << SONDE__HEAD_BLOCK_BITS) - 1)
 
+/* How far the reader is with a block; reader.c has the picture. */
+enum sonde__block_stage {
+	SONDE__STAGE_OPEN = 0, /* So says fresh memory. */
+	SONDE__STAGE_SEALED = 1,
+	SONDE__STAGE_LISTED = 2, /* In the ring's list of unfinished blocks. */
+	SONDE__STAGE_WAITING = 3, /* For releases alone. */
+};
+
 struct sonde__block {
 	/* Writers' line. */
 	_Atomic uint64_t word; /* Taken from by writers; opened and sealed by the reader. */

@@ -16,13 +16,6 @@
 
 #include "base/testpoint.h"
 
-enum sonde__block_stage {
-	STAGE_OPEN = 0, /* So says fresh memory. */
-	STAGE_SEALED = 1,
-	STAGE_LISTED = 2, /* In the ring's list of unfinished blocks. */
-	STAGE_WAITING = 3, /* For releases alone. */
-};
-
 struct view {
 	struct sonde__ring *ring;
 	const struct sonde__ring_shape *shape;
@@ -108,7 +101,7 @@ static void block_hand_out(const struct view *view)
 	block->n_done = 0;
 	block->n_final = 0;
 	block->next = 0;
-	block->stage = STAGE_OPEN;
+	block->stage = SONDE__STAGE_OPEN;
 	word_renew(view, word, tail);
 	atomic_store_explicit(sonde__ring_order(ring, view->shape, tail), (uint16_t)view->index, memory_order_relaxed);
 	/* R3, partner A3: a writer that sees this tail sees the order's entry and the block open. */
@@ -118,7 +111,7 @@ static void block_hand_out(const struct view *view)
 
 static void block_settle(const struct view *view)
 {
-	view->block->stage = STAGE_WAITING;
+	view->block->stage = SONDE__STAGE_WAITING;
 	if (view->block->n_done == view->block->n_final)
 		block_hand_out(view);
 }
@@ -221,7 +214,7 @@ static void block_seal(const struct view *view)
 
 	SONDE__TESTPOINT("reader:sealed");
 	view->block->n_final = sonde__word_total(word);
-	view->block->stage = STAGE_SEALED;
+	view->block->stage = SONDE__STAGE_SEALED;
 }
 
 static uint32_t block_limit(const struct view *view)
@@ -252,7 +245,7 @@ static bool unfinished_collect(struct sonde__ring *ring, const struct sonde__rin
 
 static void unfinished_add(const struct view *view)
 {
-	view->block->stage = STAGE_LISTED;
+	view->block->stage = SONDE__STAGE_LISTED;
 	view->block->next = view->ring->unfinished;
 	view->ring->unfinished = view->index + 1;
 }
@@ -260,7 +253,7 @@ static void unfinished_add(const struct view *view)
 /* The block at ring->read, which the head has passed: scans it to its end and goes on to the next. */
 static bool passed_collect(const struct view *view, struct output *out)
 {
-	if (view->block->stage == STAGE_OPEN)
+	if (view->block->stage == SONDE__STAGE_OPEN)
 		block_seal(view);
 	if (!block_scan(view, block_limit(view), out))
 		return false;
@@ -334,6 +327,6 @@ void sonde__ring_release(struct sonde__ring *ring, const struct sonde__ring_shap
 		return;
 	mark_set(&view, (uint32_t)at, SONDE__MARK_RELEASED | (mark & SONDE__MARK_SIGNAL));
 	block->n_done++;
-	if (block->stage == STAGE_WAITING && block->n_done == block->n_final)
+	if (block->stage == SONDE__STAGE_WAITING && block->n_done == block->n_final)
 		block_hand_out(&view);
 }

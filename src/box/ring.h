@@ -129,6 +129,12 @@ void sonde__ring_release(struct sonde__ring *ring, const struct sonde__ring_shap
 void sonde__ring_seal(struct sonde__ring *ring, const struct sonde__ring_shape *shape);
 void sonde__ring_unseal(struct sonde__ring *ring, const struct sonde__ring_shape *shape);
 
+/*
+ * Whether the reader's figures and the words agree with each other and with the invariants in ring.c.
+ * For tests, on the reader's thread between two calls; writers may be at work.
+ */
+bool sonde__ring_is_valid(struct sonde__ring *ring, const struct sonde__ring_shape *shape);
+
 /* ---- Accounting, any thread -------------------------------------------------------------------- */
 
 struct sonde__ring_account {

@@ -253,12 +253,14 @@ static void pass(void)
 		see(refs[i].record);
 	for (size_t id = 0; id < MAX_IDS; id++)
 		assert_true(!was_committed[id] || world.n_seen[id]);
+	assert_true(sonde__ring_is_valid(world.ring, &world.shape));
 	step();
 	for (size_t i = 0; i < n; i++) {
 		assert_true(record_is_whole(refs[i].record));
 		sonde__ring_release(world.ring, &world.shape, refs[i].block, refs[i].record);
 		world.n_released++;
 	}
+	assert_true(sonde__ring_is_valid(world.ring, &world.shape));
 }
 
 static void reader_run(int number)

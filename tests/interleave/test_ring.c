@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include "../support/pattern.h"
+#include "box/ring.h"
+#include "box/shape.h"
 #include "stop.h"
 
 #define N_IDS 400000
@@ -66,7 +68,11 @@ static int teardown(void **state)
 
 static void check_end(void)
 {
+	const struct sonde__box *box = sonde__box_get();
+
 	ledger_drain(&ledger);
+	for (uint32_t i = 0; i <= box->n_rings; i++)
+		assert_true(sonde__ring_is_valid(sonde__box_ring(box, i), sonde__box_ring_shape(box, i)));
 	ledger_close(&ledger);
 	assert_true(ledger_balances(&ledger, 0));
 	assert_int_equal(ledger.n_wrong, 0);
