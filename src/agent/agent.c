@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/barrier.h"
 #include "agent/sink.h"
 #include "base/clock.h"
 #include "base/diagnostic.h"
@@ -111,6 +112,7 @@ static int start(struct sonde_agent *agent)
 		return status;
 	}
 	register_exit_handler();
+	sonde__barrier_install();
 	agent->state = SONDE__AGENT_RUNNING;
 	open_gate(&agent->settings);
 	return SONDE_OK;

@@ -45,6 +45,7 @@ struct sonde__worker {
 	int patience_ms; /* Worker only. */
 
 	/* Guards everything below; never held while anything is waited for. */
+	pthread_mutex_t turn; /* Held in every call into the pipeline and the exporters. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* NULL before the child's thread made it, and after the end. */
@@ -176,8 +177,11 @@ static void rest(struct sonde__worker *worker, uint64_t wait_ns)
 	struct pollfd fds[DESCRIPTORS_MAX];
 	uint64_t wait_ms = wait_ns / SONDE__NS_PER_MS + (wait_ns % SONDE__NS_PER_MS != 0);
 	int timeout_ms = wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
-	size_t n = sonde__pipeline_poll(worker->pipeline, fds, DESCRIPTORS_MAX, &timeout_ms);
+	size_t n;
 
+	pthread_mutex_lock(&worker->turn);
+	n = sonde__pipeline_poll(worker->pipeline, fds, DESCRIPTORS_MAX, &timeout_ms);
+	pthread_mutex_unlock(&worker->turn);
 	if (!n) {
 		uint64_t asked_ns = (uint64_t)timeout_ms * SONDE__NS_PER_MS;
 
@@ -205,11 +209,13 @@ static void run(struct sonde__worker *worker)
 		uint64_t now_ns = sonde__monotonic_ns();
 		uint64_t wait_ns;
 
+		pthread_mutex_lock(&worker->turn);
 		if (orders.begin_flush && orders.stop)
 			sonde__pipeline_finish_begin(worker->pipeline, now_ns);
 		else if (orders.begin_flush)
 			sonde__pipeline_flush_begin(worker->pipeline, now_ns);
 		wait_ns = sonde__pipeline_turn(worker->pipeline, now_ns);
+		pthread_mutex_unlock(&worker->turn);
 		if (orders.flush_is_running && answer_flush(worker))
 			continue;
 		if (orders.stop && (!orders.flush_is_running || now_ns >= orders.stop_deadline_ns))
@@ -225,6 +231,7 @@ static void end(struct sonde__worker *worker)
 {
 	struct sonde__pipeline *pipeline = worker->pipeline;
 
+	pthread_mutex_lock(&worker->turn);
 	if (pipeline)
 		sonde__pipeline_expire(pipeline);
 	pthread_mutex_lock(&worker->lock);
@@ -239,6 +246,7 @@ static void end(struct sonde__worker *worker)
 	pthread_mutex_unlock(&worker->lock);
 
 	sonde__pipeline_free(pipeline, /* forked= */ false);
+	pthread_mutex_unlock(&worker->turn);
 
 	pthread_mutex_lock(&worker->lock);
 	if (worker->flush_answered != worker->flush_asked)
@@ -254,8 +262,11 @@ static void *thread_main(void *argument)
 	struct sonde__worker *worker = argument;
 
 	if (!worker->pipeline) {
-		int status = open_pipeline(worker);
+		int status;
 
+		pthread_mutex_lock(&worker->turn);
+		status = open_pipeline(worker);
+		pthread_mutex_unlock(&worker->turn);
 		if (status < 0)
 			sonde__report(SONDE_ERROR, "the forked process exports nothing: %s",
 				      sonde_status_text(status));
@@ -304,6 +315,7 @@ static void init_lock(struct sonde__worker *worker)
 {
 	pthread_condattr_t attributes;
 
+	pthread_mutex_init(&worker->turn, /* attributes= */ NULL);
 	pthread_mutex_init(&worker->lock, /* attributes= */ NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -432,6 +444,7 @@ struct sonde__worker *sonde__worker_free(struct sonde__worker *worker)
 		return NULL;
 	pthread_cond_destroy(&worker->changed);
 	pthread_mutex_destroy(&worker->lock);
+	pthread_mutex_destroy(&worker->turn);
 	free(worker);
 	return NULL;
 }
@@ -440,6 +453,17 @@ void sonde__worker_forsake(struct sonde__worker *worker)
 {
 	if (worker)
 		sonde__destinations_close(worker->opened, worker->n_opened, /* forked= */ true);
+}
+
+bool sonde__worker_hold(struct sonde__worker *worker, const struct timespec *deadline)
+{
+	return !pthread_equal(pthread_self(), worker->thread) &&
+	       pthread_mutex_timedlock(&worker->turn, deadline) == 0;
+}
+
+void sonde__worker_let(struct sonde__worker *worker)
+{
+	pthread_mutex_unlock(&worker->turn);
 }
 
 int sonde__worker_account(struct sonde__worker *worker, size_t destination,

@@ -44,6 +44,14 @@ struct sonde__worker *sonde__worker_free(struct sonde__worker *worker);
 /* In a forked child: closes the descriptors of the parent's exporters and forgets the rest. */
 void sonde__worker_forsake(struct sonde__worker *worker);
 
+/*
+ * Keeps the worker from beginning another turn until it is let go; false at the deadline
+ * (CLOCK_REALTIME), or on the worker's own thread.
+ */
+struct timespec;
+bool sonde__worker_hold(struct sonde__worker *worker, const struct timespec *deadline);
+void sonde__worker_let(struct sonde__worker *worker);
+
 int sonde__worker_account(struct sonde__worker *worker, size_t destination,
 			  enum sonde_signal signal, struct sonde_account *ret);
 void sonde__worker_repairs(struct sonde__worker *worker, struct sonde_repairs *ret);
