@@ -42,7 +42,8 @@ struct look {
 static uint64_t block_word(const struct look *look, uint32_t index)
 {
 	/* A5 */
-	return atomic_load_explicit(&sonde__ring_block(look->ring, look->shape, index)->word, memory_order_acquire);
+	return atomic_load_explicit(&sonde__ring_block(look->ring, look->shape, index)->word,
+				    memory_order_acquire);
 }
 
 static void look_at_map(struct look *look)
@@ -50,8 +51,9 @@ static void look_at_map(struct look *look)
 	_Atomic uint8_t *map = sonde__ring_map(look->ring, look->shape, look->block);
 	uint64_t word = block_word(look, look->block);
 	uint32_t n_reserved = sonde__word_count(word, look->signal);
-	uint32_t limit = sonde__word_offset(word) < look->shape->n_granules ? sonde__word_offset(word) :
-									      look->shape->n_granules;
+	uint32_t limit = sonde__word_offset(word) < look->shape->n_granules
+				 ? sonde__word_offset(word)
+				 : look->shape->n_granules;
 	uint32_t n_finished = 0;
 
 	look->queued = 0;
@@ -73,7 +75,8 @@ static void look_at_map(struct look *look)
 static void look_at_counts(struct look *look)
 {
 	/* A5 */
-	look->captured = atomic_load_explicit(&look->ring->retired[look->signal], memory_order_acquire);
+	look->captured = atomic_load_explicit(&look->ring->retired[look->signal],
+					      memory_order_acquire);
 	for (uint32_t i = 0; i < look->shape->n_blocks; i++)
 		look->captured += sonde__word_count(block_word(look, i), look->signal);
 }
@@ -83,7 +86,8 @@ static void look_steadily(void (*at)(struct look *look), struct look *look)
 {
 	for (int i = 0; i < MAX_LOOKS; i++) {
 		/* A6, partner S2 */
-		uint64_t before = atomic_load_explicit(&look->ring->retirements, memory_order_acquire);
+		uint64_t before = atomic_load_explicit(&look->ring->retirements,
+						       memory_order_acquire);
 
 		at(look);
 		/* Relaxed: after every A5, see above. */
@@ -93,8 +97,8 @@ static void look_steadily(void (*at)(struct look *look), struct look *look)
 	}
 }
 
-void sonde__ring_account(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
-			 struct sonde__ring_account *ret)
+void sonde__ring_account(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			 enum sonde_signal signal, struct sonde__ring_account *ret)
 {
 	struct look look = { .ring = ring, .shape = shape, .signal = signal };
 	struct sonde__ring_account account = { 0 };
@@ -117,7 +121,8 @@ static void add_counters(const struct sonde__box_counters *counters, enum sonde_
 {
 	for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++) {
 		/* Relaxed: each is a count of its own. */
-		uint64_t n = atomic_load_explicit(&counters->lost[signal][reason], memory_order_relaxed);
+		uint64_t n = atomic_load_explicit(&counters->lost[signal][reason],
+						  memory_order_relaxed);
 
 		account->lost[reason] += n;
 		account->captured += n;
@@ -125,7 +130,8 @@ static void add_counters(const struct sonde__box_counters *counters, enum sonde_
 }
 
 /* Of everything since the memory was fresh. */
-static void account_whole(const struct sonde__box *box, enum sonde_signal signal, struct sonde__box_account *ret)
+static void account_whole(const struct sonde__box *box, enum sonde_signal signal,
+			  struct sonde__box_account *ret)
 {
 	struct sonde__box_account account = { 0 };
 
@@ -135,7 +141,8 @@ static void account_whole(const struct sonde__box *box, enum sonde_signal signal
 	for (uint32_t i = 0; box && i <= box->n_rings; i++) {
 		struct sonde__ring_account ring;
 
-		sonde__ring_account(sonde__box_ring(box, i), sonde__box_ring_shape(box, i), signal, &ring);
+		sonde__ring_account(sonde__box_ring(box, i), sonde__box_ring_shape(box, i), signal,
+				    &ring);
 		account.captured += ring.captured;
 		account.queued += ring.queued;
 		account.unfinished += ring.unfinished;

@@ -64,7 +64,8 @@ static void plan_make(const struct sonde__box_options *options)
 
 	sonde__line_add(&service, options->service_name ? options->service_name : "");
 	sonde__line_add(&directory, options->directory ? options->directory : "");
-	life.max_dead_boxes = options->max_dead_boxes ? options->max_dead_boxes : DEAD_BOXES_DEFAULT;
+	life.max_dead_boxes = options->max_dead_boxes ? options->max_dead_boxes
+						      : DEAD_BOXES_DEFAULT;
 	plan.layout_version = SONDE__BOX_LAYOUT_VERSION;
 	plan.header_size = sizeof(plan);
 	plan.granule_shift = SONDE__GRANULE_SHIFT;
@@ -77,7 +78,8 @@ static void plan_make(const struct sonde__box_options *options)
 	atomic_store_explicit(&plan.magic, ~SONDE__BOX_MAGIC_INVERTED, memory_order_relaxed);
 	if (box.base)
 		return;
-	sonde__box_divide(options->size_bytes, (unsigned)sysconf(_SC_NPROCESSORS_CONF), &box, &plan);
+	sonde__box_divide(options->size_bytes, (unsigned)sysconf(_SC_NPROCESSORS_CONF), &box,
+			  &plan);
 	sonde__cpu_find(&box);
 	sonde__sites_limit(plan.texts.count);
 }
@@ -111,7 +113,8 @@ static void addresses_fill(uint8_t *base)
 /* Maps over the old memory, if there is any. On failure that is untouched. */
 static bool memory_map(int fd, int flags)
 {
-	void *base = mmap(box.base, box.size, PROT_READ | PROT_WRITE, flags | (box.base ? MAP_FIXED : 0), fd, 0);
+	void *base = mmap(box.base, box.size, PROT_READ | PROT_WRITE,
+			  flags | (box.base ? MAP_FIXED : 0), fd, 0);
 
 	if (fd >= 0)
 		close(fd);
@@ -185,7 +188,8 @@ static uint64_t next_sequence(void)
 
 	for (uint32_t i = 0; box.base && i <= box.n_rings; i++) {
 		/* Relaxed: an older value would need a writer, and in a child or after a stop there is none. */
-		uint64_t tail = atomic_load_explicit(&sonde__box_ring(&box, i)->tail, memory_order_relaxed);
+		uint64_t tail = atomic_load_explicit(&sonde__box_ring(&box, i)->tail,
+						     memory_order_relaxed);
 
 		most = tail > most && tail < SEQUENCE_MAX ? tail : most;
 	}
@@ -197,11 +201,12 @@ static void box_fill(uint64_t sequence)
 {
 	struct sonde__box_header *header = header_get();
 
-	memcpy((uint8_t *)header + sizeof(header->magic), (const uint8_t *)&plan + sizeof(plan.magic),
-	       sizeof(plan) - sizeof(plan.magic));
+	memcpy((uint8_t *)header + sizeof(header->magic),
+	       (const uint8_t *)&plan + sizeof(plan.magic), sizeof(plan) - sizeof(plan.magic));
 	sonde__sites_copy(&box);
 	for (uint32_t i = 0; i <= box.n_rings; i++)
-		sonde__ring_open(sonde__box_ring(&box, i), sonde__box_ring_shape(&box, i), sequence, (uint16_t)i);
+		sonde__ring_open(sonde__box_ring(&box, i), sonde__box_ring_shape(&box, i), sequence,
+				 (uint16_t)i);
 	sonde__box_outside_move(box.counters);
 	sonde__box_reader_reset();
 	sonde__box_account_begin(/* is_continued= */ false);
@@ -216,7 +221,8 @@ static bool is_empty(void)
 		for (uint32_t i = 0; i <= box.n_rings; i++) {
 			struct sonde__ring_account account;
 
-			sonde__ring_account(sonde__box_ring(&box, i), sonde__box_ring_shape(&box, i),
+			sonde__ring_account(sonde__box_ring(&box, i),
+					    sonde__box_ring_shape(&box, i),
 					    (enum sonde_signal)signal, &account);
 			if (account.queued > 0)
 				return false;
@@ -255,7 +261,8 @@ static void box_continue(struct sonde__box_info *info)
 	sonde__box_account_begin(/* is_continued= */ true);
 	sonde__box_reader_reset();
 	info->kind = life.info.kind == SONDE__BOX_PRIVATE ? SONDE__BOX_PRIVATE : SONDE__BOX_MEMFD;
-	sonde__line_add(&reason, "records from before the stop are still in the box, so its memory is kept, without a file");
+	sonde__line_add(&reason, "records from before the stop are still in the box, so its memory "
+				 "is kept, without a file");
 }
 
 static int box_renew(struct sonde__box_info *info)

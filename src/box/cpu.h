@@ -35,8 +35,9 @@ static SONDE__COLD SONDE__UNUSED uint32_t sonde__cpu_ask(void)
 static inline uint32_t sonde__cpu_number(const struct sonde__box *box)
 {
 	if (SONDE__LIKELY(box->has_rseq)) {
-		const struct sonde__rseq *area = (const struct sonde__rseq *)(
-			(const uint8_t *)__builtin_thread_pointer() + box->rseq_offset);
+		const struct sonde__rseq *area =
+			(const struct sonde__rseq *)((const uint8_t *)__builtin_thread_pointer() +
+						     box->rseq_offset);
 		/* Relaxed: written by the kernel, and read by this thread alone. */
 		int32_t cpu = atomic_load_explicit(&area->cpu_id, memory_order_relaxed);
 

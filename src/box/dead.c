@@ -75,7 +75,8 @@ static void count_marks(int fd, uint64_t map, uint32_t limit, struct sonde__box_
 }
 
 /* Whether `n_rings` rings as the header has them fit the file, so that counting them is bounded by it. */
-static bool shape_is_possible(const struct sonde__ring_shape *shape, uint64_t n_rings, uint64_t file_size)
+static bool shape_is_possible(const struct sonde__ring_shape *shape, uint64_t n_rings,
+			      uint64_t file_size)
 {
 	return n_rings <= SONDE__RINGS_MAX && shape->n_blocks <= SONDE__HEAD_BLOCK_MASK &&
 	       shape->block_shift >= SONDE__GRANULE_SHIFT && shape->block_shift < 32 &&
@@ -83,14 +84,17 @@ static bool shape_is_possible(const struct sonde__ring_shape *shape, uint64_t n_
 	       n_rings * ((uint64_t)shape->n_blocks << shape->block_shift) <= file_size;
 }
 
-static void count_ring(int fd, uint64_t ring, const struct sonde__ring_shape *shape, struct sonde__box_info *info)
+static void count_ring(int fd, uint64_t ring, const struct sonde__ring_shape *shape,
+		       struct sonde__box_info *info)
 {
 	for (uint32_t i = 0; i < shape->n_blocks; i++) {
-		uint64_t map = ring + shape->maps_offset + ((uint64_t)i << (shape->block_shift - SONDE__GRANULE_SHIFT));
+		uint64_t map = ring + shape->maps_offset +
+			       ((uint64_t)i << (shape->block_shift - SONDE__GRANULE_SHIFT));
 		uint64_t word;
 		uint32_t limit;
 
-		if (!read_at(fd, ring + shape->blocks_offset + i * sizeof(struct sonde__block), &word, sizeof(word)))
+		if (!read_at(fd, ring + shape->blocks_offset + i * sizeof(struct sonde__block),
+			     &word, sizeof(word)))
 			return;
 		limit = (uint32_t)(word & SONDE__WORD_MAX);
 		count_marks(fd, map, limit < shape->n_granules ? limit : shape->n_granules, info);
@@ -107,7 +111,8 @@ static void count_records(int fd, uint64_t file_size, struct sonde__box_info *in
 	    !shape_is_possible(&header->reserve_shape, 1, file_size))
 		return;
 	for (uint32_t i = 0; i < header->rings.count; i++)
-		count_ring(fd, header->rings.offset + (uint64_t)i * header->rings.stride, &header->ring_shape, info);
+		count_ring(fd, header->rings.offset + (uint64_t)i * header->rings.stride,
+			   &header->ring_shape, info);
 	count_ring(fd, header->reserve.offset, &header->reserve_shape, info);
 }
 
@@ -126,7 +131,8 @@ static enum verdict judge_by_name(const struct search *search, const char *name)
 	return kill((pid_t)pid, 0) < 0 && errno == ESRCH ? REMOVE : LEAVE;
 }
 
-static bool is_alive(int fd, const struct sonde__box_header *theirs, const struct sonde__box_header *own)
+static bool is_alive(int fd, const struct sonde__box_header *theirs,
+		     const struct sonde__box_header *own)
 {
 	if (theirs->pid_namespace == own->pid_namespace)
 		return sonde__process_is_alive(&theirs->process);
@@ -134,9 +140,11 @@ static bool is_alive(int fd, const struct sonde__box_header *theirs, const struc
 	return flock(fd, LOCK_EX | LOCK_NB) < 0;
 }
 
-static bool header_is_ours(const struct sonde__box_header *theirs, const struct sonde__box_header *own)
+static bool header_is_ours(const struct sonde__box_header *theirs,
+			   const struct sonde__box_header *own)
 {
-	return theirs->layout_version == own->layout_version && theirs->header_size == own->header_size &&
+	return theirs->layout_version == own->layout_version &&
+	       theirs->header_size == own->header_size &&
 	       memcmp(theirs->service, own->service, sizeof(own->service)) == 0;
 }
 
@@ -148,7 +156,8 @@ static enum verdict judge(const struct search *search, int fd, const char *name)
 	if (n == 0)
 		return judge_by_name(search, name);
 	if (n != (ssize_t)sizeof(header) ||
-	    atomic_load_explicit(&header.magic, memory_order_relaxed) != ~SONDE__BOX_MAGIC_INVERTED ||
+	    atomic_load_explicit(&header.magic, memory_order_relaxed) !=
+		    ~SONDE__BOX_MAGIC_INVERTED ||
 	    !header_is_ours(&header, search->own))
 		return LEAVE;
 	if (is_alive(fd, &header, search->own))
@@ -161,7 +170,8 @@ static enum verdict judge(const struct search *search, int fd, const char *name)
 static int file_open(const struct search *search, const char *name, struct stat *ret)
 {
 	/* Not blocking: it might be a pipe. */
-	int fd = openat(search->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = openat(search->directory, name,
+			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
 	if (fd >= 0 && fstat(fd, ret) == 0 && S_ISREG(ret->st_mode) && ret->st_uid == geteuid())
 		return fd;
@@ -220,7 +230,8 @@ static void find_first(const struct search *search, struct candidate *ret)
 }
 
 /* Of several processes that see the same file, the one whose unlink succeeds counts what was in it. */
-static bool remove_one(const struct search *search, const struct candidate *candidate, struct sonde__box_info *info)
+static bool remove_one(const struct search *search, const struct candidate *candidate,
+		       struct sonde__box_info *info)
 {
 	struct stat status;
 	int fd = file_open(search, candidate->name, &status);
@@ -247,7 +258,8 @@ void sonde__box_dead_remove(int directory, const struct sonde__box_header *heade
 		struct candidate candidate;
 
 		find_first(&search, &candidate);
-		if (candidate.verdict == LEAVE || (candidate.verdict == KEEP && candidate.n_dead <= max))
+		if (candidate.verdict == LEAVE ||
+		    (candidate.verdict == KEEP && candidate.n_dead <= max))
 			return;
 		if (!remove_one(&search, &candidate, info))
 			return;
@@ -264,7 +276,8 @@ bool sonde__box_dead_take(const char *path, struct sonde__box_info *ret)
 	if (fd < 0)
 		return false;
 	if (fstat(fd, &status) == 0 && read_at(fd, 0, &header, sizeof(header)) &&
-	    atomic_load_explicit(&header.magic, memory_order_relaxed) == ~SONDE__BOX_MAGIC_INVERTED &&
+	    atomic_load_explicit(&header.magic, memory_order_relaxed) ==
+		    ~SONDE__BOX_MAGIC_INVERTED &&
 	    !is_alive(fd, &header, /* own= */ &header) && unlink(path) == 0) {
 		count_records(fd, (uint64_t)status.st_size, ret);
 		is_taken = true;

@@ -86,7 +86,8 @@ static const char *directory_judge(int fd)
 	return NULL;
 }
 
-int sonde__box_directory_open(const char *path, char ret_path[SONDE__BOX_DIRECTORY_SIZE], struct sonde__line *reason)
+int sonde__box_directory_open(const char *path, char ret_path[SONDE__BOX_DIRECTORY_SIZE],
+			      struct sonde__line *reason)
 {
 	struct sonde__line line = sonde__line_begin(ret_path, SONDE__BOX_DIRECTORY_SIZE);
 	const char *fault;
@@ -127,8 +128,8 @@ void sonde__box_file_prefix(const char *service, struct sonde__line *name)
 	sonde__line_add(name, "sonde-");
 	for (size_t i = 0; service[i] && i < SONDE__SERVICE_SIZE - 1; i++) {
 		char c = service[i];
-		bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-				c == '.' || c == '_';
+		bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+				(c >= '0' && c <= '9') || c == '.' || c == '_';
 
 		sonde__line_add_char(name, is_plain ? c : '_');
 	}
@@ -155,7 +156,8 @@ static bool is_size_allowed(uint64_t size)
 {
 	struct rlimit limit;
 
-	return getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur;
+	return getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+	       size <= limit.rlim_cur;
 }
 
 /*
@@ -192,14 +194,15 @@ static int header_write(int fd, const struct sonde__box_header *header)
 	return -1;
 }
 
-int sonde__box_file_create(int directory, const struct sonde__box_header *header, struct sonde__line *name,
-			   struct sonde__line *reason)
+int sonde__box_file_create(int directory, const struct sonde__box_header *header,
+			   struct sonde__line *name, struct sonde__line *reason)
 {
 	int fd = -1;
 
 	for (int i = 0; i < NAME_ATTEMPTS && fd < 0 && (i == 0 || errno == EEXIST); i++) {
 		name_make(header, name);
-		fd = openat(directory, name->data, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+		fd = openat(directory, name->data,
+			    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	}
 	if (fd < 0) {
 		explain(reason, "the file", NULL, errno);
@@ -211,7 +214,8 @@ int sonde__box_file_create(int directory, const struct sonde__box_header *header
 	 */
 	flock(fd, LOCK_EX | LOCK_NB);
 	/* The header first, so that a file that is left half made says whose it was. */
-	if (is_size_allowed(header->box_size) && header_write(fd, header) == 0 && allocate(fd, header->box_size) == 0)
+	if (is_size_allowed(header->box_size) && header_write(fd, header) == 0 &&
+	    allocate(fd, header->box_size) == 0)
 		return fd;
 	explain(reason, "the file", NULL, is_size_allowed(header->box_size) ? errno : EFBIG);
 	unlinkat(directory, name->data, 0);

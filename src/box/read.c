@@ -19,8 +19,9 @@ size_t sonde__box_collect(struct sonde__record_ref *refs, size_t capacity, bool 
 	size_t n = 0;
 
 	for (; box && reader.ring <= box->n_rings; reader.ring++) {
-		if (!sonde__ring_collect(sonde__box_ring(box, reader.ring), sonde__box_ring_shape(box, reader.ring),
-					 &reader.pass, refs, capacity, &n)) {
+		if (!sonde__ring_collect(sonde__box_ring(box, reader.ring),
+					 sonde__box_ring_shape(box, reader.ring), &reader.pass,
+					 refs, capacity, &n)) {
 			*ret_complete = false;
 			return n;
 		}
@@ -42,7 +43,8 @@ void sonde__box_release(const struct sonde__record_ref *ref)
 	shape = sonde__box_ring_shape(box, block->ring);
 	ring = sonde__box_ring(box, block->ring);
 	/* The block says where it is; believed only where that leads back to it. */
-	if (block->index >= shape->n_blocks || sonde__ring_block(ring, shape, block->index) != block)
+	if (block->index >= shape->n_blocks ||
+	    sonde__ring_block(ring, shape, block->index) != block)
 		return;
 	sonde__ring_release(ring, shape, block, ref->record);
 }

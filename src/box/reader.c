@@ -31,7 +31,8 @@ struct output {
 	size_t n;
 };
 
-static struct view view_make(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t index)
+static struct view view_make(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			     uint32_t index)
 {
 	struct view view = {
 		.ring = ring,
@@ -50,7 +51,8 @@ static struct view view_make(struct sonde__ring *ring, const struct sonde__ring_
 /* Relaxed add by the only writer of a counter that others read. */
 static void count_up(_Atomic uint64_t *counter, uint64_t n, memory_order order)
 {
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, order);
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      order);
 }
 
 static void map_clear(const struct view *view, uint32_t n_granules)
@@ -103,7 +105,8 @@ static void block_hand_out(const struct view *view)
 	block->next = 0;
 	block->stage = SONDE__STAGE_OPEN;
 	word_renew(view, word, tail);
-	atomic_store_explicit(sonde__ring_order(ring, view->shape, tail), (uint16_t)view->index, memory_order_relaxed);
+	atomic_store_explicit(sonde__ring_order(ring, view->shape, tail), (uint16_t)view->index,
+			      memory_order_relaxed);
 	/* R3, partner A3: a writer that sees this tail sees the order's entry and the block open. */
 	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
 	SONDE__TESTPOINT("reader:tail-moved");
@@ -133,7 +136,8 @@ static uint32_t record_granules(const struct view *view, uint32_t at, uint32_t l
 		return 0;
 	/* Relaxed: a mark there would be another record's, and A4 comes when that one's turn comes. */
 	for (uint32_t i = 1; i < n; i++)
-		if (atomic_load_explicit(&view->map[at + i], memory_order_relaxed) != SONDE__MARK_EMPTY)
+		if (atomic_load_explicit(&view->map[at + i], memory_order_relaxed) !=
+		    SONDE__MARK_EMPTY)
 			return 0;
 	return n;
 }
@@ -145,7 +149,8 @@ static void mark_set(const struct view *view, uint32_t at, unsigned mark)
 }
 
 /* Takes the finished record at `at`; returns how many granules to step over. */
-static uint32_t record_take(const struct view *view, uint32_t at, uint32_t limit, unsigned mark, struct output *out)
+static uint32_t record_take(const struct view *view, uint32_t at, uint32_t limit, unsigned mark,
+			    struct output *out)
 {
 	struct sonde__block *block = view->block;
 	uint32_t n = record_granules(view, at, limit);
@@ -155,7 +160,8 @@ static uint32_t record_take(const struct view *view, uint32_t at, uint32_t limit
 	if (n > 0 && (mark & SONDE__MARK_KIND) == SONDE__MARK_COMMITTED) {
 		struct sonde__record_ref *ref = &out->refs[out->n++];
 
-		ref->record = (const struct sonde__record *)(view->data + ((size_t)at << SONDE__GRANULE_SHIFT));
+		ref->record = (const struct sonde__record *)(view->data +
+							     ((size_t)at << SONDE__GRANULE_SHIFT));
 		ref->block = block;
 		mark_set(view, at, SONDE__MARK_COLLECTED | signal);
 	} else {
@@ -210,7 +216,8 @@ static bool block_scan(const struct view *view, uint32_t limit, struct output *o
 static void block_seal(const struct view *view)
 {
 	/* Relaxed: what counts is that no reservation comes after it, which the word's own order gives. */
-	uint64_t word = atomic_fetch_and_explicit(&view->block->word, ~SONDE__WORD_OPEN, memory_order_relaxed);
+	uint64_t word = atomic_fetch_and_explicit(&view->block->word, ~SONDE__WORD_OPEN,
+						  memory_order_relaxed);
 
 	SONDE__TESTPOINT("reader:sealed");
 	view->block->n_final = sonde__word_total(word);
@@ -224,11 +231,12 @@ static uint32_t block_limit(const struct view *view)
 }
 
 /* Looks again at the blocks that were passed with unfinished records. */
-static bool unfinished_collect(struct sonde__ring *ring, const struct sonde__ring_shape *shape, struct output *out)
+static bool unfinished_collect(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			       struct output *out)
 {
 	uint32_t *link = &ring->unfinished;
 
-	for (uint32_t i = 0; i < shape->n_blocks && *link > 0 && *link <= shape->n_blocks; i++) {
+	for (uint32_t i = 0; i<shape->n_blocks && * link> 0 && *link <= shape->n_blocks; i++) {
 		struct view view = view_make(ring, shape, *link - 1);
 
 		if (!block_scan(&view, block_limit(&view), out))
@@ -266,27 +274,32 @@ static bool passed_collect(const struct view *view, struct output *out)
 }
 
 /* The block that has the sequence number ring->read; false: the ring's memory contradicts itself. */
-static bool read_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape, struct view *ret)
+static bool read_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+		       struct view *ret)
 {
 	/* Relaxed, both: written by us. */
-	uint32_t index = atomic_load_explicit(sonde__ring_order(ring, shape, ring->read), memory_order_relaxed);
+	uint32_t index = atomic_load_explicit(sonde__ring_order(ring, shape, ring->read),
+					      memory_order_relaxed);
 	struct sonde__block *block;
 
 	if (index >= shape->n_blocks)
 		return false;
 	block = sonde__ring_block(ring, shape, index);
-	if (!sonde__word_has_sequence(atomic_load_explicit(&block->word, memory_order_relaxed), ring->read))
+	if (!sonde__word_has_sequence(atomic_load_explicit(&block->word, memory_order_relaxed),
+				      ring->read))
 		return false;
 	*ret = view_make(ring, shape, index);
 	return true;
 }
 
-bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shape *shape, struct sonde__ring_pass *pass,
-			 struct sonde__record_ref *refs, size_t capacity, size_t *n)
+bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			 struct sonde__ring_pass *pass, struct sonde__record_ref *refs,
+			 size_t capacity, size_t *n)
 {
 	struct output out = { .refs = refs, .capacity = capacity, .n = *n };
 	/* Relaxed: what the head passed is found by the blocks' own words and marks. */
-	uint64_t head = sonde__head_sequence(atomic_load_explicit(&ring->head, memory_order_relaxed));
+	uint64_t head =
+		sonde__head_sequence(atomic_load_explicit(&ring->head, memory_order_relaxed));
 	bool is_complete;
 
 	if (!pass->is_under_way) {
@@ -295,7 +308,8 @@ bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shap
 	}
 	is_complete = unfinished_collect(ring, shape, &out);
 	/* The count bounds a head that somebody scribbled on: in truth the head is never a round ahead. */
-	for (uint32_t i = 0; is_complete && i <= shape->n_blocks && ring->read <= pass->target; i++) {
+	for (uint32_t i = 0; is_complete && i <= shape->n_blocks && ring->read <= pass->target;
+	     i++) {
 		struct view view;
 
 		if (!read_block(ring, shape, &view))
@@ -312,8 +326,8 @@ bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shap
 	return is_complete;
 }
 
-void sonde__ring_release(struct sonde__ring *ring, const struct sonde__ring_shape *shape, struct sonde__block *block,
-			 const struct sonde__record *record)
+void sonde__ring_release(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			 struct sonde__block *block, const struct sonde__record *record)
 {
 	struct view view = view_make(ring, shape, block->index);
 	size_t at = (size_t)((const uint8_t *)record - view.data) >> SONDE__GRANULE_SHIFT;

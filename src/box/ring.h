@@ -15,29 +15,33 @@
 #include "box/box.h"
 #include "box/layout.h"
 
-static inline struct sonde__block *sonde__ring_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+static inline struct sonde__block *sonde__ring_block(struct sonde__ring *ring,
+						     const struct sonde__ring_shape *shape,
 						     uint32_t index)
 {
 	return (struct sonde__block *)((uint8_t *)ring + shape->blocks_offset) + index;
 }
 
-static inline _Atomic uint8_t *sonde__ring_map(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+static inline _Atomic uint8_t *sonde__ring_map(struct sonde__ring *ring,
+					       const struct sonde__ring_shape *shape,
 					       uint32_t index)
 {
 	return (_Atomic uint8_t *)((uint8_t *)ring + shape->maps_offset) +
 	       ((size_t)index << (shape->block_shift - SONDE__GRANULE_SHIFT));
 }
 
-static inline uint8_t *sonde__ring_data(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
-					uint32_t index)
+static inline uint8_t *sonde__ring_data(struct sonde__ring *ring,
+					const struct sonde__ring_shape *shape, uint32_t index)
 {
 	return (uint8_t *)ring + shape->data_offset + ((size_t)index << shape->block_shift);
 }
 
-static inline _Atomic uint16_t *sonde__ring_order(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+static inline _Atomic uint16_t *sonde__ring_order(struct sonde__ring *ring,
+						  const struct sonde__ring_shape *shape,
 						  uint64_t sequence)
 {
-	return (_Atomic uint16_t *)((uint8_t *)ring + shape->order_offset) + (sequence & shape->order_mask);
+	return (_Atomic uint16_t *)((uint8_t *)ring + shape->order_offset) +
+	       (sequence & shape->order_mask);
 }
 
 static inline uint64_t sonde__head_make(uint64_t sequence, uint32_t block)
@@ -63,7 +67,8 @@ static inline uint64_t sonde__word_make(uint64_t sequence)
 
 static inline bool sonde__word_has_sequence(uint64_t word, uint64_t sequence)
 {
-	return word >> SONDE__WORD_SEQUENCE_SHIFT == sequence << SONDE__WORD_SEQUENCE_SHIFT >> SONDE__WORD_SEQUENCE_SHIFT;
+	return word >> SONDE__WORD_SEQUENCE_SHIFT ==
+	       sequence << SONDE__WORD_SEQUENCE_SHIFT >> SONDE__WORD_SEQUENCE_SHIFT;
 }
 
 static inline uint32_t sonde__word_offset(uint64_t word)
@@ -87,8 +92,8 @@ static inline uint32_t sonde__word_total(uint64_t word)
 }
 
 /* Opens a ring in fresh, zeroed memory; `sequence` is the first that it hands out. */
-void sonde__ring_open(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint64_t sequence,
-		      uint16_t number);
+void sonde__ring_open(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+		      uint64_t sequence, uint16_t number);
 
 /*
  * Writers. Takes `n_granules` for one record; false when the ring is full, which counts nothing.
@@ -99,8 +104,8 @@ struct sonde__place {
 	_Atomic uint8_t *mark;
 };
 
-bool sonde__ring_reserve(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t n_granules,
-			 enum sonde_signal signal, struct sonde__place *ret);
+bool sonde__ring_reserve(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			 uint32_t n_granules, enum sonde_signal signal, struct sonde__place *ret);
 
 /* Used part, by reservations, in percent. Any thread. */
 unsigned sonde__ring_fill_percent(struct sonde__ring *ring, const struct sonde__ring_shape *shape);
@@ -116,11 +121,12 @@ struct sonde__ring_pass {
  * Appends to refs[*n]. False: `capacity` was reached before the ring's end; call again with the same
  * pass. Never waits for a writer.
  */
-bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shape *shape, struct sonde__ring_pass *pass,
-			 struct sonde__record_ref *refs, size_t capacity, size_t *n);
+bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			 struct sonde__ring_pass *pass, struct sonde__record_ref *refs,
+			 size_t capacity, size_t *n);
 
-void sonde__ring_release(struct sonde__ring *ring, const struct sonde__ring_shape *shape, struct sonde__block *block,
-			 const struct sonde__record *record);
+void sonde__ring_release(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			 struct sonde__block *block, const struct sonde__record *record);
 
 /*
  * Makes every reservation fail from here on, by sealing all blocks, for good or until the ring is
@@ -146,7 +152,7 @@ struct sonde__ring_account {
 };
 
 /* `queued` and what it is made of first, `captured` last. Bounded, whatever the others do. */
-void sonde__ring_account(struct sonde__ring *ring, const struct sonde__ring_shape *shape, enum sonde_signal signal,
-			 struct sonde__ring_account *ret);
+void sonde__ring_account(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			 enum sonde_signal signal, struct sonde__ring_account *ret);
 
 #endif

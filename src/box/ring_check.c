@@ -3,7 +3,8 @@
 
 #include "box/ring.h"
 
-static bool block_is_valid(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint32_t index)
+static bool block_is_valid(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			   uint32_t index)
 {
 	const struct sonde__block *block = sonde__ring_block(ring, shape, index);
 	/* Relaxed: its sequence number and, once sealed, its counts are ours alone to change. */
@@ -11,7 +12,8 @@ static bool block_is_valid(struct sonde__ring *ring, const struct sonde__ring_sh
 
 	if (block->index != index || sonde__word_offset(word) > shape->n_granules)
 		return false;
-	if (block->n_done > block->n_seen || block->n_seen > sonde__word_total(word) || block->scan > shape->n_granules)
+	if (block->n_done > block->n_seen || block->n_seen > sonde__word_total(word) ||
+	    block->scan > shape->n_granules)
 		return false;
 	if (block->stage == SONDE__STAGE_OPEN)
 		return block->n_final == 0;
@@ -23,19 +25,23 @@ static bool block_is_valid(struct sonde__ring *ring, const struct sonde__ring_sh
 }
 
 /* The numbers from the reader's on belong to one block each, which is at the stage that goes with it. */
-static bool order_is_valid(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint64_t tail)
+static bool order_is_valid(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+			   uint64_t tail)
 {
 	for (uint64_t number = ring->read; number < tail; number++) {
 		/* Relaxed, both: written by us. */
-		uint32_t index = atomic_load_explicit(sonde__ring_order(ring, shape, number), memory_order_relaxed);
+		uint32_t index = atomic_load_explicit(sonde__ring_order(ring, shape, number),
+						      memory_order_relaxed);
 		const struct sonde__block *block;
 
 		if (index >= shape->n_blocks)
 			return false;
 		block = sonde__ring_block(ring, shape, index);
-		if (!sonde__word_has_sequence(atomic_load_explicit(&block->word, memory_order_relaxed), number))
+		if (!sonde__word_has_sequence(
+			    atomic_load_explicit(&block->word, memory_order_relaxed), number))
 			return false;
-		if (block->stage != SONDE__STAGE_OPEN && (number != ring->read || block->stage != SONDE__STAGE_SEALED))
+		if (block->stage != SONDE__STAGE_OPEN &&
+		    (number != ring->read || block->stage != SONDE__STAGE_SEALED))
 			return false;
 	}
 	return true;
@@ -65,7 +71,8 @@ bool sonde__ring_is_valid(struct sonde__ring *ring, const struct sonde__ring_sha
 {
 	/* Relaxed: the tail is ours, and the head only grows. */
 	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-	uint64_t head = sonde__head_sequence(atomic_load_explicit(&ring->head, memory_order_relaxed));
+	uint64_t head =
+		sonde__head_sequence(atomic_load_explicit(&ring->head, memory_order_relaxed));
 
 	/* I3 */
 	if (head >= tail || ring->read > head || tail - ring->read > shape->n_blocks)

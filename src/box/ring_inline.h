@@ -12,10 +12,12 @@
  * The head's block cannot take the record, as its word said: moves the head on, or sees that another
  * writer did. False: the ring is full. Else *head is to be tried next.
  */
-bool sonde__ring_pass(struct sonde__ring *ring, const struct sonde__ring_shape *shape, uint64_t word, uint64_t *head);
+bool sonde__ring_pass(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+		      uint64_t word, uint64_t *head);
 
 /* Open, of this sequence number, and with room. */
-static SONDE__ALWAYS_INLINE bool sonde__word_admits(uint64_t word, uint64_t sequence, uint32_t n_granules,
+static SONDE__ALWAYS_INLINE bool sonde__word_admits(uint64_t word, uint64_t sequence,
+						    uint32_t n_granules,
 						    const struct sonde__ring_shape *shape)
 {
 	return (word ^ sonde__word_make(sequence)) >> SONDE__WORD_OPEN_SHIFT == 0 &&
@@ -23,12 +25,14 @@ static SONDE__ALWAYS_INLINE bool sonde__word_admits(uint64_t word, uint64_t sequ
 }
 
 /* sonde__ring_reserve. */
-static SONDE__ALWAYS_INLINE bool sonde__ring_take(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
+static SONDE__ALWAYS_INLINE bool sonde__ring_take(struct sonde__ring *ring,
+						  const struct sonde__ring_shape *shape,
 						  uint32_t n_granules, enum sonde_signal signal,
 						  struct sonde__place *ret)
 {
 	const uint64_t taken = n_granules + (UINT64_C(1) << SONDE__WORD_COUNT_SHIFT(signal));
-	uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire); /* A2, partner R2 */
+	uint64_t head = atomic_load_explicit(&ring->head,
+					     memory_order_acquire); /* A2, partner R2 */
 
 	for (;;) {
 		uint32_t index = sonde__head_block(head);
@@ -41,10 +45,12 @@ static SONDE__ALWAYS_INLINE bool sonde__ring_take(struct sonde__ring *ring, cons
 		/* A1, partner R1: the map is empty, and the reader is done with the bytes. */
 		word = atomic_load_explicit(&block->word, memory_order_acquire);
 		SONDE__TESTPOINT("ring:word-loaded");
-		while (SONDE__LIKELY(sonde__word_admits(word, sonde__head_sequence(head), n_granules, shape))) {
+		while (SONDE__LIKELY(
+			sonde__word_admits(word, sonde__head_sequence(head), n_granules, shape))) {
 			/* A1 again, on success and on failure: the word may be another than was loaded. */
 			if (SONDE__UNLIKELY(!atomic_compare_exchange_weak_explicit(
-				    &block->word, &word, word + taken, memory_order_acquire, memory_order_acquire)))
+				    &block->word, &word, word + taken, memory_order_acquire,
+				    memory_order_acquire)))
 				continue;
 			SONDE__TESTPOINT("ring:reserved");
 			ret->record = sonde__ring_data(ring, shape, index) +

@@ -18,12 +18,17 @@
 #define RESERVE_MAX (1024u * 1024)
 #define TEXTS_MIN (16u * 1024)
 
-_Static_assert((1u << BLOCK_SHIFT_MIN) >= SONDE__RECORD_MAX_SIZE, "the largest record fits the smallest block");
+_Static_assert((1u << BLOCK_SHIFT_MIN) >= SONDE__RECORD_MAX_SIZE,
+	       "the largest record fits the smallest block");
 _Static_assert(BLOCKS_MAX <= SONDE__HEAD_BLOCK_MASK, "a head can name every block");
-_Static_assert(sizeof(struct sonde__ring) == 8 * SONDE__CACHE_LINE, "no line is shared by two owners");
-_Static_assert(sizeof(struct sonde__block) == 2 * SONDE__CACHE_LINE, "no line is shared by two owners");
-_Static_assert(sizeof(struct sonde__box_header) <= SONDE__BOX_COUNTERS_OFFSET, "header and counters are apart");
-_Static_assert(SONDE__BOX_COUNTERS_OFFSET + sizeof(struct sonde__box_counters) <= SONDE__BOX_HEADER_SIZE,
+_Static_assert(sizeof(struct sonde__ring) == 8 * SONDE__CACHE_LINE,
+	       "no line is shared by two owners");
+_Static_assert(sizeof(struct sonde__block) == 2 * SONDE__CACHE_LINE,
+	       "no line is shared by two owners");
+_Static_assert(sizeof(struct sonde__box_header) <= SONDE__BOX_COUNTERS_OFFSET,
+	       "header and counters are apart");
+_Static_assert(SONDE__BOX_COUNTERS_OFFSET + sizeof(struct sonde__box_counters) <=
+		       SONDE__BOX_HEADER_SIZE,
 	       "header and counters are one page");
 _Static_assert(SONDE_LOSS_COUNT <= SONDE__BOX_REASONS, "every reason has a counter");
 
@@ -49,7 +54,8 @@ static void shape_fill(uint32_t n_blocks, uint32_t block_shift, struct sonde__ri
 	ret->n_granules = map_size < SONDE__WORD_MAX ? map_size : SONDE__WORD_MAX;
 	ret->block_shift = block_shift;
 	ret->order_offset = sizeof(struct sonde__ring);
-	ret->blocks_offset = (uint32_t)round_up(ret->order_offset + n_order * sizeof(uint16_t), 2 * SONDE__CACHE_LINE);
+	ret->blocks_offset = (uint32_t)round_up(ret->order_offset + n_order * sizeof(uint16_t),
+						2 * SONDE__CACHE_LINE);
 	ret->maps_offset = ret->blocks_offset + n_blocks * (uint32_t)sizeof(struct sonde__block);
 	ret->data_offset = (uint32_t)round_up(ret->maps_offset + n_blocks * map_size, PAGE);
 	ret->size = ret->data_offset + ((uint64_t)n_blocks << block_shift);
@@ -89,15 +95,18 @@ static struct sonde__box_part part_place(uint64_t *at, uint32_t count, uint64_t 
 	return part;
 }
 
-void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret, struct sonde__box_header *ret_header)
+void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret,
+		       struct sonde__box_header *ret_header)
 {
 	uint64_t at = SONDE__BOX_HEADER_SIZE;
 	uint64_t space;
 
 	size = bounded(size, SONDE__BOX_SIZE_MIN, SONDE__BOX_SIZE_MAX) / PAGE * PAGE;
 	ret_header->sites = part_place(&at, SONDE__SITES_MAX, sizeof(uint32_t));
-	ret_header->texts = part_place(&at, (uint32_t)(bounded(size / 16, TEXTS_MIN, SONDE__TEXTS_MAX) / PAGE * PAGE), 1);
-	if (!sonde__ring_shape_fit(bounded(size / 16, 0, RESERVE_MAX), BLOCK_SHIFT_MIN, &ret->reserve_shape))
+	ret_header->texts = part_place(
+		&at, (uint32_t)(bounded(size / 16, TEXTS_MIN, SONDE__TEXTS_MAX) / PAGE * PAGE), 1);
+	if (!sonde__ring_shape_fit(bounded(size / 16, 0, RESERVE_MAX), BLOCK_SHIFT_MIN,
+				   &ret->reserve_shape))
 		shape_fill(BLOCKS_MIN, BLOCK_SHIFT_MIN, &ret->reserve_shape);
 	space = size - at - ret->reserve_shape.size;
 	ret->n_rings = (uint32_t)bounded(space / RING_AIM, 1, bounded(n_cpus, 1, SONDE__RINGS_MAX));
@@ -105,7 +114,8 @@ void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret, s
 	ret_header->rings = part_place(&at, ret->n_rings, ret->ring_shape.size);
 	ret_header->reserve = part_place(&at, 1, ret->reserve_shape.size);
 	ret_header->open_spans = part_place(&at, 0, 0);
-	ret_header->counters = (struct sonde__box_part){ SONDE__BOX_COUNTERS_OFFSET, 1, sizeof(struct sonde__box_counters) };
+	ret_header->counters = (struct sonde__box_part){ SONDE__BOX_COUNTERS_OFFSET, 1,
+							 sizeof(struct sonde__box_counters) };
 	ret_header->ring_shape = ret->ring_shape;
 	ret_header->reserve_shape = ret->reserve_shape;
 	ret_header->box_size = at;

@@ -59,7 +59,8 @@ static inline const struct sonde__ring_shape *sonde__box_ring_shape(const struct
 }
 
 /* Divides at most `size` bytes among `n_cpus`; fills all that follows from it but the addresses. */
-void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret, struct sonde__box_header *ret_header);
+void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret,
+		       struct sonde__box_header *ret_header);
 
 /* A ring of at most `size` bytes with blocks of 1 << block_shift: false when four do not fit. */
 bool sonde__ring_shape_fit(uint64_t size, uint32_t block_shift, struct sonde__ring_shape *ret);

@@ -107,13 +107,15 @@ static bool content_equal(const struct content *content, const struct sonde__sit
 {
 	struct sonde__site_view view = view_of(text);
 
-	return content->hash == text->hash && content->line == text->line && text_equal(content->name, view.name) &&
-	       text_equal(content->file, view.file) && text_equal(content->function, view.function);
+	return content->hash == text->hash && content->line == text->line &&
+	       text_equal(content->name, view.name) && text_equal(content->file, view.file) &&
+	       text_equal(content->function, view.function);
 }
 
 static uint32_t text_size(size_t n_bytes)
 {
-	return (uint32_t)((sizeof(struct sonde__site_text) + n_bytes + TEXT_UNIT - 1) / TEXT_UNIT * TEXT_UNIT);
+	return (uint32_t)((sizeof(struct sonde__site_text) + n_bytes + TEXT_UNIT - 1) / TEXT_UNIT *
+			  TEXT_UNIT);
 }
 
 /* ---- Text memory ------------------------------------------------------------------------------- */
@@ -132,8 +134,8 @@ static uint32_t text_add(const struct content *content)
 		if (size > limit || at > limit - size)
 			return 0;
 		/* Acquire, partner the release in text_return: the last owner of this memory is done with it. */
-	} while (!atomic_compare_exchange_weak_explicit(&texts_used, &at, at + size, memory_order_acquire,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&texts_used, &at, at + size, memory_order_acquire, memory_order_relaxed));
 	text = (struct sonde__site_text *)(texts + at);
 	memset(text, 0, size);
 	text->hash = content->hash;
@@ -144,7 +146,8 @@ static uint32_t text_add(const struct content *content)
 	bytes = (char *)(text + 1);
 	memcpy(bytes, content->name.data, content->name.size);
 	memcpy(bytes + content->name.size, content->file.data, content->file.size);
-	memcpy(bytes + content->name.size + content->file.size, content->function.data, content->function.size);
+	memcpy(bytes + content->name.size + content->file.size, content->function.data,
+	       content->function.size);
 	return at / TEXT_UNIT;
 }
 
@@ -153,9 +156,11 @@ static void text_return(uint32_t slot_value)
 {
 	const struct sonde__site_text *text = text_at(slot_value);
 	uint32_t at = slot_value * TEXT_UNIT;
-	uint32_t end = at + text_size((size_t)text->name_size + text->file_size + text->function_size);
+	uint32_t end = at +
+		       text_size((size_t)text->name_size + text->file_size + text->function_size);
 
-	atomic_compare_exchange_strong_explicit(&texts_used, &end, at, memory_order_release, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&texts_used, &end, at, memory_order_release,
+						memory_order_relaxed);
 }
 
 /* ---- The copy in the box ----------------------------------------------------------------------- */
@@ -170,8 +175,8 @@ static void slot_copy(const struct sonde__box *box, uint32_t slot, uint32_t valu
 		return;
 	/* Atomic and relaxed: another thread may be writing the same. */
 	for (size_t i = 0; i < size; i += TEXT_UNIT)
-		__atomic_store_n((uint64_t *)(box->site_texts + at + i), *(const uint64_t *)(texts + at + i),
-				 __ATOMIC_RELAXED);
+		__atomic_store_n((uint64_t *)(box->site_texts + at + i),
+				 *(const uint64_t *)(texts + at + i), __ATOMIC_RELAXED);
 	/* Release, for readers in other processes: the text is there. */
 	atomic_store_explicit(&box->site_ids[slot], value, memory_order_release);
 }
@@ -221,7 +226,8 @@ static uint32_t content_find_or_add(const struct content *content)
 			if (!own)
 				return 0;
 			/* R7, partner A7; acquire on failure: A7. */
-			if (atomic_compare_exchange_strong_explicit(&slots[slot], &value, own, memory_order_release,
+			if (atomic_compare_exchange_strong_explicit(&slots[slot], &value, own,
+								    memory_order_release,
 								    memory_order_acquire)) {
 				slot_mirror(slot, own);
 				return slot + 1;

@@ -33,9 +33,11 @@ void sonde__box_outside_move(struct sonde__box_counters *to)
 	for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++) {
 		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++) {
 			/* Relaxed, both: counts that order nothing. */
-			uint64_t n = atomic_exchange_explicit(&outside.lost[signal][reason], 0, memory_order_relaxed);
+			uint64_t n = atomic_exchange_explicit(&outside.lost[signal][reason], 0,
+							      memory_order_relaxed);
 
-			atomic_fetch_add_explicit(&to->lost[signal][reason], n, memory_order_relaxed);
+			atomic_fetch_add_explicit(&to->lost[signal][reason], n,
+						  memory_order_relaxed);
 		}
 	}
 }
@@ -69,10 +71,12 @@ static SONDE__COLD bool refuse(enum sonde_signal signal, enum sonde_loss reason)
 }
 
 /* The writer's own ring is full: errors have a reserve; everything else ends here, counted. */
-static SONDE__COLD bool reserve_elsewhere(const struct sonde__box *box, struct sonde__ring *ring, uint32_t n_granules,
-					  enum sonde_signal signal, bool urgent, struct sonde__place *ret)
+static SONDE__COLD bool reserve_elsewhere(const struct sonde__box *box, struct sonde__ring *ring,
+					  uint32_t n_granules, enum sonde_signal signal,
+					  bool urgent, struct sonde__place *ret)
 {
-	if (urgent && sonde__ring_reserve(box->reserve, &box->reserve_shape, n_granules, signal, ret))
+	if (urgent &&
+	    sonde__ring_reserve(box->reserve, &box->reserve_shape, n_granules, signal, ret))
 		return true;
 	/* Relaxed: a count that orders nothing. */
 	atomic_fetch_add_explicit(&ring->refused[signal], 1, memory_order_relaxed);
@@ -92,7 +96,8 @@ bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent, stru
 	if (SONDE__UNLIKELY(size - 1 >= SONDE__RECORD_MAX_SIZE))
 		return refuse(signal, SONDE_LOSS_TOO_BIG);
 	ring = own_ring(box);
-	if (SONDE__UNLIKELY(!sonde__ring_take(ring, &box->ring_shape, n_granules, signal, &place)) &&
+	if (SONDE__UNLIKELY(
+		    !sonde__ring_take(ring, &box->ring_shape, n_granules, signal, &place)) &&
 	    !reserve_elsewhere(box, ring, n_granules, signal, urgent, &place))
 		return false;
 	ret->record = place.record;
@@ -117,7 +122,8 @@ void sonde__box_commit(const struct sonde__slot *slot)
 	if (!is_owner(slot))
 		return;
 	/* R4, partner A4: whoever sees the mark sees the record. */
-	atomic_store_explicit(slot->mark, (uint8_t)(SONDE__MARK_COMMITTED | slot->signal), memory_order_release);
+	atomic_store_explicit(slot->mark, (uint8_t)(SONDE__MARK_COMMITTED | slot->signal),
+			      memory_order_release);
 	SONDE__TESTPOINT("ring:committed");
 	if (slot->urgent)
 		sonde__bell_ring(&sonde__box_bell);
@@ -132,7 +138,8 @@ void sonde__box_discard(const struct sonde__slot *slot)
 	/* So that the reader can step over it. */
 	record->size = (uint32_t)slot->n_granules << SONDE__GRANULE_SHIFT;
 	/* R4, partner A4 */
-	atomic_store_explicit(slot->mark, (uint8_t)(SONDE__MARK_DISCARDED | slot->signal), memory_order_release);
+	atomic_store_explicit(slot->mark, (uint8_t)(SONDE__MARK_DISCARDED | slot->signal),
+			      memory_order_release);
 	SONDE__TESTPOINT("ring:discarded");
 }
 
@@ -144,7 +151,8 @@ unsigned sonde__box_fill_percent(void)
 	if (!box)
 		return 0;
 	for (uint32_t i = 0; i <= box->n_rings; i++) {
-		unsigned percent = sonde__ring_fill_percent(sonde__box_ring(box, i), sonde__box_ring_shape(box, i));
+		unsigned percent = sonde__ring_fill_percent(sonde__box_ring(box, i),
+							    sonde__box_ring_shape(box, i));
 
 		if (percent > most)
 			most = percent;

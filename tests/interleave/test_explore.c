@@ -214,7 +214,8 @@ static void put(uint64_t id, uint32_t n_granules)
 	}
 	record_fill(place.record, id, n_granules);
 	step();
-	atomic_store_explicit(place.mark, (uint8_t)(SONDE__MARK_COMMITTED | SONDE_SIGNAL_SPAN), memory_order_release);
+	atomic_store_explicit(place.mark, (uint8_t)(SONDE__MARK_COMMITTED | SONDE_SIGNAL_SPAN),
+			      memory_order_release);
 	if (id < MAX_IDS)
 		world.is_committed[id] = true;
 	step();
@@ -334,7 +335,8 @@ static const uint8_t six[] = { 1, 2, 1, 2, 2, 2, 0 };
 
 static void two_writers_at_a_block_s_end(void **state)
 {
-	static const struct scenario what = { 4, 3, 2, { small_then_large, large_then_small }, 2, 3, false };
+	static const struct scenario what = { 4, 3, 2,	  { small_then_large, large_then_small },
+					      2, 3, false };
 
 	(void)state;
 	explore(&what);

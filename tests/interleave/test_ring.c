@@ -27,11 +27,14 @@ static uint64_t next_id;
 
 /* In the order in which a writer, or the reader, comes by. */
 static const char *const writer_points[] = {
-	"ring:head-loaded", "ring:word-loaded", "ring:tail-loaded", "ring:head-moved",
-	"ring:reserved", "ring:before-commit", "ring:committed", "ring:discarded",
+	"ring:head-loaded", "ring:word-loaded",	  "ring:tail-loaded", "ring:head-moved",
+	"ring:reserved",    "ring:before-commit", "ring:committed",   "ring:discarded",
 };
 static const char *const reader_points[] = {
-	"reader:sealed", "reader:map-cleared", "reader:word-renewed", "reader:tail-moved",
+	"reader:sealed",
+	"reader:map-cleared",
+	"reader:word-renewed",
+	"reader:tail-moved",
 };
 
 #define N_WRITER_POINTS (sizeof(writer_points) / sizeof(writer_points[0]))
@@ -39,7 +42,8 @@ static const char *const reader_points[] = {
 
 static int setup(void **state)
 {
-	struct sonde__box_options options = { .size_bytes = 256 * 1024, .service_name = "interleave" };
+	struct sonde__box_options options = { .size_bytes = 256 * 1024,
+					      .service_name = "interleave" };
 	struct sonde__box_info info;
 
 	(void)state;
@@ -72,7 +76,8 @@ static void check_end(void)
 
 	ledger_drain(&ledger);
 	for (uint32_t i = 0; i <= box->n_rings; i++)
-		assert_true(sonde__ring_is_valid(sonde__box_ring(box, i), sonde__box_ring_shape(box, i)));
+		assert_true(sonde__ring_is_valid(sonde__box_ring(box, i),
+						 sonde__box_ring_shape(box, i)));
 	ledger_close(&ledger);
 	assert_true(ledger_balances(&ledger, 0));
 	assert_int_equal(ledger.n_wrong, 0);
@@ -100,7 +105,9 @@ static void *writer_run(void *argument)
 
 static void writer_start(struct writer *writer, const char *point)
 {
-	struct writer fresh = { .stop = STOP_INIT(point), .first_id = next_id, .n_ids = IDS_PER_WRITER };
+	struct writer fresh = { .stop = STOP_INIT(point),
+				.first_id = next_id,
+				.n_ids = IDS_PER_WRITER };
 
 	*writer = fresh;
 	next_id += IDS_PER_WRITER;
@@ -306,11 +313,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_stopped_writer_corrupts_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(many_stopped_writers_corrupt_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_stopped_writers_corrupt_nothing, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_stopped_writer_costs_one_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stopped_reader_stops_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stopped_pair_corrupts_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_account_does_not_wait_for_the_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_account_does_not_wait_for_the_reader, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,7 +122,8 @@ static void threads_and_a_reader(void **state)
 	assert_int_equal(sonde__box_open(&options, &info), SONDE_OK);
 	for (uint64_t i = 0; i < N_WRITERS; i++) {
 		writers[i].number = i;
-		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_all, &writers[i]), 0);
+		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_all, &writers[i]),
+				 0);
 	}
 	while (sonde__monotonic_ns() < end) {
 		drain();

@@ -106,7 +106,8 @@ static inline void ledger_see(struct ledger *ledger, const struct sonde__record 
 		ledger_fault(ledger, "no such id", id);
 		return;
 	}
-	if (record->size != pattern_size(id) || !pattern_is_right(record, id, sizeof(*record), record->size))
+	if (record->size != pattern_size(id) ||
+	    !pattern_is_right(record, id, sizeof(*record), record->size))
 		ledger_fault(ledger, "torn", id);
 	if (ledger->seen[id]++)
 		ledger_fault(ledger, "came twice", id);
@@ -119,7 +120,8 @@ static inline void ledger_see(struct ledger *ledger, const struct sonde__record 
 static inline void ledger_close(struct ledger *ledger)
 {
 	for (uint64_t id = 0; id < ledger->n_ids; id++)
-		if (atomic_load_explicit(&ledger->fates[id], memory_order_relaxed) == FATE_COMMITTED &&
+		if (atomic_load_explicit(&ledger->fates[id], memory_order_relaxed) ==
+			    FATE_COMMITTED &&
 		    !ledger->seen[id])
 			ledger_fault(ledger, "committed, and never came", id);
 }
@@ -163,9 +165,11 @@ static inline bool ledger_balances(const struct ledger *ledger, uint64_t unfinis
 	}
 	if (captured == ledger->n_seen + queued + lost && found_unfinished == unfinished)
 		return true;
-	fprintf(stderr, "captured %llu, released %llu, queued %llu, lost %llu, unfinished %llu of %llu\n",
-		(unsigned long long)captured, (unsigned long long)ledger->n_seen, (unsigned long long)queued,
-		(unsigned long long)lost, (unsigned long long)found_unfinished, (unsigned long long)unfinished);
+	fprintf(stderr,
+		"captured %llu, released %llu, queued %llu, lost %llu, unfinished %llu of %llu\n",
+		(unsigned long long)captured, (unsigned long long)ledger->n_seen,
+		(unsigned long long)queued, (unsigned long long)lost,
+		(unsigned long long)found_unfinished, (unsigned long long)unfinished);
 	return false;
 }
 

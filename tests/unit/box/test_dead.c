@@ -22,7 +22,9 @@ static char directory[64];
 
 static struct sonde__box_info open_as(const char *service, uint32_t max_dead)
 {
-	struct sonde__box_options options = { .size_bytes = 256 * 1024, .directory = directory, .service_name = service,
+	struct sonde__box_options options = { .size_bytes = 256 * 1024,
+					      .directory = directory,
+					      .service_name = service,
 					      .max_dead_boxes = max_dead };
 	struct sonde__box_info info;
 
@@ -120,7 +122,8 @@ static void open_after_writers(void)
 	struct sonde__box_info info = open_as("dying", 1);
 
 	CHECK(info.n_dead_removed == 1 && info.dead_records[SONDE_SIGNAL_LOG] >= 300);
-	CHECK(info.dead_records[SONDE_SIGNAL_SPAN] == 0 && info.dead_records[SONDE_SIGNAL_PART] == 0);
+	CHECK(info.dead_records[SONDE_SIGNAL_SPAN] == 0 &&
+	      info.dead_records[SONDE_SIGNAL_PART] == 0);
 	sonde__box_close();
 }
 
@@ -150,7 +153,8 @@ static void look_with_one_allowed(void)
 	struct sonde__box_info info = open_as("dying", 1);
 
 	CHECK(info.n_dead_removed == 2);
-	CHECK(info.dead_records[SONDE_SIGNAL_SPAN] == 6 && info.dead_records[SONDE_SIGNAL_LOG] == 4 &&
+	CHECK(info.dead_records[SONDE_SIGNAL_SPAN] == 6 &&
+	      info.dead_records[SONDE_SIGNAL_LOG] == 4 &&
 	      info.dead_records[SONDE_SIGNAL_PART] == 2);
 	CHECK(n_files() == 2);
 	sonde__box_close();
@@ -206,9 +210,11 @@ static void file_put(const char *name, const void *data, size_t size)
 }
 
 /* A header that sends the counter all over, with a dead process's id. */
-static void wreck_put(const char *name, uint32_t n_rings, uint32_t n_blocks, uint32_t block_shift, uint64_t offset)
+static void wreck_put(const char *name, uint32_t n_rings, uint32_t n_blocks, uint32_t block_shift,
+		      uint64_t offset)
 {
-	struct sonde__box_header header = { .layout_version = SONDE__BOX_LAYOUT_VERSION, .header_size = sizeof(header) };
+	struct sonde__box_header header = { .layout_version = SONDE__BOX_LAYOUT_VERSION,
+					    .header_size = sizeof(header) };
 	struct stat status;
 
 	header.magic = ~SONDE__BOX_MAGIC_INVERTED;
@@ -276,7 +282,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(other_services_are_left_alone, setup, teardown),
-		cmocka_unit_test_setup_teardown(crash_looping_does_not_fill_the_directory, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_looping_does_not_fill_the_directory, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(what_goes_is_counted_by_signal, setup, teardown),
 		cmocka_unit_test_setup_teardown(killed_in_the_middle_of_writing, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_living_keep_theirs, setup, teardown),

@@ -51,13 +51,15 @@ static void put(uint32_t size)
 	struct sonde__place place;
 	enum sonde_signal signal = (enum sonde_signal)draw(SONDE_SIGNAL_COUNT);
 
-	if (!sonde__ring_reserve(ring, &shape, (size + SONDE__GRANULE - 1) / SONDE__GRANULE, signal, &place))
+	if (!sonde__ring_reserve(ring, &shape, (size + SONDE__GRANULE - 1) / SONDE__GRANULE, signal,
+				 &place))
 		return;
 	assert_in_range((uintptr_t)place.record, (uintptr_t)ring + shape.data_offset,
 			(uintptr_t)ring + shape.size - size);
 	((struct sonde__record *)place.record)->size = size;
 	if (draw(10) > 0)
-		atomic_store_explicit(place.mark, (uint8_t)(SONDE__MARK_COMMITTED | signal), memory_order_release);
+		atomic_store_explicit(place.mark, (uint8_t)(SONDE__MARK_COMMITTED | signal),
+				      memory_order_release);
 }
 
 static void read_all(void)
@@ -91,7 +93,9 @@ static void look(void)
 /* Bits anywhere in the control part; in the record heads; whole words of chosen nonsense. */
 static void scribble(void)
 {
-	static const uint64_t nonsense[] = { 0, 1, UINT64_MAX, UINT64_MAX >> 1, 0x7ff, 0x00ff00ff00ff00ff };
+	static const uint64_t nonsense[] = { 0,		 1,
+					     UINT64_MAX, UINT64_MAX >> 1,
+					     0x7ff,	 0x00ff00ff00ff00ff };
 	uint64_t at = draw(shape.data_offset / 8) * 8;
 
 	switch (draw(4)) {
@@ -99,7 +103,8 @@ static void scribble(void)
 		memory[GUARD + draw(shape.data_offset)] ^= (uint8_t)(1 << draw(8));
 		break;
 	case 1:
-		memory[GUARD + shape.data_offset + draw(MEMORY_SIZE - shape.data_offset)] = (uint8_t)draw(256);
+		memory[GUARD + shape.data_offset + draw(MEMORY_SIZE - shape.data_offset)] =
+			(uint8_t)draw(256);
 		break;
 	case 2:
 		memcpy(memory + GUARD + at, &nonsense[draw(6)], sizeof(uint64_t));
@@ -155,7 +160,8 @@ static void a_wrecked_block_is_left_alone(void **state)
 	put(64);
 	block = sonde__ring_block(ring, &shape, 0);
 	/* A record more than there is. */
-	atomic_fetch_add_explicit(&block->word, UINT64_C(1) << SONDE__WORD_COUNT_SHIFT(SONDE_SIGNAL_LOG),
+	atomic_fetch_add_explicit(&block->word,
+				  UINT64_C(1) << SONDE__WORD_COUNT_SHIFT(SONDE_SIGNAL_LOG),
 				  memory_order_relaxed);
 	for (int round = 0; round < 50; round++) {
 		for (int i = 0; i < 100; i++) {
@@ -164,14 +170,16 @@ static void a_wrecked_block_is_left_alone(void **state)
 			if (!sonde__ring_reserve(ring, &shape, 4, SONDE_SIGNAL_SPAN, &place))
 				continue;
 			((struct sonde__record *)place.record)->size = 128;
-			atomic_store_explicit(place.mark, SONDE__MARK_COMMITTED, memory_order_release);
+			atomic_store_explicit(place.mark, SONDE__MARK_COMMITTED,
+					      memory_order_release);
 			n_put++;
 		}
 		read_all();
 		read_all();
 	}
 	assert_true(n_put > 1000);
-	assert_true(sonde__word_has_sequence(atomic_load_explicit(&block->word, memory_order_relaxed), 1));
+	assert_true(sonde__word_has_sequence(
+		atomic_load_explicit(&block->word, memory_order_relaxed), 1));
 }
 
 int main(void)

@@ -25,11 +25,14 @@ static uint64_t next_id;
 
 static int setup(void **state)
 {
-	struct sonde__box_options options = { .size_bytes = 256 * 1024, .service_name = "unit-ring" };
+	struct sonde__box_options options = { .size_bytes = 256 * 1024,
+					      .service_name = "unit-ring" };
 	struct sonde__box_info info;
 
 	(void)state;
-	ledger = (struct ledger){ .fates = calloc(N_IDS, 1), .seen = calloc(N_IDS, 1), .n_ids = N_IDS };
+	ledger = (struct ledger){ .fates = calloc(N_IDS, 1),
+				  .seen = calloc(N_IDS, 1),
+				  .n_ids = N_IDS };
 	next_id = 0;
 	assert_int_equal(sonde__box_open(&options, &info), SONDE_OK);
 	assert_string_equal(info.reason, "");
@@ -81,7 +84,8 @@ static void order_is_that_of_reservation(void **state)
 
 	(void)state;
 	for (uint64_t i = 0; i < 3; i++) {
-		assert_true(sonde__box_reserve(pattern_size(i), pattern_signal(i), /* urgent= */ false, &slots[i]));
+		assert_true(sonde__box_reserve(pattern_size(i), pattern_signal(i),
+					       /* urgent= */ false, &slots[i]));
 		pattern_fill(slots[i].record, i);
 		ledger.fates[i] = FATE_COMMITTED;
 	}
@@ -172,7 +176,8 @@ static void a_full_ring_counts_and_recovers(void **state)
 	assert_true(sonde__box_fill_percent() > 90);
 	n_before = lost(SONDE_SIGNAL_SPAN, SONDE_LOSS_RING_FULL);
 	for (int i = 0; i < 300; i++)
-		assert_false(sonde__box_reserve(2000, SONDE_SIGNAL_SPAN, /* urgent= */ false, &(struct sonde__slot){ 0 }));
+		assert_false(sonde__box_reserve(2000, SONDE_SIGNAL_SPAN, /* urgent= */ false,
+						&(struct sonde__slot){ 0 }));
 	assert_int_equal(lost(SONDE_SIGNAL_SPAN, SONDE_LOSS_RING_FULL), n_before + 300);
 	assert_true(ledger_balances(&ledger, /* unfinished= */ 0));
 	ledger_drain(&ledger);
@@ -231,11 +236,13 @@ static void sizes_have_limits(void **state)
 	bool is_complete;
 
 	(void)state;
-	assert_false(sonde__box_reserve(SONDE__RECORD_MAX_SIZE + 1, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot));
+	assert_false(sonde__box_reserve(SONDE__RECORD_MAX_SIZE + 1, SONDE_SIGNAL_LOG,
+					/* urgent= */ true, &slot));
 	assert_false(sonde__box_reserve(SIZE_MAX, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot));
 	assert_false(sonde__box_reserve(0, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot));
 	assert_int_equal(lost(SONDE_SIGNAL_LOG, SONDE_LOSS_TOO_BIG), 3);
-	assert_true(sonde__box_reserve(SONDE__RECORD_MAX_SIZE, SONDE_SIGNAL_LOG, /* urgent= */ false, &slot));
+	assert_true(sonde__box_reserve(SONDE__RECORD_MAX_SIZE, SONDE_SIGNAL_LOG,
+				       /* urgent= */ false, &slot));
 	record = slot.record;
 	memset(record, 0xee, SONDE__RECORD_MAX_SIZE);
 	record->size = SONDE__RECORD_MAX_SIZE;
@@ -293,7 +300,9 @@ static void the_word_cannot_overflow(void **state)
 
 	(void)state;
 	assert_true(sonde__ring_shape_fit(sizeof(memory), /* block_shift= */ 16, &shape));
-	sonde__ring_open(ring, &shape, /* sequence= */ (UINT64_C(1) << SONDE__WORD_SEQUENCE_BITS) - 2, /* number= */ 0);
+	sonde__ring_open(ring, &shape,
+			 /* sequence= */ (UINT64_C(1) << SONDE__WORD_SEQUENCE_BITS) - 2,
+			 /* number= */ 0);
 	while (sonde__ring_reserve(ring, &shape, 1, SONDE_SIGNAL_PART, &place))
 		n++;
 	assert_int_equal(n, shape.n_blocks * SONDE__WORD_MAX);

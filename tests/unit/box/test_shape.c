@@ -16,14 +16,18 @@ static void check(uint64_t size, unsigned n_cpus)
 
 	sonde__box_divide(size, n_cpus, &box, &header);
 	assert_true(box.size <= (size < SONDE__BOX_SIZE_MIN ? SONDE__BOX_SIZE_MIN : size));
-	assert_true(box.size * 10 >= (size < SONDE__BOX_SIZE_MIN ? SONDE__BOX_SIZE_MIN :
-				      size > SONDE__BOX_SIZE_MAX ? SONDE__BOX_SIZE_MAX : size) * 8);
+	assert_true(box.size * 10 >= (size < SONDE__BOX_SIZE_MIN   ? SONDE__BOX_SIZE_MIN
+				      : size > SONDE__BOX_SIZE_MAX ? SONDE__BOX_SIZE_MAX
+								   : size) *
+					     8);
 	assert_true(box.n_rings >= 1 && (box.n_rings <= n_cpus || n_cpus == 0));
 	assert_true(box.ring_shape.n_blocks >= 4 && box.reserve_shape.n_blocks >= 4);
 	assert_true(box.ring_shape.n_granules * SONDE__GRANULE >= SONDE__RECORD_MAX_SIZE);
 	assert_true(box.ring_shape.n_blocks <= box.ring_shape.order_mask + 1);
-	assert_true(box.ring_shape.order_offset + 2 * (box.ring_shape.order_mask + 1) <= box.ring_shape.blocks_offset);
-	assert_true(header.rings.offset + (uint64_t)box.n_rings * box.ring_shape.size <= header.reserve.offset);
+	assert_true(box.ring_shape.order_offset + 2 * (box.ring_shape.order_mask + 1) <=
+		    box.ring_shape.blocks_offset);
+	assert_true(header.rings.offset + (uint64_t)box.n_rings * box.ring_shape.size <=
+		    header.reserve.offset);
 	assert_true(header.reserve.offset + box.reserve_shape.size <= box.size);
 	assert_int_equal(header.rings.offset % 4096, 0);
 	assert_int_equal(box.ring_shape.size % 4096, 0);
@@ -34,7 +38,8 @@ static void every_size_fits(void **state)
 	static const unsigned cpus[] = { 0, 1, 2, 3, 8, 17, 64, 128, 1024, 9999 };
 
 	(void)state;
-	for (uint64_t size = 0; size <= UINT64_C(300) << 20; size += size < 8 << 20 ? 12345 : 7654321)
+	for (uint64_t size = 0; size <= UINT64_C(300) << 20;
+	     size += size < 8 << 20 ? 12345 : 7654321)
 		for (size_t i = 0; i < sizeof(cpus) / sizeof(cpus[0]); i++)
 			check(size, cpus[i]);
 }
