@@ -40,6 +40,7 @@ static const struct fault {
 	  "_CLIENT_KEY for ", "" },
 	{ CURLE_SSL_CACERT_BADFILE, SONDE_OUTCOME_RETRY, "cannot use OTEL_EXPORTER_OTLP_CERTIFICATE for ", "" },
 	{ CURLE_OUT_OF_MEMORY, SONDE_OUTCOME_RETRY, "out of memory while sending to ", "" },
+	{ CURLE_WRITE_ERROR, SONDE_OUTCOME_RETRY, "out of memory while reading the answer of ", "" },
 	{ CURLE_UNSUPPORTED_PROTOCOL, SONDE_OUTCOME_REFUSED, "what ", NOT_HTTP },
 	{ CURLE_WEIRD_SERVER_REPLY, SONDE_OUTCOME_REFUSED, "what ", NOT_HTTP },
 	{ CURLE_BAD_CONTENT_ENCODING, SONDE_OUTCOME_REFUSED, "the error that ", " sent is badly compressed" },

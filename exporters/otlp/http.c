@@ -26,8 +26,8 @@
 #define SLOTS_PER_SIGNAL 2
 #define N_SLOTS (SLOTS_PER_SIGNAL * SONDE__OTLP_SIGNALS)
 #define WATCHES_MAX 32
-/* How long to wait where the caller has no room for all descriptors. */
-#define UNWATCHED_MS 20
+/* How long to wait where no descriptor says when: no room for all, or no memory. */
+#define SOON_MS 20
 /* Idle connections that are kept: one collector, seldom two. */
 #define CONNECTIONS_KEPT 2L
 struct watch {
@@ -41,6 +41,7 @@ struct sonde__otlp_http {
 	struct watch watches[WATCHES_MAX];
 	size_t n_watches;
 	int64_t timer_at_ms; /* When libcurl wants to be called; -1: not. */
+	bool is_broken; /* libcurl ran out of memory and may have lost sight of a request. */
 	struct sonde__otlp_sockets sockets;
 	struct sonde__otlp_http *next_abandoned;
 };
@@ -148,6 +149,11 @@ void sonde__otlp_http_abandon(struct sonde__otlp_http *http)
 
 bool sonde__otlp_http_is_intact(const struct sonde__otlp_http *http)
 {
+	return !http->is_broken && sonde__otlp_sockets_are_ours(&http->sockets);
+}
+
+bool sonde__otlp_http_is_ours(const struct sonde__otlp_http *http)
+{
 	return sonde__otlp_sockets_are_ours(&http->sockets);
 }
 
@@ -195,6 +201,8 @@ enum sonde_outcome sonde__otlp_http_send(struct sonde__otlp_http *http, const st
 {
 	struct sonde__otlp_slot *slot = find_slot(http, request->signal);
 
+	if (!sonde__otlp_http_is_intact(http))
+		return cannot_start(ret, request->token, "out of memory while beginning again to send");
 	if (!slot)
 		return cannot_start(ret, request->token, "too many requests are under way");
 	if (sonde__otlp_slot_start(slot, http->multi, request) < 0)
@@ -228,28 +236,37 @@ static int curl_events(short revents)
 	       (revents & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
 }
 
+/* What a failed call leaves behind would never end, not even by its timeout. */
+static void act(struct sonde__otlp_http *http, curl_socket_t fd, int events)
+{
+	int n_running;
+
+	if (curl_multi_socket_action(http->multi, fd, events, &n_running) != CURLM_OK)
+		http->is_broken = true;
+}
+
 /* The watches change under the calls, so it works on a copy; libcurl ignores what it has dropped. */
 static void turn(struct sonde__otlp_http *http)
 {
 	struct pollfd fds[WATCHES_MAX];
 	size_t n = http->n_watches;
-	int n_running;
 
 	for (size_t i = 0; i < n; i++)
 		fds[i] = (struct pollfd){ .fd = http->watches[i].fd, .events = http->watches[i].events };
 	if (n && poll(fds, n, /* timeout= */ 0) > 0)
 		for (size_t i = 0; i < n; i++)
 			if (fds[i].revents)
-				curl_multi_socket_action(http->multi, fds[i].fd, curl_events(fds[i].revents),
-							 &n_running);
+				act(http, fds[i].fd, curl_events(fds[i].revents));
 	if (http->timer_at_ms >= 0 && http->timer_at_ms <= now_ms()) {
 		http->timer_at_ms = -1;
-		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, /* events= */ 0, &n_running);
+		act(http, CURL_SOCKET_TIMEOUT, /* events= */ 0);
 	}
 }
 
 bool sonde__otlp_http_progress(struct sonde__otlp_http *http, struct sonde_result *ret)
 {
+	if (!sonde__otlp_http_is_intact(http))
+		return false;
 	if (take_finished(http, ret))
 		return true;
 	turn(http);
@@ -267,10 +284,14 @@ size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, 
 {
 	size_t n = http->n_watches < capacity ? http->n_watches : capacity;
 
+	if (!sonde__otlp_http_is_intact(http)) {
+		lower(timeout_ms, SOON_MS);
+		return 0;
+	}
 	for (size_t i = 0; i < n; i++)
 		fds[i] = (struct pollfd){ .fd = http->watches[i].fd, .events = http->watches[i].events };
 	if (n < http->n_watches)
-		lower(timeout_ms, UNWATCHED_MS);
+		lower(timeout_ms, SOON_MS);
 	if (http->timer_at_ms >= 0) {
 		int64_t left = http->timer_at_ms - now_ms();
 

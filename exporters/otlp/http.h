@@ -22,7 +22,8 @@ struct sonde__otlp_http *sonde__otlp_http_free(struct sonde__otlp_http *http);
 
 /*
  * Instead of the above where the connections are not ours any more, in a forked child or after somebody
- * closed our descriptors: closes what still is ours, says nothing on it, and never touches the rest.
+ * closed our descriptors: closes what still is ours, says nothing on it, and never touches the rest, so
+ * that the settings may go.
  */
 void sonde__otlp_http_abandon(struct sonde__otlp_http *http);
 
@@ -33,8 +34,10 @@ size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, 
 bool sonde__otlp_http_progress(struct sonde__otlp_http *http, struct sonde_result *ret);
 void sonde__otlp_http_cancel(struct sonde__otlp_http *http, void *token);
 
-/* False when somebody closed the descriptors of connections. */
+/* False when somebody closed the descriptors of connections, or libcurl ran out of memory. */
 bool sonde__otlp_http_is_intact(const struct sonde__otlp_http *http);
+/* False in the first case alone: it can only be abandoned. */
+bool sonde__otlp_http_is_ours(const struct sonde__otlp_http *http);
 /* Forgets any request that is under way and hands out its token; false: there is none. */
 bool sonde__otlp_http_take(struct sonde__otlp_http *http, void **ret_token);
 /* As cancel, where the connections are not to be touched. */

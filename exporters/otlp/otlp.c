@@ -16,7 +16,7 @@ struct otlp {
 	struct sonde__otlp_settings settings;
 	struct sonde__otlp_encoder encoder;
 	struct sonde__otlp_http *http;
-	struct sonde__otlp_http *torn; /* Requests whose connections somebody closed; results to come. */
+	struct sonde__otlp_http *torn; /* The one before, whose requests are for another try. */
 };
 
 /* Without a resolver of its own, libcurl would make the worker wait for names. */
@@ -72,7 +72,9 @@ static int otlp_encode(void *instance, const struct sonde_batch *batch, struct s
 
 /*
  * A service that closes all its descriptors closes ours. libcurl cannot be told, and would write to
- * whatever has their numbers now, so it is left behind with all it knows, and another one begun.
+ * whatever has their numbers now; and where it ran out of memory it may never end a request. In both
+ * cases another one is begun, and what was under way is for another try. Without memory for another
+ * one, the next call tries again, and until then nothing is sent.
  */
 static void mend(struct otlp *otlp)
 {
@@ -86,23 +88,35 @@ static void mend(struct otlp *otlp)
 	otlp->http = fresh;
 }
 
+/* Left behind where the connections are not ours, else freed. */
+static struct sonde__otlp_http *let_go(struct sonde__otlp_http *http)
+{
+	if (http && !sonde__otlp_http_is_ours(http)) {
+		sonde__otlp_http_abandon(http);
+		return NULL;
+	}
+	return sonde__otlp_http_free(http);
+}
+
 static bool take_torn(struct otlp *otlp, struct sonde_result *ret)
 {
-	static const char why[] = "the service closed the connection's descriptor";
+	struct sonde__otlp_http *from = otlp->torn ? otlp->torn : otlp->http;
+	const char *why;
 	void *token;
 
-	if (!otlp->torn)
+	if (sonde__otlp_http_is_intact(from))
 		return false;
-	if (!sonde__otlp_http_take(otlp->torn, &token)) {
-		sonde__otlp_http_abandon(otlp->torn);
-		otlp->torn = NULL;
+	why = sonde__otlp_http_is_ours(from) ? "out of memory while sending" :
+					       "the service closed the connection's descriptor";
+	if (!sonde__otlp_http_take(from, &token)) {
+		otlp->torn = let_go(otlp->torn);
 		return false;
 	}
 	memset(ret, 0, sizeof(*ret));
 	ret->outcome = SONDE_OUTCOME_RETRY;
 	ret->token = token;
 	ret->retry_after_ms = -1;
-	memcpy(ret->reason, why, sizeof(why));
+	memcpy(ret->reason, why, strlen(why) + 1);
 	return true;
 }
 
@@ -118,6 +132,8 @@ static size_t otlp_poll(void *instance, struct pollfd *fds, size_t capacity, int
 {
 	struct otlp *otlp = instance;
 
+	if (otlp->torn)
+		*timeout_ms = 0;
 	return sonde__otlp_http_poll(otlp->http, fds, capacity, timeout_ms);
 }
 
@@ -145,14 +161,13 @@ static void otlp_close(void *instance, bool forked)
 
 	if (!otlp)
 		return;
-	sonde__otlp_http_abandon(otlp->torn);
-	/* libcurl's handles hold on to the settings' headers, so what is abandoned keeps them. */
-	if (forked || !sonde__otlp_http_is_intact(otlp->http)) {
+	if (forked) {
+		sonde__otlp_http_abandon(otlp->torn);
 		sonde__otlp_http_abandon(otlp->http);
-		sonde__otlp_encoder_deinit(&otlp->encoder);
-		return;
+	} else {
+		let_go(otlp->torn);
+		let_go(otlp->http);
 	}
-	sonde__otlp_http_free(otlp->http);
 	sonde__otlp_encoder_deinit(&otlp->encoder);
 	sonde__otlp_settings_deinit(&otlp->settings);
 	free(otlp);

@@ -187,6 +187,7 @@ static const char *safe_value(const char *value)
 static int use_endpoint(struct reader *reader, const char *value)
 {
 	CURLU *url;
+	CURLUcode code;
 	int status = 0;
 
 	if (!has_scheme(value)) {
@@ -198,10 +199,13 @@ static int use_endpoint(struct reader *reader, const char *value)
 	url = curl_url();
 	if (!url)
 		return SONDE_E_NOMEM;
-	if (curl_url_set(url, CURLUPART_URL, value, CURLU_PATH_AS_IS) != CURLUE_OK)
-		complain(reader, safe_value(value), "is ignored: it is not a URL");
-	else
+	code = curl_url_set(url, CURLUPART_URL, value, CURLU_PATH_AS_IS);
+	if (code == CURLUE_OK)
 		status = keep_url(reader, url);
+	else if (code == CURLUE_OUT_OF_MEMORY)
+		status = SONDE_E_NOMEM;
+	else
+		complain(reader, safe_value(value), "is ignored: it is not a URL");
 	curl_url_cleanup(url);
 	return status;
 }

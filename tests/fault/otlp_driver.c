@@ -2,9 +2,10 @@
 /*
  * The OTLP exporter alone, driven as the pipeline drives it, for tests/fault/test_otlp.py.
  *
- *	otlp_driver [-l] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file] [-f] NAME=value ...
+ *	otlp_driver [-l] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file] [-f] [-m n] NAME=value ...
  *
  * -f: forks a child after each batch, which closes the exporter as a child does.
+ * -m: with failing_malloc.c, the n-th allocation of the first send and all after it fail.
  *
  * Prints a line for each report and each result, and last how long the slowest call took: no call may
  * wait for the other side.
@@ -24,6 +25,8 @@
 
 #include "support/otlp_batch.h"
 
+void failing_malloc_at(long n) __attribute__((weak));
+
 struct driver {
 	const struct sonde_exporter *exporter;
 	void *instance;
@@ -35,9 +38,13 @@ struct driver {
 	int64_t cancel_after_us;
 	const char *dump;
 	bool fork;
+	long fail_at; /* -1: no allocation fails. */
 	struct sonde_buffer body;
 	int64_t slowest_us;
 };
+
+/* Printing must not need memory while there is none. */
+static char output_buffer[4096];
 
 static int64_t now_us(void)
 {
@@ -184,10 +191,14 @@ static int run(struct driver *driver)
 	if (driver->dump)
 		dump(driver);
 	for (int i = 0; i < driver->n_batches; i++) {
+		if (failing_malloc_at)
+			failing_malloc_at(i ? -1 : driver->fail_at);
 		send_one(driver, (size_t)i + 1);
 		if (driver->fork)
 			fork_one(driver);
 	}
+	if (failing_malloc_at)
+		failing_malloc_at(-1);
 	TIMED(driver, driver->exporter->close(driver->instance, /* forked= */ false));
 	free(driver->body.data);
 	printf("slowest_ms=%lld\n", (long long)(driver->slowest_us / 1000));
@@ -196,11 +207,12 @@ static int run(struct driver *driver)
 
 int main(int argc, char **argv)
 {
-	struct driver driver = { .exporter = &sonde_otlp_exporter, .n_items = 3, .n_batches = 1, .timeout_ms = 30000 };
+	struct driver driver = { .exporter = &sonde_otlp_exporter, .n_items = 3, .n_batches = 1,
+				 .timeout_ms = 30000, .fail_at = -1 };
 	sigset_t pipe_signal;
 	int option;
 
-	while ((option = getopt(argc, argv, "fln:c:t:x:d:")) != -1) {
+	while ((option = getopt(argc, argv, "fln:c:t:x:d:m:")) != -1) {
 		switch (option) {
 		case 'f': driver.fork = true; break;
 		case 'l': driver.logs = true; break;
@@ -209,10 +221,12 @@ int main(int argc, char **argv)
 		case 't': driver.timeout_ms = (uint32_t)strtoul(optarg, NULL, 10); break;
 		case 'x': driver.cancel_after_us = strtol(optarg, NULL, 10) * 1000; break;
 		case 'd': driver.dump = optarg; break;
+		case 'm': driver.fail_at = strtol(optarg, NULL, 10); break;
 		default: return 2;
 		}
 	}
 	driver.settings = argv + optind;
+	setvbuf(stdout, output_buffer, _IOFBF, sizeof(output_buffer));
 	/* As the agent's background thread does. */
 	sigemptyset(&pipe_signal);
 	sigaddset(&pipe_signal, SIGPIPE);

@@ -23,6 +23,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 import hostile_collector as hostile  # noqa: E402  (it lies beside the other test support)
 
 DRIVER = sys.argv.pop(1)
+# A library to preload, which makes allocations fail; none under sanitizers, which have their own malloc.
+FAILING_MALLOC = sys.argv.pop(1) if sys.argv[1:2] and sys.argv[1].endswith(".so") else None
 # No call may wait; on a loaded machine, one that is merely preempted may take so long.
 SLOWEST_MS = 500
 
@@ -38,9 +40,11 @@ class Result:
 class Run:
     """One run of the driver."""
 
-    def __init__(self, settings, *options, may_take=SLOWEST_MS, wrapper=()):
+    def __init__(self, settings, *options, may_take=SLOWEST_MS, wrapper=(), preload=None):
         command = [*wrapper, DRIVER, *options, *("%s=%s" % item for item in settings.items())]
         environment = {"PATH": os.environ["PATH"], "http_proxy": "http://127.0.0.1:1"}
+        if preload:
+            environment["LD_PRELOAD"] = preload
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 environment[name] = os.environ[name]
@@ -459,6 +463,28 @@ class HangingResolver(Case):
             self.check(run, "retry", "no connection to http://collector.example:4318/v1/traces within 300 ms")
             self.assertLess(run.result.elapsed_ms, 2000)
             self.assertLess(time.monotonic() - began, 5)
+
+
+class OutOfMemory(Case):
+    """From each allocation of a request on, all fail; the next request has memory again."""
+
+    def test_every_request_ends_and_the_next_succeeds(self):
+        if not FAILING_MALLOC:
+            self.skipTest("sanitizers have their own malloc")
+        outcomes = set()
+        with hostile.Collector(hostile.answer(200, partial_success(1, b"old"))) as collector:
+            for n in range(200):
+                run = Run(endpoint(collector.url), "-c", "2", "-t", "3000", "-m", str(n), preload=FAILING_MALLOC)
+                first, second = run.results
+                self.assertEqual(second.outcome, "accepted", run.output)
+                self.assertEqual(second.rejected, 1)
+                self.assertNotEqual(first.outcome, "refused", run.output)
+                self.assertLess(first.elapsed_ms, 2000)
+                outcomes.add(first.outcome)
+                if first.outcome == "accepted" and first.rejected:
+                    break
+        self.assertEqual(outcomes, {"retry", "accepted"})
+        self.assertGreater(n, 20)
 
 
 if __name__ == "__main__":
