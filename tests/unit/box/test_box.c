@@ -290,7 +290,7 @@ static void a_file_size_limit_does_not_kill(void)
 /* A /dev/shm of 64 KiB, in a mount namespace of its own. */
 static void a_full_tmpfs_falls_back(void)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, "") < 0 ||
 	    mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=64k") < 0) {
 		fprintf(stderr, "skipped: no mount namespace is to be had here\n");
 		return;
@@ -302,7 +302,7 @@ static void a_full_tmpfs_falls_back(void)
 
 static void a_missing_shm_falls_back(void)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, "") < 0 ||
 	    mount("tmpfs", "/dev", "tmpfs", 0, "size=64k") < 0) {
 		fprintf(stderr, "skipped: no mount namespace is to be had here\n");
 		return;
