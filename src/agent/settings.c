@@ -81,57 +81,81 @@ static void read_rows(const struct sonde__settings *settings, const struct row *
 								   &rows[i].number);
 }
 
-static void read_delivery(struct sonde__settings *settings, const struct sonde_options *options)
+/* The batch processors of spans and of logs, which the standard sets apart. */
+static const struct processor {
+	const char *delay;
+	const char *timeout;
+	const char *batch;
+	const char *queue;
+	uint32_t delay_ms;
+} processors[] = {
+	[SONDE_SIGNAL_SPAN] = { "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT",
+				"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE", 5000 },
+	[SONDE_SIGNAL_LOG] = { "OTEL_BLRP_SCHEDULE_DELAY", "OTEL_BLRP_EXPORT_TIMEOUT",
+			       "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "OTEL_BLRP_MAX_QUEUE_SIZE", 1000 },
+};
+
+static void read_processor(struct sonde__settings *settings, const struct sonde_options *options,
+			   enum sonde_signal signal)
 {
+	const struct processor *processor = &processors[signal];
+	uint32_t delay_ms = signal == SONDE_SIGNAL_SPAN ? options->schedule_delay_ms :
+							  options->log_schedule_delay_ms;
+	uint32_t *batch = &settings->max_batch_items[signal];
+	uint32_t *queue = &settings->max_queue_items[signal];
 	const struct row rows[] = {
-		{ &settings->span_delay_ms,
-		  { .name = "OTEL_BSP_SCHEDULE_DELAY", .option = options->schedule_delay_ms, .fallback = 5000,
+		{ &settings->delay_ms[signal],
+		  { .name = processor->delay, .option = delay_ms, .fallback = processor->delay_ms,
 		    .min = 0, .max = DAY_MS } },
-		{ &settings->log_delay_ms,
-		  { .name = "OTEL_BLRP_SCHEDULE_DELAY", .option = options->log_schedule_delay_ms,
-		    .fallback = 1000, .min = 0, .max = DAY_MS } },
-		{ &settings->export_timeout_ms,
-		  { .name = "OTEL_BSP_EXPORT_TIMEOUT", .option = options->export_timeout_ms, .fallback = 30000,
-		    .min = 1, .max = DAY_MS, .zero_is_unlimited = true } },
-		{ &settings->max_batch_items,
-		  { .name = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", .option = options->max_batch_items,
-		    .fallback = 512, .min = 1, .max = ITEMS_MAX } },
-		{ &settings->max_batch_bytes,
-		  { .name = "SONDE_MAX_BATCH_BYTES", .option = options->max_batch_bytes,
-		    .fallback = BATCH_BYTES_DEFAULT, .min = BATCH_BYTES_MIN, .max = BATCH_BYTES_MAX,
-		    .is_size = true } },
-		{ &settings->max_queue_items,
-		  { .name = "OTEL_BSP_MAX_QUEUE_SIZE", .option = options->max_queue_items, .fallback = 0,
-		    .min = 1, .max = UINT32_MAX } },
-		{ &settings->slow_threshold_ms,
-		  { .name = "SONDE_SLOW_THRESHOLD", .option = options->slow_threshold_ms, .fallback = 1000,
-		    .min = 1, .max = DAY_MS } },
-		{ &settings->breaker_failures,
-		  { .name = "SONDE_BREAKER_FAILURES", .option = options->breaker_failures, .fallback = 5,
+		{ &settings->export_timeout_ms[signal],
+		  { .name = processor->timeout, .option = options->export_timeout_ms,
+		    .fallback = 30000, .min = 1, .max = DAY_MS, .zero_is_unlimited = true } },
+		{ batch,
+		  { .name = processor->batch, .option = options->max_batch_items, .fallback = 512,
 		    .min = 1, .max = ITEMS_MAX } },
-		{ &settings->breaker_reset_ms,
-		  { .name = "SONDE_BREAKER_RESET", .option = options->breaker_reset_ms, .fallback = 60000,
-		    .min = 1, .max = DAY_MS } },
-		{ &settings->breaker_trials,
-		  { .name = "SONDE_BREAKER_TRIALS", .option = options->breaker_trials, .fallback = 3, .min = 1,
-		    .max = ITEMS_MAX } },
-		{ &settings->retry_initial_ms,
-		  { .name = "SONDE_RETRY_INITIAL", .option = options->retry_initial_ms, .fallback = 1000,
-		    .min = 1, .max = DAY_MS } },
-		{ &settings->retry_max_ms,
-		  { .name = "SONDE_RETRY_MAX", .option = options->retry_max_ms, .fallback = 30000, .min = 1,
-		    .max = DAY_MS } },
+		{ queue,
+		  { .name = processor->queue, .option = options->max_queue_items, .fallback = 0,
+		    .min = 1, .max = UINT32_MAX } },
 	};
 
 	read_rows(settings, rows, SONDE__ARRAY_SIZE(rows));
-	if (settings->max_queue_items && settings->max_batch_items > settings->max_queue_items) {
-		sonde__report(
-			SONDE_WARN,
-			"OTEL_BSP_MAX_EXPORT_BATCH_SIZE %u is over OTEL_BSP_MAX_QUEUE_SIZE %u: using %u",
-			settings->max_batch_items, settings->max_queue_items,
-			settings->max_queue_items);
-		settings->max_batch_items = settings->max_queue_items;
+	if (*queue && *batch > *queue) {
+		sonde__report(SONDE_WARN, "%s %u is over %s %u: using %u", processor->batch, *batch,
+			      processor->queue, *queue, *queue);
+		*batch = *queue;
 	}
+}
+
+static void read_delivery(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	const struct row rows[] = {
+		{ &settings->max_batch_bytes,
+		  { .name = "SONDE_MAX_BATCH_BYTES", .option = options->max_batch_bytes,
+		    .fallback = BATCH_BYTES_DEFAULT, .min = BATCH_BYTES_MIN,
+		    .max = BATCH_BYTES_MAX, .is_size = true } },
+		{ &settings->slow_threshold_ms,
+		  { .name = "SONDE_SLOW_THRESHOLD", .option = options->slow_threshold_ms,
+		    .fallback = 1000, .min = 1, .max = DAY_MS } },
+		{ &settings->breaker_failures,
+		  { .name = "SONDE_BREAKER_FAILURES", .option = options->breaker_failures,
+		    .fallback = 5, .min = 1, .max = ITEMS_MAX } },
+		{ &settings->breaker_reset_ms,
+		  { .name = "SONDE_BREAKER_RESET", .option = options->breaker_reset_ms,
+		    .fallback = 60000, .min = 1, .max = DAY_MS } },
+		{ &settings->breaker_trials,
+		  { .name = "SONDE_BREAKER_TRIALS", .option = options->breaker_trials,
+		    .fallback = 3, .min = 1, .max = ITEMS_MAX } },
+		{ &settings->retry_initial_ms,
+		  { .name = "SONDE_RETRY_INITIAL", .option = options->retry_initial_ms,
+		    .fallback = 1000, .min = 1, .max = DAY_MS } },
+		{ &settings->retry_max_ms,
+		  { .name = "SONDE_RETRY_MAX", .option = options->retry_max_ms,
+		    .fallback = 30000, .min = 1, .max = DAY_MS } },
+	};
+
+	read_processor(settings, options, SONDE_SIGNAL_SPAN);
+	read_processor(settings, options, SONDE_SIGNAL_LOG);
+	read_rows(settings, rows, SONDE__ARRAY_SIZE(rows));
 }
 
 /* Standard: a signal's own variable, else the general one, else the default. */

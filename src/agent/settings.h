@@ -35,12 +35,12 @@ struct sonde__settings {
 
 	uint64_t memory_limit_bytes;
 	struct sonde__limits limits;
-	uint32_t span_delay_ms;
-	uint32_t log_delay_ms;
-	uint32_t export_timeout_ms;
-	uint32_t max_batch_items;
+	/* By enum sonde_signal, spans and logs. */
+	uint32_t delay_ms[2];
+	uint32_t export_timeout_ms[2];
+	uint32_t max_batch_items[2];
+	uint32_t max_queue_items[2]; /* 0: the byte budget alone. */
 	uint32_t max_batch_bytes;
-	uint32_t max_queue_items;
 	uint32_t slow_threshold_ms;
 	enum sonde_exception_signal exception_signal;
 	uint32_t breaker_failures;

@@ -85,12 +85,9 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.limits = settings->limits,
 		.memory_limit_bytes =
 			settings->memory_limit_bytes - settings->memory_limit_bytes / 4,
-		.span_delay_ns = at_least_1ms(settings->span_delay_ms),
-		.log_delay_ns = at_least_1ms(settings->log_delay_ms),
-		.export_timeout_ns = at_least_1ms(settings->export_timeout_ms),
-		.max_batch_items = settings->max_batch_items,
+		.span_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_SPAN]),
+		.log_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_LOG]),
 		.max_batch_bytes = settings->max_batch_bytes,
-		.max_queue_items = settings->max_queue_items,
 		.breaker_failures = settings->breaker_failures,
 		.breaker_reset_ns = at_least_1ms(settings->breaker_reset_ms),
 		.breaker_trials = settings->breaker_trials,
@@ -99,6 +96,11 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.random = next_random,
 		.random_user = worker,
 	};
+	for (int signal = 0; signal < 2; signal++) {
+		ret->export_timeout_ns[signal] = at_least_1ms(settings->export_timeout_ms[signal]);
+		ret->max_batch_items[signal] = settings->max_batch_items[signal];
+		ret->max_queue_items[signal] = settings->max_queue_items[signal];
+	}
 	for (size_t i = 0; i < worker->n_opened; i++) {
 		ret->destinations[i] = (struct sonde__pipeline_destination){
 			.exporter = worker->opened[i].exporter,

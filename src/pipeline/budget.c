@@ -26,13 +26,14 @@ static size_t power_of_two_below(size_t n)
 	return power;
 }
 
-static size_t items(const struct sonde__pipeline_options *options, size_t share, size_t item_size)
+static size_t items(const struct sonde__pipeline_options *options, enum sonde_signal signal,
+		    size_t share, size_t item_size)
 {
-	size_t n = smaller(smaller(options->max_batch_items, ITEMS_MAX), share / item_size);
+	size_t n = smaller(smaller(options->max_batch_items[signal], ITEMS_MAX), share / item_size);
 
 	/* A batch larger than the queue would empty the queue each time one comes. */
-	if (options->max_queue_items)
-		n = smaller(n, options->max_queue_items);
+	if (options->max_queue_items[signal])
+		n = smaller(n, options->max_queue_items[signal]);
 	return n ? n : 1;
 }
 
@@ -51,8 +52,8 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 		.arena_size = { smaller(limit / 12, ARENA_MAX), smaller(limit / 12, ARENA_MAX) },
 		.table_slots = power_of_two_below(smaller(limit / 2048, TABLE_SLOTS_MAX)),
 		.batch_items = {
-			items(options, limit / 24, SPAN_ITEM_SIZE),
-			items(options, limit / 24, LOG_ITEM_SIZE),
+			items(options, SONDE_SIGNAL_SPAN, limit / 24, SPAN_ITEM_SIZE),
+			items(options, SONDE_SIGNAL_LOG, limit / 24, LOG_ITEM_SIZE),
 		},
 	};
 	budget->batch_bytes = smaller(options->max_batch_bytes, limit / 16);

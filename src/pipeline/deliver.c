@@ -125,7 +125,7 @@ static void send_first(struct sonde__pipeline *pipeline, struct sonde__lane_plac
 	const struct sonde__pipeline_destination *to =
 		&pipeline->options.destinations[place.destination];
 	struct sonde__lane *lane = lane_at(pipeline, place);
-	uint64_t timeout_ms = pipeline->options.export_timeout_ns / SONDE__NS_PER_MS;
+	uint64_t timeout_ms = pipeline->options.export_timeout_ns[place.signal] / SONDE__NS_PER_MS;
 	struct sonde_request request = {
 		.size = sizeof(request),
 		.token = lane,
@@ -188,9 +188,11 @@ static bool take_progress(struct sonde__pipeline *pipeline, size_t destination)
 	return has_result;
 }
 
-static uint64_t overdue_ns(const struct sonde__pipeline *pipeline, const struct sonde__lane *lane)
+static uint64_t overdue_ns(const struct sonde__pipeline *pipeline, struct sonde__lane_place place)
 {
-	uint64_t end_ns = lane->sent_ns + pipeline->options.export_timeout_ns + GRACE_NS;
+	const struct sonde__lane *lane = &pipeline->lanes[place.destination][place.signal];
+	uint64_t end_ns =
+		lane->sent_ns + pipeline->options.export_timeout_ns[place.signal] + GRACE_NS;
 
 	return end_ns > pipeline->now_ns ? end_ns - pipeline->now_ns : 0;
 }
@@ -213,7 +215,7 @@ static bool give_up_overdue(struct sonde__pipeline *pipeline, struct sonde__lane
 		.reason = "no answer within the export timeout",
 	};
 
-	if (!lane->is_sending || overdue_ns(pipeline, lane) > 0)
+	if (!lane->is_sending || overdue_ns(pipeline, place) > 0)
 		return false;
 	cancel(pipeline, place);
 	take_result(pipeline, place, &result);
@@ -258,7 +260,7 @@ uint64_t sonde__deliver_wait_ns(const struct sonde__pipeline *pipeline)
 		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
 			const struct sonde__lane *lane = &pipeline->lanes[d][s];
 			uint64_t wait_ns = lane->is_sending ?
-						   overdue_ns(pipeline, lane) :
+						   overdue_ns(pipeline, (struct sonde__lane_place){ d, s }) :
 						   sonde__lane_wait_ns(lane, pipeline->now_ns);
 
 			if (wait_ns < shortest_ns)

@@ -188,9 +188,10 @@ static void book_repairs(struct sonde_repairs *total, const struct sonde_repairs
 	total->cut_values += more->cut_values;
 }
 
-static void enforce_max_items(struct sonde__pipeline *pipeline, struct sonde__lane *lane)
+static void enforce_max_items(struct sonde__pipeline *pipeline, enum sonde_signal signal,
+			      struct sonde__lane *lane)
 {
-	uint32_t limit = pipeline->options.max_queue_items;
+	uint32_t limit = pipeline->options.max_queue_items[signal];
 
 	while (limit && lane->n_items > limit && evict(pipeline, lane))
 		continue;
@@ -215,7 +216,7 @@ void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 	book_repairs(&pipeline->ledger.repairs, &batch->repairs);
 	sonde__ledger_unlock(pipeline);
 	for (size_t d = 0; d < n_destinations; d++)
-		enforce_max_items(pipeline, &pipeline->lanes[d][batch->signal]);
+		enforce_max_items(pipeline, batch->signal, &pipeline->lanes[d][batch->signal]);
 	sonde__batch_reset(batch);
 }
 
@@ -231,7 +232,7 @@ void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline,
 			      const struct sonde__batch *batch)
 {
-	uint32_t limit = pipeline->options.max_queue_items;
+	uint32_t limit = pipeline->options.max_queue_items[batch->signal];
 	const struct sonde__lane *fullest = NULL;
 
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {

@@ -47,10 +47,11 @@ struct sonde__pipeline_options {
 	uint64_t memory_limit_bytes; /* For encoded batches, waiting parts and scratch; the box is apart. */
 	uint64_t span_delay_ns;
 	uint64_t log_delay_ns;
-	uint64_t export_timeout_ns;
-	uint32_t max_batch_items;
+	/* By enum sonde_signal, spans and logs. */
+	uint64_t export_timeout_ns[2];
+	uint32_t max_batch_items[2];
+	uint32_t max_queue_items[2]; /* 0: the byte budget alone. */
 	uint32_t max_batch_bytes;
-	uint32_t max_queue_items; /* 0: the byte budget alone. */
 	uint32_t breaker_failures;
 	uint64_t breaker_reset_ns;
 	uint32_t breaker_trials;

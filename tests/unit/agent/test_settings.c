@@ -50,10 +50,10 @@ static void test_defaults(void **state SONDE__UNUSED)
 
 	init(&settings, NULL);
 	assert_int_equal(settings.memory_limit_bytes, 12 << 20);
-	assert_int_equal(settings.span_delay_ms, 5000);
-	assert_int_equal(settings.log_delay_ms, 1000);
-	assert_int_equal(settings.export_timeout_ms, 30000);
-	assert_int_equal(settings.max_batch_items, 512);
+	assert_int_equal(settings.delay_ms[SONDE_SIGNAL_SPAN], 5000);
+	assert_int_equal(settings.delay_ms[SONDE_SIGNAL_LOG], 1000);
+	assert_int_equal(settings.export_timeout_ms[SONDE_SIGNAL_LOG], 30000);
+	assert_int_equal(settings.max_batch_items[SONDE_SIGNAL_SPAN], 512);
 	assert_int_equal(settings.slow_threshold_ms, 1000);
 	assert_int_equal(settings.breaker_failures, 5);
 	assert_int_equal(settings.breaker_reset_ms, 60000);
@@ -64,6 +64,27 @@ static void test_defaults(void **state SONDE__UNUSED)
 	assert_int_equal(settings.limits.span_value_length, UINT32_MAX);
 	assert_int_equal(settings.exception_signal, SONDE_EXCEPTION_BOTH);
 	assert_false(settings.is_disabled);
+	sonde__settings_deinit(&settings);
+}
+
+static void test_spans_and_logs_are_set_apart(void **state SONDE__UNUSED)
+{
+	struct sonde__settings settings;
+
+	setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100", 1);
+	setenv("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "50", 1);
+	setenv("OTEL_BLRP_MAX_QUEUE_SIZE", "40", 1);
+	setenv("OTEL_BLRP_EXPORT_TIMEOUT", "0", 1);
+	init(&settings, NULL);
+	unsetenv("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE");
+	unsetenv("OTEL_BLRP_MAX_QUEUE_SIZE");
+	unsetenv("OTEL_BLRP_EXPORT_TIMEOUT");
+	assert_int_equal(settings.max_batch_items[SONDE_SIGNAL_SPAN], 100);
+	assert_int_equal(settings.max_queue_items[SONDE_SIGNAL_SPAN], 0);
+	assert_int_equal(settings.max_batch_items[SONDE_SIGNAL_LOG], 40);
+	assert_int_equal(settings.max_queue_items[SONDE_SIGNAL_LOG], 40);
+	assert_int_equal(settings.export_timeout_ms[SONDE_SIGNAL_LOG], 86400000);
+	assert_non_null(strstr(said, "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE 50 is over"));
 	sonde__settings_deinit(&settings);
 }
 
@@ -263,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_defaults, set_up),
+		cmocka_unit_test_setup(test_spans_and_logs_are_set_apart, set_up),
 		cmocka_unit_test_setup(test_own_limit_beats_the_general_one, set_up),
 		cmocka_unit_test_setup(test_lists_of_exporters, set_up),
 		cmocka_unit_test_setup(test_an_exporter_that_is_not_linked_is_said, set_up),

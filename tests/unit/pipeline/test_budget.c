@@ -188,7 +188,8 @@ static void any_larger_limit_works(void **state)
 {
 	(void)state;
 	rig.options.memory_limit_bytes = UINT64_MAX;
-	rig.options.max_batch_items = UINT32_MAX;
+	rig.options.max_batch_items[SONDE_SIGNAL_SPAN] = UINT32_MAX;
+	rig.options.max_batch_items[SONDE_SIGNAL_LOG] = UINT32_MAX;
 	rig.options.max_batch_bytes = UINT32_MAX / 64;
 	start();
 	put_spans(1000);
@@ -219,7 +220,7 @@ static void healthy_destination_loses_nothing(void **state)
 static void item_limit_drops_the_oldest(void **state)
 {
 	(void)state;
-	rig.options.max_queue_items = 700;
+	rig.options.max_queue_items[SONDE_SIGNAL_SPAN] = 700;
 	rig.fakes[0].otherwise = (struct fake_step){ .what = FAKE_RETRY };
 	start();
 	turn(0);
@@ -236,7 +237,7 @@ static void item_limit_drops_the_oldest(void **state)
 static void item_limit_does_not_hurt_a_lane_that_moves(void **state)
 {
 	(void)state;
-	rig.options.max_queue_items = 700;
+	rig.options.max_queue_items[SONDE_SIGNAL_SPAN] = 700;
 	rig.fakes[0].otherwise = (struct fake_step){ .pending = true };
 	rig.fakes[1].otherwise = (struct fake_step){ .pending = true };
 	start();
@@ -253,7 +254,7 @@ static void item_limit_does_not_hurt_a_lane_that_moves(void **state)
 static void item_limit_does_not_wait_for_a_lane_that_hangs(void **state)
 {
 	(void)state;
-	rig.options.max_queue_items = 700;
+	rig.options.max_queue_items[SONDE_SIGNAL_SPAN] = 700;
 	rig.fakes[0].otherwise = (struct fake_step){ .what = FAKE_HANG };
 	start();
 	turn(0);

@@ -131,8 +131,10 @@ static void run(uint64_t seed, uint64_t limit, uint32_t max_queue_items)
 	next_id = 0;
 	rig_init(&rig, /* n_destinations= */ 2);
 	rig.options.memory_limit_bytes = limit;
-	rig.options.max_queue_items = max_queue_items;
-	rig.options.max_batch_items = 1 + (uint32_t)draw(200);
+	rig.options.max_queue_items[SONDE_SIGNAL_SPAN] = max_queue_items;
+	rig.options.max_queue_items[SONDE_SIGNAL_LOG] = max_queue_items;
+	rig.options.max_batch_items[SONDE_SIGNAL_SPAN] = 1 + (uint32_t)draw(200);
+	rig.options.max_batch_items[SONDE_SIGNAL_LOG] = 1 + (uint32_t)draw(200);
 	rig_start(&rig);
 	for (int i = 0; i < STEPS / 4; i++)
 		one_step();
