@@ -2,7 +2,8 @@
 /*
  * The OTLP exporter alone, driven as the pipeline drives it, for tests/fault/test_otlp.py.
  *
- *	otlp_driver [-l] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file] [-f] [-m n] NAME=value ...
+ *	otlp_driver [-l] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file]
+ *		    [-f] [-m n] NAME=value ...
  *
  * -f: forks a child after each batch, which closes the exporter as a child does.
  * -m: with failing_malloc.c, the n-th allocation of the first send and all after it fail.
