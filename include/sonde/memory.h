@@ -24,9 +24,9 @@ SONDE_BEGIN_DECLS
 #define SONDE_MEMORY_SIZE ((size_t)8 << 20)
 
 /*
- * Takes everything that is held: the lines, oldest batch first, terminated by a zero, to be freed by
- * free(); "" when there are none. NULL when memory is short: then they are dropped. Never waits; not
- * for signal handlers.
+ * Takes everything that is held: the lines, oldest batch first, terminated by a zero, to be freed
+ * by free(); "" when there are none. NULL when memory is short: then they are dropped. Never waits;
+ * not for signal handlers.
  */
 SONDE_API char *sonde_memory_take(void);
 

@@ -5,11 +5,13 @@
 /*
  * The OTLP exporter: protobuf over HTTP, to an OpenTelemetry Collector or anything that speaks the
  * protocol. It is in libsonde-otlp and registers itself by the name "otlp"; a program linked with
- * `pkg-config --libs sonde` needs nothing from this header. It is for programs that name the exporter
- * in their options instead (struct sonde_destination), which also makes the linker keep it.
+ * `pkg-config --libs sonde` needs nothing from this header. It is for programs that name the
+ * exporter in their options instead (struct sonde_destination), which also makes the linker keep
+ * it.
  *
- * Settings: OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS, _TIMEOUT, _COMPRESSION, _CERTIFICATE, _CLIENT_KEY,
- * _CLIENT_CERTIFICATE and _PROTOCOL, each also for one signal (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT).
+ * Settings: OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS, _TIMEOUT, _COMPRESSION, _CERTIFICATE,
+ * _CLIENT_KEY, _CLIENT_CERTIFICATE and _PROTOCOL, each also for one signal
+ * (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT).
  */
 
 #include <sonde/exporter.h>

@@ -50,8 +50,8 @@ bool sonde__child_enter(bool signal_safe);
 bool sonde__child_is_idle(struct sonde_agent *agent);
 
 /*
- * With the lock held, in a forked child whose parent is gone, as after daemon(): what the parent left
- * behind is counted as lost, once. Otherwise a no-op.
+ * With the lock held, in a forked child whose parent is gone, as after daemon(): what the parent
+ * left behind is counted as lost, once. Otherwise a no-op.
  */
 void sonde__child_count_parents(struct sonde_agent *agent);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A fork copies the worker's libraries as they stand. In the middle of a TLS handshake OpenSSL holds
- * locks of its own, which nobody will ever release in the child, and the child's worker would wait for
- * them for ever. So fork() meets the worker between two turns, which never block: the fork waits for
- * the rest of one turn, some milliseconds at most in practice, and in the worst case for HOLD_MS, after
- * which it goes on as if there were no barrier.
+ * A fork copies the worker's libraries as they stand. In the middle of a TLS handshake OpenSSL
+ * holds locks of its own, which nobody will ever release in the child, and the child's worker would
+ * wait for them for ever. So fork() meets the worker between two turns, which never block: the fork
+ * waits for the rest of one turn, some milliseconds at most in practice, and in the worst case for
+ * HOLD_MS, after which it goes on as if there were no barrier.
  *
  * A child is not noticed by this, but by its mark: _Fork and clone run no handlers. In a child of
  * theirs that was forked off in the middle of a handshake, TLS may not work.

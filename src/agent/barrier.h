@@ -5,8 +5,9 @@
 #include "agent/agent.h"
 
 /*
- * Makes fork wait, a tenth of a second at most, until the worker is between two turns. Registers once
- * a process; called with the agent's lock held. Failing to register is no error: see barrier.c.
+ * Makes fork wait, a tenth of a second at most, until the worker is between two turns. Registers
+ * once a process; called with the agent's lock held. Failing to register is no error: see
+ * barrier.c.
  */
 void sonde__barrier_install(void);
 

@@ -30,7 +30,10 @@ int sonde__process_init(void);
  */
 static SONDE__ALWAYS_INLINE uint32_t sonde__process_word(void)
 {
-	/* A1, partner R1 in sonde__process_init: without it a fresh page may be seen before its word. */
+	/*
+	 * A1, partner R1 in sonde__process_init: without it a fresh page may be seen before its
+	 * word.
+	 */
 	const uint32_t *mark = __atomic_load_n(&sonde__process_mark, __ATOMIC_ACQUIRE);
 
 	/* Relaxed: the word is a statement about this process, and publishes nothing else. */

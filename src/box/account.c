@@ -10,8 +10,8 @@
  * The reader moves a block's counts from its word to `retired`, and clears its map, while
  * `retirements` is odd. Each value is loaded with acquire, so that the second look at `retirements`
  * comes after all of them (A5, partner S1: a value from inside the move shows its odd number too).
- * Captured is looked at in one piece, since counts move between words and `retired`; queued block by
- * block, since a record stays in its block.
+ * Captured is looked at in one piece, since counts move between words and `retired`; queued block
+ * by block, since a record stays in its block.
  */
 
 #include "box/account.h"
@@ -23,7 +23,10 @@
 #include "box/shape.h"
 #include "box/write.h"
 
-/* A reader that was stopped in the middle of a move, or is always at it, must not hold an account up. */
+/*
+ * A reader that was stopped in the middle of a move, or is always at it, must not hold an account
+ * up.
+ */
 #define MAX_LOOKS 16
 
 /* What of the box's figures is from before the last start. */

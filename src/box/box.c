@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The box's life. Its address is found at the first open and kept for the life of the process: a
- * writer may be inside at any time, so memory is only ever replaced, by one mmap over what was there,
- * and only where nothing is reserved in it:
+ * writer may be inside at any time, so memory is only ever replaced, by one mmap over what was
+ * there, and only where nothing is reserved in it:
  *
  *	first open		nobody can be inside: the box is published last
  *	in a forked child	those inside were the parent's threads, and are not in this process; a
@@ -11,9 +11,9 @@
  *	after a stop		every block is sealed first; replaced only if nothing is in it then, else
  *				opened again as it is, and the box goes on without a file
  *
- * A writer that was about to reserve while the memory changed under it finds the new memory either all
- * zero, which says sealed and full, or open under sequence numbers that the old memory never had, so
- * that none of its compare-and-swaps can hit.
+ * A writer that was about to reserve while the memory changed under it finds the new memory either
+ * all zero, which says sealed and full, or open under sequence numbers that the old memory never
+ * had, so that none of its compare-and-swaps can hit.
  */
 
 #include "box/box.h"
@@ -41,7 +41,9 @@
 static struct sonde__box box;
 static struct sonde__box_header plan; /* How every box of this process begins. */
 
-/* What this process asked for and has. Changed by open and close alone, which the agent serialises. */
+/*
+ * What this process asked for and has. Changed by open and close alone, which the agent serialises.
+ */
 static struct {
 	char directory[SONDE__BOX_DIRECTORY_SIZE + 1]; /* One longer: too long stays too long. */
 	uint32_t max_dead_boxes;
@@ -55,7 +57,7 @@ static struct sonde__box_header *header_get(void)
 	return (struct sonde__box_header *)box.base;
 }
 
-/* ---- What a box begins with -------------------------------------------------------------------- */
+/* ---- What a box begins with ------------------------------------------------------------------ */
 
 static void plan_make(const struct sonde__box_options *options)
 {
@@ -108,7 +110,7 @@ static void addresses_fill(uint8_t *base)
 	box.site_texts_size = plan.texts.count;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Maps over the old memory, if there is any. On failure that is untouched. */
 static bool memory_map(int fd, int flags)
@@ -179,7 +181,7 @@ static bool memory_find(struct sonde__box_info *info)
 	return memory_map(/* fd= */ -1, MAP_PRIVATE | MAP_ANONYMOUS);
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 /* A sequence number that no ring in the memory that is about to go has used or will use. */
 static uint64_t next_sequence(void)
@@ -187,7 +189,10 @@ static uint64_t next_sequence(void)
 	uint64_t most = 0;
 
 	for (uint32_t i = 0; box.base && i <= box.n_rings; i++) {
-		/* Relaxed: an older value would need a writer, and in a child or after a stop there is none. */
+		/*
+		 * Relaxed: an older value would need a writer, and in a child or after a stop there
+		 * is none.
+		 */
 		uint64_t tail = atomic_load_explicit(&sonde__box_ring(&box, i)->tail,
 						     memory_order_relaxed);
 

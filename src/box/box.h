@@ -21,13 +21,14 @@ struct sonde__box;
 struct sonde__ring;
 struct sonde__block;
 
-/* ---- Life cycle (agent) ------------------------------------------------------------------------ */
+/* ---- Life cycle (agent) ---------------------------------------------------------------------- */
 
 struct sonde__box_options {
 	uint64_t size_bytes; /* What the box may take in all; at least 256 KiB. */
 	const char *directory; /* NULL: chosen, see docs/design/box.md. */
 	const char *service_name;
-	uint32_t max_dead_boxes; /* Of this service, kept for recovery; the oldest go first. 0: 4. */
+	uint32_t
+		max_dead_boxes; /* Of this service, kept for recovery; the oldest go first. 0: 4. */
 };
 
 enum sonde__box_kind {
@@ -53,34 +54,40 @@ struct sonde__box_info {
  * Makes the process's box, at start, after a stop, or in a forked child, where it replaces the
  * parent's mapping at the same address. The address never changes and is never unmapped, because a
  * thread may be inside a recording call at any time. Async-signal-safe in a forked child (the
- * options were copied at the first open; pass NULL). After a stop it gives fresh memory, or goes on in
- * the old where records are still inside (ret->reason says so). The first open of a process fixes size
- * and division; the rest of the options may change.
+ * options were copied at the first open; pass NULL). After a stop it gives fresh memory, or goes on
+ * in the old where records are still inside (ret->reason says so). The first open of a process
+ * fixes size and division; the rest of the options may change.
  *
  * SONDE_E_SYSTEM only where not even private memory is to be had; SONDE_E_EXISTS while one is open.
  */
 int sonde__box_open(const struct sonde__box_options *options, struct sonde__box_info *ret);
 
-/* Removes the box's file; the memory stays mapped. Records still inside stay readable. Idempotent. */
+/*
+ * Removes the box's file; the memory stays mapped. Records still inside stay readable. Idempotent.
+ */
 void sonde__box_close(void);
 
 /*
- * The box at `path`, which is another process's: once that is dead, removes it, counts its records into
- * ret->dead_records and returns true. False while it lives, or when somebody else was first.
+ * The box at `path`, which is another process's: once that is dead, removes it, counts its records
+ * into ret->dead_records and returns true. False while it lives, or when somebody else was first.
  */
 bool sonde__box_dead_take(const char *path, struct sonde__box_info *ret);
 
-/* Forgets the parent's box in a forked child whose own could not be made: captures are counted lost. */
+/*
+ * Forgets the parent's box in a forked child whose own could not be made: captures are counted
+ * lost.
+ */
 void sonde__box_forsake(void);
 
 /* Rung at the edges: a ring's fill level, an urgent record. */
 extern struct sonde__bell sonde__box_bell;
 
-/* ---- Writing (capture): lock-free, async-signal-safe, no system call but the bell's ------------- */
+/* ---- Writing (capture): lock-free, async-signal-safe, no system call but the bell's ---------- */
 
 /* A reservation. Lives in the writer's registers; must be committed or discarded. */
 struct sonde__slot {
-	void *record; /* Where to write; 8-byte aligned. What is there already is an older record. */
+	/* Where to write; 8-byte aligned. What is there already is an older record. */
+	void *record;
 	_Atomic uint8_t *mark; /* The record's byte in its block's commit map. */
 	uint32_t process; /* The process's mark when it was taken: a forked child's differs. */
 	uint16_t n_granules;
@@ -91,11 +98,13 @@ struct sonde__slot {
 #define SONDE__RECORD_MAX_SIZE 16384
 
 /*
- * Reserves `size` bytes for one record of `signal`. False: full or too big; the loss has been counted
- * and there is nothing to undo. `urgent` records (errors) go to the reserve ring when theirs is full,
- * and ring the bell when they are committed. The record must say this very size in its head.
+ * Reserves `size` bytes for one record of `signal`. False: full or too big; the loss has been
+ * counted and there is nothing to undo. `urgent` records (errors) go to the reserve ring when
+ * theirs is full, and ring the bell when they are committed. The record must say this very size in
+ * its head.
  */
-bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent, struct sonde__slot *ret);
+bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent,
+			struct sonde__slot *ret);
 
 /* Publishes the record. In a child forked since the reservation it does nothing. */
 void sonde__box_commit(const struct sonde__slot *slot);
@@ -106,11 +115,11 @@ void sonde__box_discard(const struct sonde__slot *slot);
 /* Counts a capture that never reached a ring (too big before reserving, no box). */
 void sonde__box_count_loss(enum sonde_signal signal, enum sonde_loss reason);
 
-/* ---- Sites -------------------------------------------------------------------------------------- */
+/* ---- Sites ----------------------------------------------------------------------------------- */
 
 /*
- * The site's id, given at its first use: process-wide, the same for equal content, 0 where the table
- * is full. Lock-free, async-signal-safe. The table is copied into every box.
+ * The site's id, given at its first use: process-wide, the same for equal content, 0 where the
+ * table is full. Lock-free, async-signal-safe. The table is copied into every box.
  */
 uint32_t sonde__site_id(struct sonde_site *site);
 
@@ -124,7 +133,10 @@ struct sonde__site_view {
 /* False for an unknown id. */
 bool sonde__site_get(uint32_t id, struct sonde__site_view *ret);
 
-/* ---- Reading (the pipeline's thread alone) ------------------------------------------------------- */
+/*
+ * ---- Reading (the pipeline's thread alone)
+ * -------------------------------------------------------
+ */
 
 /* A committed record, checked for size only; stays in place until it is released. */
 struct sonde__record_ref {
@@ -133,10 +145,10 @@ struct sonde__record_ref {
 };
 
 /*
- * One pass over all rings, the reserve included: collects the records that were committed and not yet
- * collected, up to `capacity`; returns how many. Never waits for a writer. What was committed before
- * the pass began is in it, unless `capacity` was reached (then call again: the pass goes on; false in
- * *ret_complete). In each ring the order is that of reservation.
+ * One pass over all rings, the reserve included: collects the records that were committed and not
+ * yet collected, up to `capacity`; returns how many. Never waits for a writer. What was committed
+ * before the pass began is in it, unless `capacity` was reached (then call again: the pass goes on;
+ * false in *ret_complete). In each ring the order is that of reservation.
  */
 size_t sonde__box_collect(struct sonde__record_ref *refs, size_t capacity, bool *ret_complete);
 
@@ -146,7 +158,10 @@ void sonde__box_release(const struct sonde__record_ref *ref);
 /* How full the fullest ring is, in percent, from the reservations. Any thread. */
 unsigned sonde__box_fill_percent(void);
 
-/* ---- Accounting (any thread; consistent, not atomic with writers) -------------------------------- */
+/*
+ * ---- Accounting (any thread; consistent, not atomic with writers)
+ * --------------------------------
+ */
 
 struct sonde__box_account {
 	uint64_t captured; /* Reserved, or refused with a counted loss. Read last. */

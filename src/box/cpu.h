@@ -4,7 +4,8 @@
 
 /*
  * Which CPU this is. From glibc 2.35 on every thread has an rseq area in which the kernel keeps the
- * number, two loads away; else the C library is asked. The symbols are weak: an older glibc has none.
+ * number, two loads away; else the C library is asked. The symbols are weak: an older glibc has
+ * none.
  */
 
 #include <sched.h>
@@ -31,7 +32,9 @@ static SONDE__COLD SONDE__UNUSED uint32_t sonde__cpu_ask(void)
 	return cpu < 0 ? 0 : (uint32_t)cpu;
 }
 
-/* Right when it was asked for; the thread may be moved at any time. Wait-free, async-signal-safe. */
+/*
+ * Right when it was asked for; the thread may be moved at any time. Wait-free, async-signal-safe.
+ */
 static inline uint32_t sonde__cpu_number(const struct sonde__box *box)
 {
 	if (SONDE__LIKELY(box->has_rseq)) {

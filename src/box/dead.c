@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Boxes of dead processes. One that died keeps its box for recovery, but a service that dies at every
- * start must not fill /dev/shm: so whoever opens a box looks first at what earlier processes of its
- * service left there.
+ * Boxes of dead processes. One that died keeps its box for recovery, but a service that dies at
+ * every start must not fill /dev/shm: so whoever opens a box looks first at what earlier processes
+ * of its service left there.
  *
  * There is no memory to collect names in, so the directory is read once for each file that is
- * removed. Nothing in a file is trusted: it is read with pread, since a mapping of a file that somebody
- * cuts off is a SIGBUS, and every figure in it is held against the file's size.
+ * removed. Nothing in a file is trusted: it is read with pread, since a mapping of a file that
+ * somebody cuts off is a SIGBUS, and every figure in it is held against the file's size.
  */
 
 #include "box/dead.h"
@@ -47,7 +47,7 @@ struct search {
 	size_t prefix_size;
 };
 
-/* ---- Counting what goes ------------------------------------------------------------------------ */
+/* ---- Counting what goes ---------------------------------------------------------------------- */
 
 static bool read_at(int fd, uint64_t at, void *buffer, size_t size)
 {
@@ -74,7 +74,10 @@ static void count_marks(int fd, uint64_t map, uint32_t limit, struct sonde__box_
 	}
 }
 
-/* Whether `n_rings` rings as the header has them fit the file, so that counting them is bounded by it. */
+/*
+ * Whether `n_rings` rings as the header has them fit the file, so that counting them is bounded by
+ * it.
+ */
 static bool shape_is_possible(const struct sonde__ring_shape *shape, uint64_t n_rings,
 			      uint64_t file_size)
 {
@@ -116,7 +119,7 @@ static void count_records(int fd, uint64_t file_size, struct sonde__box_info *in
 	count_ring(fd, header->reserve.offset, &header->reserve_shape, info);
 }
 
-/* ---- Judging a file ---------------------------------------------------------------------------- */
+/* ---- Judging a file -------------------------------------------------------------------------- */
 
 /* A file without a header: its maker died at once, or is at it now. Its name has the pid. */
 static enum verdict judge_by_name(const struct search *search, const char *name)
@@ -208,7 +211,7 @@ static void consider(const struct search *search, const char *name, struct candi
 	best->verdict = verdict;
 }
 
-/* ---- The directory ----------------------------------------------------------------------------- */
+/* ---- The directory --------------------------------------------------------------------------- */
 
 static void find_first(const struct search *search, struct candidate *ret)
 {
@@ -229,7 +232,9 @@ static void find_first(const struct search *search, struct candidate *ret)
 	}
 }
 
-/* Of several processes that see the same file, the one whose unlink succeeds counts what was in it. */
+/*
+ * Of several processes that see the same file, the one whose unlink succeeds counts what was in it.
+ */
 static bool remove_one(const struct search *search, const struct candidate *candidate,
 		       struct sonde__box_info *info)
 {

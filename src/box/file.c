@@ -209,8 +209,8 @@ int sonde__box_file_create(int directory, const struct sonde__box_header *header
 		return -1;
 	}
 	/*
-	 * The lock lives as long as the mapping does, without a descriptor: it tells those who cannot see
-	 * our pid (another pid namespace) that the box is in use.
+	 * The lock lives as long as the mapping does, without a descriptor: it tells those who
+	 * cannot see our pid (another pid namespace) that the box is in use.
 	 */
 	flock(fd, LOCK_EX | LOCK_NB);
 	/* The header first, so that a file that is left half made says whose it was. */
@@ -231,7 +231,9 @@ int sonde__box_memfd_create(const struct sonde__box_header *header, struct sonde
 		explain(reason, "memfd", NULL, errno);
 		return -1;
 	}
-	/* Sealed: whoever gets hold of it by /proc can read and write, but not cut it off under us. */
+	/*
+	 * Sealed: whoever gets hold of it by /proc can read and write, but not cut it off under us.
+	 */
 	if (allocate(fd, header->box_size) == 0 && header_write(fd, header) == 0 &&
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
 		return fd;

@@ -17,8 +17,8 @@
 #define SONDE__BOX_DIRECTORY_SIZE 128
 
 /*
- * Opens `path` (NULL: /dev/shm/sonde-<uid>), making it if it is not there; -1 unless it is a directory
- * on tmpfs that only this user can write. Says why in `reason`, if it failed.
+ * Opens `path` (NULL: /dev/shm/sonde-<uid>), making it if it is not there; -1 unless it is a
+ * directory on tmpfs that only this user can write. Says why in `reason`, if it failed.
  */
 int sonde__box_directory_open(const char *path, char ret_path[SONDE__BOX_DIRECTORY_SIZE],
 			      struct sonde__line *reason);
@@ -27,8 +27,8 @@ int sonde__box_directory_open(const char *path, char ret_path[SONDE__BOX_DIRECTO
 void sonde__box_file_prefix(const char *service, struct sonde__line *name);
 
 /*
- * Makes a new file of header->box_size bytes in the directory, all of them allocated, with the header
- * written; its name goes to `name`. -1: nothing is left behind, and `reason` says why.
+ * Makes a new file of header->box_size bytes in the directory, all of them allocated, with the
+ * header written; its name goes to `name`. -1: nothing is left behind, and `reason` says why.
  */
 int sonde__box_file_create(int directory, const struct sonde__box_header *header,
 			   struct sonde__line *name, struct sonde__line *reason);

@@ -15,11 +15,11 @@
  *	struct sonde__ring | order | blocks' words | commit maps | the blocks' bytes
  *
  * Control and bytes are apart, so that a record that was written too long cannot reach a commit map
- * of its own ring, and so that blocks are aligned and a block of the smallest size holds the largest
- * record.
+ * of its own ring, and so that blocks are aligned and a block of the smallest size holds the
+ * largest record.
  *
- * No pointers: offsets count from the box's first byte, or, in a ring, from the ring's. Every offset,
- * count and stride stands in the header, so that a reader of another version finds its way.
+ * No pointers: offsets count from the box's first byte, or, in a ring, from the ring's. Every
+ * offset, count and stride stands in the header, so that a reader of another version finds its way.
  */
 
 #include <stdatomic.h>
@@ -30,7 +30,10 @@
 #include "base/compiler.h"
 #include "base/process.h"
 
-/* Kept inverted in the code, so that a scan of memory for the magic finds boxes and not this library. */
+/*
+ * Kept inverted in the code, so that a scan of memory for the magic finds boxes and not this
+ * library.
+ */
 #define SONDE__BOX_MAGIC_INVERTED UINT64_C(0x87909d9a9b91908c) /* Of "sondebox", little-endian. */
 #define SONDE__BOX_LAYOUT_VERSION 1
 
@@ -40,7 +43,7 @@ enum sonde__box_state {
 	SONDE__BOX_STATE_CLOSED = 2, /* Ended in order: nothing to recover. */
 };
 
-/* ---- Ring -------------------------------------------------------------------------------------- */
+/* ---- Ring ------------------------------------------------------------------------------------ */
 
 #define SONDE__GRANULE_SHIFT 5
 #define SONDE__GRANULE (1u << SONDE__GRANULE_SHIFT)
@@ -50,14 +53,19 @@ enum sonde__box_state {
  * checks and takes. From bit 0: granules taken; records taken, by signal; open; sequence.
  */
 #define SONDE__WORD_FIELD 11
-#define SONDE__WORD_MAX ((1u << SONDE__WORD_FIELD) - 1) /* Also the most granules that a block uses. */
+#define SONDE__WORD_MAX \
+	((1u << SONDE__WORD_FIELD) - 1) /* Also the most granules that a block uses. */
 #define SONDE__WORD_COUNT_SHIFT(signal) (SONDE__WORD_FIELD * (1 + (unsigned)(signal)))
 #define SONDE__WORD_OPEN_SHIFT (SONDE__WORD_FIELD * (1 + SONDE_SIGNAL_COUNT))
-#define SONDE__WORD_OPEN (UINT64_C(1) << SONDE__WORD_OPEN_SHIFT) /* 0: sealed, or memory never initialised. */
+#define SONDE__WORD_OPEN \
+	(UINT64_C(1) << SONDE__WORD_OPEN_SHIFT) /* 0: sealed, or memory never initialised. */
 #define SONDE__WORD_SEQUENCE_SHIFT (SONDE__WORD_OPEN_SHIFT + 1)
 #define SONDE__WORD_SEQUENCE_BITS (64 - SONDE__WORD_SEQUENCE_SHIFT)
 
-/* A commit map's byte: the kind in the high half, for a record's first granule the signal in the low. */
+/*
+ * A commit map's byte: the kind in the high half, for a record's first granule the signal in the
+ * low.
+ */
 enum sonde__mark {
 	SONDE__MARK_EMPTY = 0x00,
 	SONDE__MARK_COMMITTED = 0x10, /* By the writer, as is */
@@ -110,12 +118,16 @@ struct sonde__ring {
 	uint8_t pad2[2 * SONDE__CACHE_LINE - 8];
 
 	_Atomic uint64_t retirements; /* Odd while counts move from a word to `retired`. */
-	_Atomic uint64_t retired[SONDE_SIGNAL_COUNT]; /* Records of the blocks that were handed out again. */
-	_Atomic uint64_t invalid[SONDE_SIGNAL_COUNT]; /* Of all: discarded, or refused by the reader. */
+	_Atomic uint64_t
+		retired[SONDE_SIGNAL_COUNT]; /* Records of the blocks that were handed out again. */
+	_Atomic uint64_t
+		invalid[SONDE_SIGNAL_COUNT]; /* Of all: discarded, or refused by the reader. */
 	uint64_t read; /* The first sequence number not wholly scanned. */
 	uint8_t pad3[2 * SONDE__CACHE_LINE - 64];
 
-	uint32_t unfinished; /* First of the list of blocks that were passed with unfinished records. */
+	uint32_t
+		/* First of the list of blocks that were passed with unfinished records. */
+		unfinished;
 	uint8_t pad4[2 * SONDE__CACHE_LINE - 4];
 };
 
@@ -132,7 +144,7 @@ struct sonde__ring_shape {
 	uint64_t size;
 };
 
-/* ---- Header ------------------------------------------------------------------------------------ */
+/* ---- Header ---------------------------------------------------------------------------------- */
 
 struct sonde__box_part {
 	uint64_t offset;
@@ -161,11 +173,13 @@ struct sonde__box_header {
 	uint64_t anchor_monotonic_ns;
 	uint64_t anchor_realtime_ns;
 	uint64_t ticks_per_ms;
-	struct sonde__box_part sites; /* uint32_t: offset of the site's text record in units of 8; 0: none. */
+	struct sonde__box_part
+		sites; /* uint32_t: offset of the site's text record in units of 8; 0: none. */
 	struct sonde__box_part texts;
 	struct sonde__box_part rings;
 	struct sonde__box_part reserve;
-	struct sonde__box_part open_spans; /* What every thread is doing now: no entries in this version. */
+	struct sonde__box_part
+		open_spans; /* What every thread is doing now: no entries in this version. */
 	struct sonde__box_part counters;
 	struct sonde__ring_shape ring_shape;
 	struct sonde__ring_shape reserve_shape;
@@ -179,8 +193,8 @@ struct sonde__box_header {
 #define SONDE__RINGS_MAX 1024u
 
 /*
- * A site's text record: this, then name, file and function, then zeros up to a multiple of 8. Records
- * lie one after the other; the first begins at 8, so that 0 is none.
+ * A site's text record: this, then name, file and function, then zeros up to a multiple of 8.
+ * Records lie one after the other; the first begins at 8, so that 0 is none.
  */
 struct sonde__site_text {
 	uint32_t hash;

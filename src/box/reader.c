@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader's half of the ring: collect, release, hand out again. Written for memory that anybody of
- * this user may have scribbled on: whatever it reads is checked against what private memory says, no
- * loop is longer than the ring, and a block whose figures contradict each other is left alone for
- * good, which costs that block.
+ * The reader's half of the ring: collect, release, hand out again. Written for memory that anybody
+ * of this user may have scribbled on: whatever it reads is checked against what private memory
+ * says, no loop is longer than the ring, and a block whose figures contradict each other is left
+ * alone for good, which costs that block.
  *
  * Stages of a block, as the reader sees it:
  *
@@ -46,7 +46,7 @@ static struct view view_make(struct sonde__ring *ring, const struct sonde__ring_
 	return view;
 }
 
-/* ---- Handing a block out again ----------------------------------------------------------------- */
+/* ---- Handing a block out again --------------------------------------------------------------- */
 
 /* Relaxed add by the only writer of a counter that others read. */
 static void count_up(_Atomic uint64_t *counter, uint64_t n, memory_order order)
@@ -70,8 +70,9 @@ static uint32_t used_granules(const struct view *view, uint64_t word)
 }
 
 /*
- * The block's counts move from its word to `retired`, seen as one step by sonde__ring_account through
- * `retirements`: odd before the first change (each change is a release: S1), even after the last (S2).
+ * The block's counts move from its word to `retired`, seen as one step by sonde__ring_account
+ * through `retirements`: odd before the first change (each change is a release: S1), even after the
+ * last (S2).
  */
 static void word_renew(const struct view *view, uint64_t word, uint64_t sequence)
 {
@@ -83,7 +84,10 @@ static void word_renew(const struct view *view, uint64_t word, uint64_t sequence
 			 memory_order_release); /* S1 */
 	map_clear(view, used_granules(view, word));
 	SONDE__TESTPOINT("reader:map-cleared");
-	/* R1, partner A1: a writer that sees the block open finds its map empty, and we have read its bytes. */
+	/*
+	 * R1, partner A1: a writer that sees the block open finds its map empty, and we have read
+	 * its bytes.
+	 */
 	atomic_store_explicit(&view->block->word, sonde__word_make(sequence), memory_order_release);
 	SONDE__TESTPOINT("reader:word-renewed");
 	count_up(&ring->retirements, 1, memory_order_release); /* S2 */
@@ -107,7 +111,9 @@ static void block_hand_out(const struct view *view)
 	word_renew(view, word, tail);
 	atomic_store_explicit(sonde__ring_order(ring, view->shape, tail), (uint16_t)view->index,
 			      memory_order_relaxed);
-	/* R3, partner A3: a writer that sees this tail sees the order's entry and the block open. */
+	/*
+	 * R3, partner A3: a writer that sees this tail sees the order's entry and the block open.
+	 */
 	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
 	SONDE__TESTPOINT("reader:tail-moved");
 }
@@ -119,7 +125,7 @@ static void block_settle(const struct view *view)
 		block_hand_out(view);
 }
 
-/* ---- Collecting -------------------------------------------------------------------------------- */
+/* ---- Collecting ------------------------------------------------------------------------------ */
 
 /* The granules of a record that says it is `size` long and begins at `at`; 0: it cannot be. */
 static uint32_t record_granules(const struct view *view, uint32_t at, uint32_t limit)
@@ -134,7 +140,9 @@ static uint32_t record_granules(const struct view *view, uint32_t at, uint32_t l
 	n = (size + SONDE__GRANULE - 1) >> SONDE__GRANULE_SHIFT;
 	if (n > limit - at)
 		return 0;
-	/* Relaxed: a mark there would be another record's, and A4 comes when that one's turn comes. */
+	/*
+	 * Relaxed: a mark there would be another record's, and A4 comes when that one's turn comes.
+	 */
 	for (uint32_t i = 1; i < n; i++)
 		if (atomic_load_explicit(&view->map[at + i], memory_order_relaxed) !=
 		    SONDE__MARK_EMPTY)
@@ -183,8 +191,8 @@ static bool is_finished_mark(unsigned mark)
 }
 
 /*
- * Takes every finished record below `limit`, in order; steps over holes, which need no size for that:
- * an unfinished record's granules are all empty. False: the output is full.
+ * Takes every finished record below `limit`, in order; steps over holes, which need no size for
+ * that: an unfinished record's granules are all empty. False: the output is full.
  */
 static bool block_scan(const struct view *view, uint32_t limit, struct output *out)
 {
@@ -215,7 +223,10 @@ static bool block_scan(const struct view *view, uint32_t limit, struct output *o
 
 static void block_seal(const struct view *view)
 {
-	/* Relaxed: what counts is that no reservation comes after it, which the word's own order gives. */
+	/*
+	 * Relaxed: what counts is that no reservation comes after it, which the word's own order
+	 * gives.
+	 */
 	uint64_t word = atomic_fetch_and_explicit(&view->block->word, ~SONDE__WORD_OPEN,
 						  memory_order_relaxed);
 
@@ -258,7 +269,9 @@ static void unfinished_add(const struct view *view)
 	view->ring->unfinished = view->index + 1;
 }
 
-/* The block at ring->read, which the head has passed: scans it to its end and goes on to the next. */
+/*
+ * The block at ring->read, which the head has passed: scans it to its end and goes on to the next.
+ */
 static bool passed_collect(const struct view *view, struct output *out)
 {
 	if (view->block->stage == SONDE__STAGE_OPEN)
@@ -273,7 +286,9 @@ static bool passed_collect(const struct view *view, struct output *out)
 	return true;
 }
 
-/* The block that has the sequence number ring->read; false: the ring's memory contradicts itself. */
+/*
+ * The block that has the sequence number ring->read; false: the ring's memory contradicts itself.
+ */
 static bool read_block(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
 		       struct view *ret)
 {
@@ -307,7 +322,10 @@ bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shap
 		pass->target = head;
 	}
 	is_complete = unfinished_collect(ring, shape, &out);
-	/* The count bounds a head that somebody scribbled on: in truth the head is never a round ahead. */
+	/*
+	 * The count bounds a head that somebody scribbled on: in truth the head is never a round
+	 * ahead.
+	 */
 	for (uint32_t i = 0; is_complete && i <= shape->n_blocks && ring->read <= pass->target;
 	     i++) {
 		struct view view;

@@ -2,22 +2,24 @@
 /*
  * The ring: many writers, one reader, records of any size, reserve and commit.
  *
- * Structure. A ring has n blocks. Each block in use has a sequence number that no other ever had; the
- * numbers are handed out in order. `head` names the number that is being filled and its block; `tail`
- * is the first number that has no block yet; order[number] says which block has a number in
+ * Structure. A ring has n blocks. Each block in use has a sequence number that no other ever had;
+ * the numbers are handed out in order. `head` names the number that is being filled and its block;
+ * `tail` is the first number that has no block yet; order[number] says which block has a number in
  * [head, tail). So [head + 1, tail) is a queue of free blocks: the reader appends, writers take.
  *
  *	     passed, with the reader       filling        free
  *	 ... [ 41 ][ 43 ][ 44 ][ 45 ] ... [ head 46 ] [ 47 ][ 48 ] tail 49
  *	      42 was handed out again, as 48
  *
- * A block's word holds all that writers need to know of it: its number, whether it is open, how much is
- * taken, and how many records of each signal that is. A reservation is one compare-and-swap of that
- * word. A commit is one store of one byte, in the commit map, at the record's first granule.
+ * A block's word holds all that writers need to know of it: its number, whether it is open, how
+ * much is taken, and how many records of each signal that is. A reservation is one compare-and-swap
+ * of that word. A commit is one store of one byte, in the commit map, at the record's first
+ * granule.
  *
- * Reserve: load head, load the block's word. Has the word the head's number, is it open and is there
- * room: swap. Is the number another: head has moved, load it again. Else the block is passed: if the
- * next number is tail the ring is full, otherwise swap head for the next number and its block.
+ * Reserve: load head, load the block's word. Has the word the head's number, is it open and is
+ * there room: swap. Is the number another: head has moved, load it again. Else the block is passed:
+ * if the next number is tail the ring is full, otherwise swap head for the next number and its
+ * block.
  *
  * Why it is correct. Invariants, kept by every step:
  *
@@ -27,18 +29,18 @@
  *	   its commit.
  *	I3 head < tail, and tail - n <= the oldest number whose block has not been handed out again.
  *
- * I1: the reader seals a block that the head has passed. The seal is a read-modify-write of the word,
- * so each reservation is either before it, and in the counts that the seal returns, or fails. The reader
- * hands the block out again when as many records were released as the seal counted. A record is
- * released after it was collected, collected after its mark was seen, and marked once. So a writer
- * between reserve and commit, however long it stays there, keeps its block from being handed out:
- * that is the quarantine, it costs one block, and the other blocks go round without it.
+ * I1: the reader seals a block that the head has passed. The seal is a read-modify-write of the
+ * word, so each reservation is either before it, and in the counts that the seal returns, or fails.
+ * The reader hands the block out again when as many records were released as the seal counted. A
+ * record is released after it was collected, collected after its mark was seen, and marked once. So
+ * a writer between reserve and commit, however long it stays there, keeps its block from being
+ * handed out: that is the quarantine, it costs one block, and the other blocks go round without it.
  *
- * I2: a reservation moves the offset in the word past what it took, in the same swap that checked it.
- * Only a hand-out sets the offset back, and by I1 there is no writer inside then.
+ * I2: a reservation moves the offset in the word past what it took, in the same swap that checked
+ * it. Only a hand-out sets the offset back, and by I1 there is no writer inside then.
  *
- * I3: writers move head from s to s + 1 only having seen s + 1 < tail, and tail never goes back. The
- * reader moves tail only with a block that it took out of [.., head).
+ * I3: writers move head from s to s + 1 only having seen s + 1 < tail, and tail never goes back.
+ * The reader moves tail only with a block that it took out of [.., head).
  *
  * Stale writers. A writer may be stopped between any two steps, and find the ring gone on:
  *   - having loaded head, or the word: its swap of the word fails unless the word is what it saw. If it
@@ -53,10 +55,11 @@
  *   - full: tail was s + 1 when it was loaded, so head was s at that moment, by I3: it was full.
  *   - having reserved: I1.
  *
- * Progress. A swap fails only because another writer's or the reader's succeeded: lock-free. The same
- * writer retries after a failed match of the number only if head has changed; where it has not, which
- * the above excludes, the memory was replaced under it (box.c), and it reports full. Nobody waits for
- * the reader, nor the reader for anybody. A signal handler may interrupt any step and reserve itself.
+ * Progress. A swap fails only because another writer's or the reader's succeeded: lock-free. The
+ * same writer retries after a failed match of the number only if head has changed; where it has
+ * not, which the above excludes, the memory was replaced under it (box.c), and it reports full.
+ * Nobody waits for the reader, nor the reader for anybody. A signal handler may interrupt any step
+ * and reserve itself.
  *
  * Who meets whom, and what orders them (A: acquire, R: release):
  *
@@ -70,9 +73,10 @@
  *	A3/R3 tail moved -> head may be moved: the order's entry and the block's word are at least as new
  *	A4/R4 mark set -> mark seen: the record is wholly there
  *
- * Reading before this: Li et al., "BBQ: a block-based bounded queue" (USENIX ATC 2022), for blocks with
- * a version in their word; Desnoyers, LTTng's ring buffer, for reserve and commit. Neither goes on past
- * a writer that never commits; here that is the point. docs/design/ring.md has what was rejected.
+ * Reading before this: Li et al., "BBQ: a block-based bounded queue" (USENIX ATC 2022), for blocks
+ * with a version in their word; Desnoyers, LTTng's ring buffer, for reserve and commit. Neither
+ * goes on past a writer that never commits; here that is the point. docs/design/ring.md has what
+ * was rejected.
  */
 
 #include "box/ring.h"
@@ -121,7 +125,10 @@ SONDE__COLD bool sonde__ring_pass(struct sonde__ring *ring, const struct sonde__
 		*head = atomic_load_explicit(&ring->head, memory_order_acquire); /* A2 */
 		return *head != old;
 	}
-	/* A3, partner R3: the order's entry and the next block's word are seen at least as new as this tail. */
+	/*
+	 * A3, partner R3: the order's entry and the next block's word are seen at least as new as
+	 * this tail.
+	 */
 	tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
 	SONDE__TESTPOINT("ring:tail-loaded");
 	if (tail <= next)
@@ -177,7 +184,10 @@ void sonde__ring_unseal(struct sonde__ring *ring, const struct sonde__ring_shape
 		sonde__head_sequence(atomic_load_explicit(&ring->head, memory_order_relaxed));
 	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 
-	/* A block that was passed meanwhile may be opened here too: the reader seals what it visits. */
+	/*
+	 * A block that was passed meanwhile may be opened here too: the reader seals what it
+	 * visits.
+	 */
 	for (uint64_t i = 0; sequence + i < tail && i < shape->n_blocks; i++) {
 		uint16_t index = atomic_load_explicit(sonde__ring_order(ring, shape, sequence + i),
 						      memory_order_relaxed);

@@ -110,7 +110,7 @@ bool sonde__ring_reserve(struct sonde__ring *ring, const struct sonde__ring_shap
 /* Used part, by reservations, in percent. Any thread. */
 unsigned sonde__ring_fill_percent(struct sonde__ring *ring, const struct sonde__ring_shape *shape);
 
-/* ---- The reader -------------------------------------------------------------------------------- */
+/* ---- The reader ------------------------------------------------------------------------------ */
 
 struct sonde__ring_pass {
 	uint64_t target; /* The head's sequence number when the pass came to this ring. */
@@ -118,8 +118,8 @@ struct sonde__ring_pass {
 };
 
 /*
- * Appends to refs[*n]. False: `capacity` was reached before the ring's end; call again with the same
- * pass. Never waits for a writer.
+ * Appends to refs[*n]. False: `capacity` was reached before the ring's end; call again with the
+ * same pass. Never waits for a writer.
  */
 bool sonde__ring_collect(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
 			 struct sonde__ring_pass *pass, struct sonde__record_ref *refs,
@@ -136,12 +136,12 @@ void sonde__ring_seal(struct sonde__ring *ring, const struct sonde__ring_shape *
 void sonde__ring_unseal(struct sonde__ring *ring, const struct sonde__ring_shape *shape);
 
 /*
- * Whether the reader's figures and the words agree with each other and with the invariants in ring.c.
- * For tests, on the reader's thread between two calls; writers may be at work.
+ * Whether the reader's figures and the words agree with each other and with the invariants in
+ * ring.c. For tests, on the reader's thread between two calls; writers may be at work.
  */
 bool sonde__ring_is_valid(struct sonde__ring *ring, const struct sonde__ring_shape *shape);
 
-/* ---- Accounting, any thread -------------------------------------------------------------------- */
+/* ---- Accounting, any thread ------------------------------------------------------------------ */
 
 struct sonde__ring_account {
 	uint64_t captured; /* Reserved or refused. */

@@ -24,7 +24,10 @@ static bool block_is_valid(struct sonde__ring *ring, const struct sonde__ring_sh
 	       (block->n_seen == block->n_final && block->n_done < block->n_final);
 }
 
-/* The numbers from the reader's on belong to one block each, which is at the stage that goes with it. */
+/*
+ * The numbers from the reader's on belong to one block each, which is at the stage that goes with
+ * it.
+ */
 static bool order_is_valid(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
 			   uint64_t tail)
 {

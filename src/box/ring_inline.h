@@ -2,15 +2,17 @@
 #ifndef SONDE_BOX_RING_INLINE_H
 #define SONDE_BOX_RING_INLINE_H
 
-/* The writers' fast path, to be inlined where every nanosecond counts. The argument is in ring.c. */
+/*
+ * The writers' fast path, to be inlined where every nanosecond counts. The argument is in ring.c.
+ */
 
 #include "base/compiler.h"
 #include "base/testpoint.h"
 #include "box/ring.h"
 
 /*
- * The head's block cannot take the record, as its word said: moves the head on, or sees that another
- * writer did. False: the ring is full. Else *head is to be tried next.
+ * The head's block cannot take the record, as its word said: moves the head on, or sees that
+ * another writer did. False: the ring is full. Else *head is to be tried next.
  */
 bool sonde__ring_pass(struct sonde__ring *ring, const struct sonde__ring_shape *shape,
 		      uint64_t word, uint64_t *head);
@@ -47,7 +49,10 @@ static SONDE__ALWAYS_INLINE bool sonde__ring_take(struct sonde__ring *ring,
 		SONDE__TESTPOINT("ring:word-loaded");
 		while (SONDE__LIKELY(
 			sonde__word_admits(word, sonde__head_sequence(head), n_granules, shape))) {
-			/* A1 again, on success and on failure: the word may be another than was loaded. */
+			/*
+			 * A1 again, on success and on failure: the word may be another than was
+			 * loaded.
+			 */
 			if (SONDE__UNLIKELY(!atomic_compare_exchange_weak_explicit(
 				    &block->word, &word, word + taken, memory_order_acquire,
 				    memory_order_acquire)))

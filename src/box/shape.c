@@ -2,8 +2,9 @@
 /*
  * How the bytes are divided. Sixteen blocks to a ring are aimed at, so that one that is quarantined
  * under a stopped writer costs little, of 64 KiB where the ring is large enough and of 16 KiB, the
- * size of the largest record, at least. A ring gets 256 KiB before another CPU gets one of its own: a
- * few CPUs sharing a ring cost each other some cache misses, a ring that holds too little costs records.
+ * size of the largest record, at least. A ring gets 256 KiB before another CPU gets one of its own:
+ * a few CPUs sharing a ring cost each other some cache misses, a ring that holds too little costs
+ * records.
  */
 
 #include "box/shape.h"

@@ -3,9 +3,9 @@
 #define SONDE_BOX_SHAPE_H
 
 /*
- * What this process knows of its box: where it lies and how it is divided. Kept in private memory and
- * never changed after the first open, so that nobody who can write into the shared file can lead a
- * writer or the reader out of it.
+ * What this process knows of its box: where it lies and how it is divided. Kept in private memory
+ * and never changed after the first open, so that nobody who can write into the shared file can
+ * lead a writer or the reader out of it.
  */
 
 #include <stdatomic.h>
@@ -33,8 +33,9 @@ struct sonde__box {
 };
 
 /*
- * The box, or NULL while there is none. Stored once with release (R0), when the box is ready, and set
- * to NULL only by sonde__box_forsake; loaded with acquire (A0) by whoever is about to look inside.
+ * The box, or NULL while there is none. Stored once with release (R0), when the box is ready, and
+ * set to NULL only by sonde__box_forsake; loaded with acquire (A0) by whoever is about to look
+ * inside.
  */
 extern _Atomic(const struct sonde__box *) sonde__box_current;
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of sites: each place in the source that records, by a small number. Ids are the
- * process's, because callers keep them in static memory: they must stay the same when the box is made
- * anew. So the table itself is private memory, and every box gets a copy.
+ * process's, because callers keep them in static memory: they must stay the same when the box is
+ * made anew. So the table itself is private memory, and every box gets a copy.
  *
- * The table is a hash table without deletion. A slot holds where the site's text record begins, 0 for
- * none; an id is a slot's number plus one. A site is added by writing its text into memory that was
- * taken by moving `texts_used` on, and then publishing it in an empty slot by compare-and-swap. Whoever
- * loses that race compares itself with the winner and goes on; the text it wrote is given back if it
- * was the last, else wasted. No step waits for another thread, so a signal handler may interrupt any
- * of them with the same call.
+ * The table is a hash table without deletion. A slot holds where the site's text record begins, 0
+ * for none; an id is a slot's number plus one. A site is added by writing its text into memory that
+ * was taken by moving `texts_used` on, and then publishing it in an empty slot by compare-and-swap.
+ * Whoever loses that race compares itself with the winner and goes on; the text it wrote is given
+ * back if it was the last, else wasted. No step waits for another thread, so a signal handler may
+ * interrupt any of them with the same call.
  *
- * Adding while the box is replaced (a restart): the adder publishes, then touches `epoch`, then writes
- * into the box; the opener maps the new box, then touches `epoch`, then copies what is published. The
- * two touches are read-modify-writes of one word, so one comes first: the adder's, then the opener
- * sees the site and copies it; or the opener's, then the adder writes into the new box. Either or both
- * write the same bytes.
+ * Adding while the box is replaced (a restart): the adder publishes, then touches `epoch`, then
+ * writes into the box; the opener maps the new box, then touches `epoch`, then copies what is
+ * published. The two touches are read-modify-writes of one word, so one comes first: the adder's,
+ * then the opener sees the site and copies it; or the opener's, then the adder writes into the new
+ * box. Either or both write the same bytes.
  */
 
 #include "box/site.h"
@@ -45,7 +45,7 @@ struct content {
 	uint32_t hash;
 };
 
-/* ---- Content ----------------------------------------------------------------------------------- */
+/* ---- Content --------------------------------------------------------------------------------- */
 
 static struct sonde_text text_bounded(const char *data)
 {
@@ -118,7 +118,7 @@ static uint32_t text_size(size_t n_bytes)
 			  TEXT_UNIT);
 }
 
-/* ---- Text memory ------------------------------------------------------------------------------- */
+/* ---- Text memory ----------------------------------------------------------------------------- */
 
 /* A new text record; what a slot is to hold for it, or 0 where there is no room. */
 static uint32_t text_add(const struct content *content)
@@ -133,7 +133,10 @@ static uint32_t text_add(const struct content *content)
 	do {
 		if (size > limit || at > limit - size)
 			return 0;
-		/* Acquire, partner the release in text_return: the last owner of this memory is done with it. */
+		/*
+		 * Acquire, partner the release in text_return: the last owner of this memory is
+		 * done with it.
+		 */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&texts_used, &at, at + size, memory_order_acquire, memory_order_relaxed));
 	text = (struct sonde__site_text *)(texts + at);
@@ -163,7 +166,7 @@ static void text_return(uint32_t slot_value)
 						memory_order_relaxed);
 }
 
-/* ---- The copy in the box ----------------------------------------------------------------------- */
+/* ---- The copy in the box --------------------------------------------------------------------- */
 
 static void slot_copy(const struct sonde__box *box, uint32_t slot, uint32_t value)
 {
@@ -209,7 +212,7 @@ void sonde__sites_limit(uint32_t texts_size)
 	atomic_store_explicit(&texts_limit, texts_size, memory_order_relaxed);
 }
 
-/* ---- Finding and adding ------------------------------------------------------------------------ */
+/* ---- Finding and adding ---------------------------------------------------------------------- */
 
 static uint32_t content_find_or_add(const struct content *content)
 {

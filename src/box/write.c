@@ -2,9 +2,9 @@
 /*
  * Writing into the box: which ring, and what becomes of what finds no room.
  *
- * A writer's ring is that of the CPU it runs on. It may be moved to another CPU at any time after it
- * asked; then two CPUs write into one ring for once, which every ring allows: the choice is about
- * speed alone.
+ * A writer's ring is that of the CPU it runs on. It may be moved to another CPU at any time after
+ * it asked; then two CPUs write into one ring for once, which every ring allows: the choice is
+ * about speed alone.
  */
 
 #include "box/box.h"

@@ -259,9 +259,10 @@ uint64_t sonde__deliver_wait_ns(const struct sonde__pipeline *pipeline)
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
 			const struct sonde__lane *lane = &pipeline->lanes[d][s];
-			uint64_t wait_ns = lane->is_sending ?
-						   overdue_ns(pipeline, (struct sonde__lane_place){ d, s }) :
-						   sonde__lane_wait_ns(lane, pipeline->now_ns);
+			uint64_t wait_ns = lane->is_sending
+						   ? overdue_ns(pipeline,
+								(struct sonde__lane_place){ d, s })
+						   : sonde__lane_wait_ns(lane, pipeline->now_ns);
 
 			if (wait_ns < shortest_ns)
 				shortest_ns = wait_ns;

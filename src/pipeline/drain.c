@@ -76,7 +76,9 @@ uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)
 	uint64_t due_ns = pipeline->span_due_ns < pipeline->log_due_ns ? pipeline->span_due_ns :
 									 pipeline->log_due_ns;
 
-	/* Paused: answers wake the worker; whether the lane still moves is looked at now and then. */
+	/*
+	 * Paused: answers wake the worker; whether the lane still moves is looked at now and then.
+	 */
 	if (pipeline->is_draining)
 		return PAUSE_LOOK_NS;
 	if (pipeline->intake.has_error && pipeline->urgent_due_ns < due_ns)

@@ -22,7 +22,9 @@ struct sonde__part;
 struct sonde__exception {
 	struct sonde__error_link_view outermost;
 	char id[17];
-	/* exception.* and sonde.error.id for both; then, for the log alone, error.type and code.*. */
+	/*
+	 * exception.* and sonde.error.id for both; then, for the log alone, error.type and code.*.
+	 */
 	struct sonde_attr attrs[SONDE__EXCEPTION_ATTRS_MAX];
 	size_t n_event_attrs;
 	size_t n_attrs;

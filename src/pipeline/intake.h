@@ -26,7 +26,8 @@ struct sonde__intake {
 	uint32_t *passes; /* In which each was seen. */
 	size_t n;
 	size_t capacity;
-	size_t n_scanned; /* The first so many went through triage: what is left of them is spans. */
+	/* The first so many went through triage: what is left of them is spans. */
+	size_t n_scanned;
 	uint32_t pass; /* The last that was begun. */
 	uint32_t n_complete; /* The last that was completed. */
 	size_t n_logs; /* Of those not scanned. */

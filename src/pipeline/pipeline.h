@@ -3,8 +3,8 @@
 #define SONDE_PIPELINE_PIPELINE_H
 
 /*
- * The pipeline: from records in the box to bytes at the collector. One owner thread, the worker;
- * a state machine over a time that is passed in, so that tests turn it on a virtual clock. This door
+ * The pipeline: from records in the box to bytes at the collector. One owner thread, the worker; a
+ * state machine over a time that is passed in, so that tests turn it on a virtual clock. This door
  * is what the agent uses.
  */
 
@@ -44,7 +44,9 @@ struct sonde__pipeline_options {
 	size_t n_destinations;
 	struct sonde_resource resource; /* Lives as long as the pipeline. */
 	struct sonde__limits limits;
-	uint64_t memory_limit_bytes; /* For encoded batches, waiting parts and scratch; the box is apart. */
+	uint64_t
+		/* For encoded batches, waiting parts and scratch; the box is apart. */
+		memory_limit_bytes;
 	uint64_t span_delay_ns;
 	uint64_t log_delay_ns;
 	/* By enum sonde_signal, spans and logs. */
@@ -64,7 +66,8 @@ struct sonde__pipeline_options {
 struct sonde__pipeline;
 
 /* On failure closes no instance. */
-int sonde__pipeline_new(const struct sonde__pipeline_options *options, struct sonde__pipeline **ret);
+int sonde__pipeline_new(const struct sonde__pipeline_options *options,
+			struct sonde__pipeline **ret);
 
 /* Frees, closes the instances; what is still queued has been counted by sonde__pipeline_expire. */
 struct sonde__pipeline *sonde__pipeline_free(struct sonde__pipeline *pipeline, bool forked);
@@ -82,10 +85,10 @@ size_t sonde__pipeline_poll(struct sonde__pipeline *pipeline, struct pollfd *fds
 			    int *timeout_ms);
 
 /*
- * A flush: what was captured before this call is collected and encoded by the next turns whatever the
- * schedule, each lane makes at least one attempt even while it backs off or its breaker is open.
- * sonde__pipeline_flush_is_done once each of those batches was accepted or refused, or had its attempt
- * and is kept for later (the latter says *ret_incomplete).
+ * A flush: what was captured before this call is collected and encoded by the next turns whatever
+ * the schedule, each lane makes at least one attempt even while it backs off or its breaker is
+ * open. sonde__pipeline_flush_is_done once each of those batches was accepted or refused, or had
+ * its attempt and is kept for later (the latter says *ret_incomplete).
  */
 void sonde__pipeline_flush_begin(struct sonde__pipeline *pipeline, uint64_t now_ns);
 /* The flush of a stop: parts that wait for spans that have not ended leave as log records, too. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Captures one of everything that the public headers offer, and prints the trace ids by scene. What was
- * set is written down a second time in test_trace.py, by hand.
+ * Captures one of everything that the public headers offer, and prints the trace ids by scene. What
+ * was set is written down a second time in test_trace.py, by hand.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -94,7 +94,9 @@ static void record_limits(void)
 		snprintf(key, sizeof(key), "key.%03d", i);
 		sonde_span_set_int(span, key, i);
 		sonde_span_add_event(span, key, SONDE_NO_ATTRS);
-		sonde_span_add_link(span, &(const struct sonde_context){ { 1 }, { (uint8_t)(i + 1) }, 1, false, { 0 }, { 0 } },
+		sonde_span_add_link(span,
+				    &(const struct sonde_context){
+					    { 1 }, { (uint8_t)(i + 1) }, 1, false, { 0 }, { 0 } },
 				    SONDE_NO_ATTRS);
 	}
 }

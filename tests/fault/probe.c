@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A host process for the fault tests: does one thing that hosts do to libraries (fork, daemon, exit in
- * odd places, a stop with a deadline) while it records, and prints what the driver checks from outside:
- * one line "key value" per fact. What arrives is judged by the exporter's output, not by this program.
+ * A host process for the fault tests: does one thing that hosts do to libraries (fork, daemon, exit
+ * in odd places, a stop with a deadline) while it records, and prints what the driver checks from
+ * outside: one line "key value" per fact. What arrives is judged by the exporter's output, not by
+ * this program.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -263,7 +264,9 @@ static int keep_deadline(unsigned deadline_ms)
 	return 0;
 }
 
-/* Forks again and again for some seconds while deliveries are under way, then exits in the middle. */
+/*
+ * Forks again and again for some seconds while deliveries are under way, then exits in the middle.
+ */
 static int fork_while_sending(long n)
 {
 	for (long i = 0; i < n; i++) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was added to a span that never ends still leaves the process, at the latest when it stops. */
+/*
+ * What was added to a span that never ends still leaves the process, at the latest when it stops.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

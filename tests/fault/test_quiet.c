@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What recording does not do, seen from outside the library: the kernel kills the process at any
- * system call of the recording thread but the bell's futex, and this program's own malloc counts what
- * that thread allocates.
+ * system call of the recording thread but the bell's futex, and this program's own malloc counts
+ * what that thread allocates.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -67,7 +67,8 @@ static struct sonde_agent *start(void)
 	return agent;
 }
 
-static const struct sonde_context remote = { { 1 }, { 2 }, SONDE_TRACE_FLAG_SAMPLED, true, { 0 }, { 0 } };
+static const struct sonde_context remote = { { 1 }, { 2 }, SONDE_TRACE_FLAG_SAMPLED,
+					     true,  { 0 }, { 0 } };
 
 /* One of everything that a request does. */
 static void record_all(int i)

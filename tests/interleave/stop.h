@@ -19,7 +19,10 @@ struct stop {
 	bool is_released;
 };
 
-#define STOP_INIT(name) { (name), PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, true, false, false }
+#define STOP_INIT(name) \
+	{ \
+		(name), PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, true, false, false \
+	}
 
 /* The calling thread's own stop. */
 static _Thread_local struct stop *stop_current;

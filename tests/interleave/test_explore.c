@@ -3,13 +3,13 @@
  * Every schedule of a small case. Two writers and the reader are coroutines on a ring of a few tiny
  * blocks; a test point is where one may be preempted for another. The explorer runs the case again
  * and again, each time with the next list of choices, until it has tried all schedules with at most
- * so many preemptions (a bug in such code needs few: Musuvathi and Qadeer, "Iterative context bounding",
- * PLDI 2007). It sees sequentially consistent executions alone; what weaker orders may do is the
- * argument's part and the stress test's on real machines.
+ * so many preemptions (a bug in such code needs few: Musuvathi and Qadeer, "Iterative context
+ * bounding", PLDI 2007). It sees sequentially consistent executions alone; what weaker orders may
+ * do is the argument's part and the stress test's on real machines.
  *
  * Checked in each: every record comes out once and whole, also at the moment of its release; each
- * writer's records come in its order; a pass delivers whatever was committed before it began; nobody is
- * refused while there is room; counts agree at the end.
+ * writer's records come in its order; a pass delivers whatever was committed before it began;
+ * nobody is refused while there is room; counts agree at the end.
  */
 
 #include <setjmp.h>
@@ -41,7 +41,7 @@ struct scenario {
 	bool may_refuse;
 };
 
-/* ---- The explorer ------------------------------------------------------------------------------ */
+/* ---- The explorer ---------------------------------------------------------------------------- */
 
 struct choice {
 	uint8_t n_options;
@@ -155,7 +155,7 @@ static void run_schedule(void)
 	explorer.n_schedules++;
 }
 
-/* ---- The case ---------------------------------------------------------------------------------- */
+/* ---- The case -------------------------------------------------------------------------------- */
 
 static struct {
 	_Alignas(4096) uint8_t memory[64 * 1024];

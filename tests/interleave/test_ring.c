@@ -83,7 +83,7 @@ static void check_end(void)
 	assert_int_equal(ledger.n_wrong, 0);
 }
 
-/* ---- A writer with its own ids ------------------------------------------------------------------ */
+/* ---- A writer with its own ids --------------------------------------------------------------- */
 
 struct writer {
 	struct stop stop;
@@ -146,7 +146,7 @@ static void put_some(size_t n)
 		put_next();
 }
 
-/* ---- Scenarios --------------------------------------------------------------------------------- */
+/* ---- Scenarios ------------------------------------------------------------------------------- */
 
 /* One stopped writer, at every point, with the ring's head at several places in its block. */
 static void a_stopped_writer_corrupts_nothing(void **state)

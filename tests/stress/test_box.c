@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Threads write as fast as they can while one reader drains: every byte of every record is checked,
- * order within each thread, and the account at the end. SONDE_STRESS_SECONDS says how long (default: 3).
+ * order within each thread, and the account at the end. SONDE_STRESS_SECONDS says how long
+ * (default: 3).
  */
 
 #include <pthread.h>
@@ -75,7 +76,10 @@ static void see(const struct sonde__record *record)
 	assert_true(writer < N_WRITERS && i % 32 != 7);
 	assert_int_equal(record->size, pattern_size(id));
 	assert_true(pattern_is_right(record, id, sizeof(*record), record->size));
-	/* A thread that was moved to another CPU has records in two rings: late is possible, twice is not. */
+	/*
+	 * A thread that was moved to another CPU has records in two rings: late is possible, twice
+	 * is not.
+	 */
 	n_late += i <= last_seen[writer][i % 64 == 0];
 	last_seen[writer][i % 64 == 0] = i;
 	n_seen++;

@@ -3,8 +3,8 @@
 #define SONDE_TESTS_SUPPORT_CHILD_H
 
 /*
- * Runs a function in a process of its own: the box is one for a process and cannot be unmade. There,
- * CHECK takes the place of cmocka's assertions, which would go on in the wrong process.
+ * Runs a function in a process of its own: the box is one for a process and cannot be unmade.
+ * There, CHECK takes the place of cmocka's assertions, which would go on in the wrong process.
  */
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For LD_PRELOAD: from failing_malloc_at(n) on, the n-th allocation of the process fails, and every one
- * after it too. The program declares the function weak, so that it runs without this as well.
+ * For LD_PRELOAD: from failing_malloc_at(n) on, the n-th allocation of the process fails, and every
+ * one after it too. The program declares the function weak, so that it runs without this as well.
  */
 
 #include <errno.h>

@@ -7,7 +7,9 @@
 #define TEXT(literal) ((struct sonde_text){ (literal), sizeof(literal) - 1 })
 #define BYTES(literal) ((struct sonde_bytes){ (literal), sizeof(literal) - 1 })
 
-/* Hand-made protobuf. A KeyValue is 1 key, 2 AnyValue; in field 9 of Span and field 6 of LogRecord. */
+/*
+ * Hand-made protobuf. A KeyValue is 1 key, 2 AnyValue; in field 9 of Span and field 6 of LogRecord.
+ */
 static const struct sonde_bytes span_pieces[] = {
 	/* order.items = 3 and order.currency = "EUR" */
 	BYTES("\x4a\x11\x0a\x0b" "order.items" "\x12\x02\x18\x03"

@@ -4,8 +4,8 @@
 
 /*
  * Batches as the pipeline would hand them to an exporter, with every field of the views in use. The
- * contents are a function of the item's number, so that whoever decodes the request can say what must
- * be in it.
+ * contents are a function of the item's number, so that whoever decodes the request can say what
+ * must be in it.
  */
 
 #include <stddef.h>

@@ -3,8 +3,8 @@
 #define SONDE_TESTS_SUPPORT_PATTERN_H
 
 /*
- * Records whose every byte follows from an id, and a ledger of what became of each id: so that a test
- * notices a lost, a doubled, a torn and an invented record alike.
+ * Records whose every byte follows from an id, and a ledger of what became of each id: so that a
+ * test notices a lost, a doubled, a torn and an invented record alike.
  */
 
 #include <stdatomic.h>

@@ -8,7 +8,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 500
-COLUMNS_MAX = 120
+TEST_LINES_MAX = 650
+COLUMNS_MAX = 100  # A line with a string may be longer: a diagnostic is not cut in two.
 
 # Lowest first; a layer may include those it names and public headers, and nothing else.
 LAYERS = {
@@ -27,6 +28,7 @@ LAYERS = {
 BANNED = re.compile(r"\b(sprintf|vsprintf|strcpy|strcat|strtok|gmtime|localtime|rand|srand|atoi|atol|alloca|"
                     r"gets|system)\s*\(")
 BANNED_IN_LIBRARY = re.compile(r"\b(printf|puts|putchar|abort|exit|getenv|sleep|usleep|nanosleep|setenv)\s*\(")
+DRAWING = re.compile(r" \*(\t|   | .*\|)")  # A table or a picture in a comment.
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -49,8 +51,9 @@ def without_comments_and_strings(text):
 def check_shape(path, lines, code, say):
     if not lines[0].startswith("/* SPDX-License-Identifier: Apache-2.0 */"):
         say(1, "the first line is the licence's SPDX line")
-    if len(lines) > FILE_LINES_MAX:
-        say(len(lines), f"over {FILE_LINES_MAX} lines: it has two subjects")
+    limit = TEST_LINES_MAX if path.startswith("tests/") else FILE_LINES_MAX
+    if len(lines) > limit:
+        say(len(lines), f"over {limit} lines: it has two subjects")
     start = None
     for number, line in enumerate(code.split("\n"), 1):
         if line.startswith("{"):
@@ -64,7 +67,7 @@ def check_shape(path, lines, code, say):
 def check_lines(path, lines, code, say):
     in_library = path.startswith(("src/", "exporters/", "include/"))
     for number, (line, plain) in enumerate(zip(lines, code.split("\n")), 1):
-        if len(line.expandtabs(8)) > COLUMNS_MAX and '"' not in line:
+        if len(line.expandtabs(8)) > COLUMNS_MAX and '"' not in line and not DRAWING.match(line):
             say(number, f"over {COLUMNS_MAX} columns")
         if "//" in plain:
             say(number, "comments are /* sentences */")

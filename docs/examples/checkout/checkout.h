@@ -28,7 +28,10 @@ struct config {
 	long slow_ms; /* How slow. */
 };
 
-/* ---- http.c -------------------------------------------------------------------------------------- */
+/*
+ * ---- http.c
+ * --------------------------------------------------------------------------------------
+ */
 
 struct request {
 	struct MHD_Connection *connection;
@@ -58,7 +61,10 @@ void http_reply(struct request *request, unsigned status, const char *body);
 /* What a client may know of the error, with the trace id; the whole is captured. */
 void http_reply_error(struct request *request, struct sonde_error *error);
 
-/* ---- orders.c ------------------------------------------------------------------------------------ */
+/*
+ * ---- orders.c
+ * ------------------------------------------------------------------------------------
+ */
 
 struct order {
 	long id;
@@ -74,11 +80,17 @@ struct sonde_error *orders_insert(struct orders *orders, const struct order *ord
 /* A query that has to wait for `wait_ms`, as one behind somebody's lock does. */
 struct sonde_error *orders_report(struct orders *orders, long wait_ms, long *ret_count);
 
-/* ---- gateway.c ----------------------------------------------------------------------------------- */
+/*
+ * ---- gateway.c
+ * -----------------------------------------------------------------------------------
+ */
 
 struct sonde_error *gateway_charge(uint16_t payment_port, const struct order *order);
 
-/* ---- checkout.c, payment.c ----------------------------------------------------------------------- */
+/*
+ * ---- checkout.c, payment.c
+ * -----------------------------------------------------------------------
+ */
 
 struct checkout {
 	const struct config *config;

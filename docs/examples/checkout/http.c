@@ -28,7 +28,9 @@ static const struct route *find(const struct route *routes, const char *method, 
 	return NULL;
 }
 
-/* The span covers the handler; everything that it records below becomes part of the caller's trace. */
+/*
+ * The span covers the handler; everything that it records below becomes part of the caller's trace.
+ */
 static void serve(const struct route *route, struct request *request)
 {
 	SONDE_SERVER_SPAN(span, request->method, request->route, get_header, request->connection);
@@ -49,7 +51,7 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
 
 	(void)version;
 	(void)data;
-	if (!*state) { /* The headers are there; the library calls again for the body and the end. */
+	if (!*state) { /* The headers alone: the body and the end are still to come. */
 		*state = &started;
 		return MHD_YES;
 	}
@@ -75,9 +77,10 @@ struct http_server *http_start(uint16_t port, const struct route *routes, void *
 		return NULL;
 	server->routes = routes;
 	server->service = service;
-	server->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, port, NULL,
-					  NULL, answer, server, MHD_OPTION_SOCK_ADDR, &address,
-					  MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_END);
+	server->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, port,
+					  NULL, NULL, answer, server, MHD_OPTION_SOCK_ADDR,
+					  &address, MHD_OPTION_THREAD_POOL_SIZE, THREADS,
+					  MHD_OPTION_END);
 	if (!server->daemon) {
 		free(server);
 		return NULL;
@@ -98,7 +101,8 @@ void http_stop(struct http_server *server)
 
 long http_number(const struct request *request, const char *name)
 {
-	const char *text = MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+	const char *text = MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND,
+						       name);
 	char *end;
 	long number = text ? strtol(text, &end, 10) : -1;
 
@@ -107,8 +111,8 @@ long http_number(const struct request *request, const char *name)
 
 static void reply(struct request *request, unsigned status, const char *type, const char *body)
 {
-	struct MHD_Response *response =
-		MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
 
 	sonde_current_set(sonde_int("http.response.status_code", status));
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A paced load on the checkout: so many orders a second for so many seconds, each with a trace id of its
- * own. Prints one JSON object with counts and latencies; --trace-ids FILE takes "trace id, order,
- * status" lines. Requests are sent when they are due, whatever became of the ones before.
+ * A paced load on the checkout: so many orders a second for so many seconds, each with a trace id
+ * of its own. Prints one JSON object with counts and latencies; --trace-ids FILE takes "trace id,
+ * order, status" lines. Requests are sent when they are due, whatever became of the ones before.
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -42,7 +42,8 @@ static uint64_t now_ns(void)
 
 static void wait_until(uint64_t ns)
 {
-	struct timespec due = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	struct timespec due = { .tv_sec = (time_t)(ns / 1000000000u),
+				.tv_nsec = (long)(ns % 1000000000u) };
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) != 0)
 		;
@@ -137,8 +138,9 @@ static void print(struct load *load, double seconds)
 	       n, seconds, (double)n / seconds, count(load, 200, 300), count(load, 400, 500),
 	       count(load, 0, 200) + count(load, 500, 600));
 	qsort(load->latency_us, (size_t)n, sizeof(load->latency_us[0]), compare);
-	printf("\"p50_us\":%u,\"p99_us\":%u,\"p999_us\":%u,\"max_us\":%u}\n", load->latency_us[n / 2],
-	       load->latency_us[n * 99 / 100], load->latency_us[n * 999 / 1000], load->latency_us[n - 1]);
+	printf("\"p50_us\":%u,\"p99_us\":%u,\"p999_us\":%u,\"max_us\":%u}\n",
+	       load->latency_us[n / 2], load->latency_us[n * 99 / 100],
+	       load->latency_us[n * 999 / 1000], load->latency_us[n - 1]);
 }
 
 static void run(struct load *load)

@@ -98,7 +98,9 @@ void orders_close(struct orders *orders)
 	free(orders);
 }
 
-/* Runs one statement with numbers for its parameters; *ret_number is the first row's first column. */
+/*
+ * Runs one statement with numbers for its parameters; *ret_number is the first row's first column.
+ */
 static struct sonde_error *run(struct orders *orders, const char *sql, const long *numbers,
 			       int n_numbers, long *ret_number)
 {

@@ -93,7 +93,9 @@ static void test_option_out_of_bounds_is_said(void **state SONDE__UNUSED)
 
 static void test_zero_timeout_is_no_limit(void **state SONDE__UNUSED)
 {
-	const struct sonde__number number = { .fallback = 3, .min = 1, .max = 100, .zero_is_unlimited = true };
+	const struct sonde__number number = {
+		.fallback = 3, .min = 1, .max = 100, .zero_is_unlimited = true
+	};
 
 	assert_int_equal(read_number("0", number), 100);
 	assert_string_equal(said, "");
@@ -101,7 +103,9 @@ static void test_zero_timeout_is_no_limit(void **state SONDE__UNUSED)
 
 static void test_sizes_take_units(void **state SONDE__UNUSED)
 {
-	const struct sonde__number number = { .fallback = 3, .min = 1, .max = UINT64_C(1) << 40, .is_size = true };
+	const struct sonde__number number = {
+		.fallback = 3, .min = 1, .max = UINT64_C(1) << 40, .is_size = true
+	};
 
 	assert_int_equal(read_number("2MiB", number), 2 << 20);
 	assert_int_equal(read_number("1048576", number), 1 << 20);

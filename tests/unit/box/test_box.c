@@ -30,7 +30,9 @@ static char directory[64];
 
 static void ledger_begin(void)
 {
-	ledger = (struct ledger){ .fates = calloc(N_IDS, 1), .seen = calloc(N_IDS, 1), .n_ids = N_IDS };
+	ledger = (struct ledger){ .fates = calloc(N_IDS, 1),
+				  .seen = calloc(N_IDS, 1),
+				  .n_ids = N_IDS };
 }
 
 static struct sonde__box_options options_make(void)
@@ -86,9 +88,11 @@ static void the_header_describes_the_box(void)
 	CHECK(header.process.pid == getpid() && sonde__process_is_alive(&header.process));
 	CHECK(strcmp(header.service, "unit box/1") == 0);
 	CHECK(header.rings.count == info.n_rings && header.ring_shape.n_blocks == info.n_blocks);
-	CHECK(header.rings.offset + (uint64_t)header.rings.count * header.rings.stride <= header.reserve.offset);
+	CHECK(header.rings.offset + (uint64_t)header.rings.count * header.rings.stride <=
+	      header.reserve.offset);
 	CHECK(header.reserve.offset + header.reserve.stride <= header.box_size);
-	CHECK(header.anchor_realtime_ns > UINT64_C(1600000000) * 1000000000 && header.open_spans.count == 0);
+	CHECK(header.anchor_realtime_ns > UINT64_C(1600000000) * 1000000000 &&
+	      header.open_spans.count == 0);
 	sonde__box_close();
 }
 
@@ -155,7 +159,9 @@ static uint64_t map_sum(const struct sonde__box *box)
 	return sum;
 }
 
-/* The fork comes between reserve and commit, once with the child opening its box before it commits. */
+/*
+ * The fork comes between reserve and commit, once with the child opening its box before it commits.
+ */
 static void fork_between(bool opens_first)
 {
 	struct sonde__box_info info;
@@ -234,7 +240,7 @@ static void a_forsaken_child_counts(void)
 	sonde__box_close();
 }
 
-/* ---- Where the memory comes from --------------------------------------------------------------- */
+/* ---- Where the memory comes from ------------------------------------------------------------- */
 
 static void expect_fallback(const char *words)
 {

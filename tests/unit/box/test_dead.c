@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boxes of processes that were really killed: how many stay, and what is counted of those that go. */
+/*
+ * Boxes of processes that were really killed: how many stay, and what is counted of those that go.
+ */
 
 #include "box/dead.h"
 
@@ -53,7 +55,10 @@ static int n_files(void)
 	return n - 2;
 }
 
-/* Dies with three spans, two logs and a part inside; a span more was released, another is unfinished. */
+/*
+ * Dies with three spans, two logs and a part inside; a span more was released, another is
+ * unfinished.
+ */
 static void die_with_records(void)
 {
 	struct sonde__record_ref ref;
@@ -246,7 +251,9 @@ static void open_among_wrecks(void)
 	wreck_put("sonde-wrecks-5-ff.box", 1, 0, 77, 0);
 	info = open_as("wrecks", 1);
 	CHECK(info.n_dead_removed == 2);
-	/* Left: what is not understood, one dead, our own. Gone: the empty file of a dead process. */
+	/*
+	 * Left: what is not understood, one dead, our own. Gone: the empty file of a dead process.
+	 */
 	CHECK(n_files() == 4);
 	sonde__box_close();
 }

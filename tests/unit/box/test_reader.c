@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reader on memory that somebody scribbled on: it may find nonsense, but never leaves the ring. */
+/*
+ * The reader on memory that somebody scribbled on: it may find nonsense, but never leaves the ring.
+ */
 
 #include <setjmp.h>
 #include <stdarg.h>

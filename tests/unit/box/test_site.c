@@ -31,8 +31,10 @@ static bool view_is(uint32_t id, const struct sonde_site *site)
 {
 	struct sonde__site_view view;
 
-	return sonde__site_get(id, &view) && view.line == site->line && view.name.size == strlen(site->name) &&
-	       memcmp(view.name.data, site->name, view.name.size) == 0 && view.file.size == strlen(site->file) &&
+	return sonde__site_get(id, &view) && view.line == site->line &&
+	       view.name.size == strlen(site->name) &&
+	       memcmp(view.name.data, site->name, view.name.size) == 0 &&
+	       view.file.size == strlen(site->file) &&
 	       memcmp(view.file.data, site->file, view.file.size) == 0 &&
 	       view.function.size == strlen(site->function) &&
 	       memcmp(view.function.data, site->function, view.function.size) == 0;
@@ -43,9 +45,11 @@ static bool box_has(uint32_t id, const char *name)
 {
 	const struct sonde__box *box = sonde__box_get();
 	uint32_t value = atomic_load_explicit(&box->site_ids[id - 1], memory_order_acquire);
-	const struct sonde__site_text *text = (const struct sonde__site_text *)(box->site_texts + (size_t)value * 8);
+	const struct sonde__site_text *text =
+		(const struct sonde__site_text *)(box->site_texts + (size_t)value * 8);
 
-	return value && text->name_size == strlen(name) && memcmp(text + 1, name, text->name_size) == 0;
+	return value && text->name_size == strlen(name) &&
+	       memcmp(text + 1, name, text->name_size) == 0;
 }
 
 static void equal_content_has_one_id(void)
@@ -65,10 +69,13 @@ static void equal_content_has_one_id(void)
 	memset(name, 'x', 6);
 	free(name);
 	CHECK(id != 0 && sonde__site_id(&a) == id && a.id == id && sonde__site_id(&a) == id);
-	CHECK(sonde__site_id(&c) != id && sonde__site_id(&d) != id && sonde__site_id(&c) != sonde__site_id(&d));
+	CHECK(sonde__site_id(&c) != id && sonde__site_id(&d) != id &&
+	      sonde__site_id(&c) != sonde__site_id(&d));
 	CHECK(view_is(id, &a) && view_is(c.id, &c) && view_is(d.id, &d));
-	CHECK(sonde__site_id(&nothing) != 0 && sonde__site_get(nothing.id, &view) && view.name.size == 0);
-	CHECK(!sonde__site_get(0, &view) && !sonde__site_get(UINT32_MAX, &view) && !sonde__site_get(1025, &view));
+	CHECK(sonde__site_id(&nothing) != 0 && sonde__site_get(nothing.id, &view) &&
+	      view.name.size == 0);
+	CHECK(!sonde__site_get(0, &view) && !sonde__site_get(UINT32_MAX, &view) &&
+	      !sonde__site_get(1025, &view));
 	CHECK(box_has(id, "lookup"));
 	sonde__box_close();
 }
