@@ -6,8 +6,8 @@
  *
  * A write that fell short (a full disk) leaves half a line. When the same batch comes again and the
  * file still ends where we stopped, the line is continued. Otherwise (the batch was given up for
- * another, or somebody else has appended) it is ended, so that it spoils nothing but itself, and the
- * batch is written anew.
+ * another, or somebody else has appended) it is ended, so that it spoils nothing but itself, and
+ * the batch is written anew.
  *
  * A local file is written synchronously; a path on a network file system that hangs holds up the
  * background thread, never the service. SIGXFSZ is blocked there, as all such signals are.

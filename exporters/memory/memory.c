@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One store for the process: a stack of batches, newest on top, pushed by compare-exchange and taken
- * whole by one exchange, so that nobody ever waits, and a child that was forked in the middle of a
- * push finds no lock held for ever. Nothing but a whole stack is taken, so a push can compare
+ * One store for the process: a stack of batches, newest on top, pushed by compare-exchange and
+ * taken whole by one exchange, so that nobody ever waits, and a child that was forked in the middle
+ * of a push finds no lock held for ever. Nothing but a whole stack is taken, so a push can compare
  * addresses without harm.
  *
  *	R1	a push: the batch is written before it can be seen
@@ -38,8 +38,8 @@ static bool claim(size_t size)
 	do {
 		if (size > SONDE_MEMORY_SIZE - held)
 			return false;
-	} while (!atomic_compare_exchange_weak_explicit(&n_held, &held, held + size,
-							memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&n_held, &held, held + size, memory_order_relaxed, memory_order_relaxed));
 	return true;
 }
 
@@ -159,7 +159,10 @@ static enum sonde_outcome memory_send(void *instance, const struct sonde_request
 	return ret->outcome;
 }
 
-/* What a child inherited is the parent's. It stays allocated: an allocator may be in any state here. */
+/*
+ * What a child inherited is the parent's. It stays allocated: an allocator may be in any state
+ * here.
+ */
 static void memory_close(void *instance, bool forked)
 {
 	(void)instance;

@@ -13,8 +13,8 @@
 #define SHOWN_MAX 120
 
 /*
- * What protobuf-c may allocate while it reads a body. A few bytes of a body, each an unknown field, can
- * cost it fifty times as much; a real answer is one message with one text.
+ * What protobuf-c may allocate while it reads a body. A few bytes of a body, each an unknown field,
+ * can cost it fifty times as much; a real answer is one message with one text.
  */
 struct allowance {
 	size_t left;
@@ -64,13 +64,13 @@ static uint64_t not_negative(int64_t number)
 	return number > 0 ? (uint64_t)number : 0;
 }
 
-static bool read_trace(struct sonde_bytes body, ProtobufCAllocator *allocator, uint64_t *ret_n_rejected,
-		       struct sonde__otlp_line *line)
+static bool read_trace(struct sonde_bytes body, ProtobufCAllocator *allocator,
+		       uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
 {
 	SondeOtlp__CollectorTrace__ExportTraceServiceResponse *response;
 
-	response = sonde_otlp__collector_trace__export_trace_service_response__unpack(allocator, body.size,
-										      body.data);
+	response = sonde_otlp__collector_trace__export_trace_service_response__unpack(
+		allocator, body.size, body.data);
 	if (!response)
 		return false;
 	if (response->partial_success) {
@@ -78,17 +78,18 @@ static bool read_trace(struct sonde_bytes body, ProtobufCAllocator *allocator, u
 		add_shown(line, response->partial_success->error_message.data,
 			  response->partial_success->error_message.len);
 	}
-	sonde_otlp__collector_trace__export_trace_service_response__free_unpacked(response, allocator);
+	sonde_otlp__collector_trace__export_trace_service_response__free_unpacked(response,
+										  allocator);
 	return true;
 }
 
-static bool read_logs(struct sonde_bytes body, ProtobufCAllocator *allocator, uint64_t *ret_n_rejected,
-		      struct sonde__otlp_line *line)
+static bool read_logs(struct sonde_bytes body, ProtobufCAllocator *allocator,
+		      uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
 {
 	SondeOtlp__CollectorLogs__ExportLogsServiceResponse *response;
 
-	response = sonde_otlp__collector_logs__export_logs_service_response__unpack(allocator, body.size,
-										    body.data);
+	response = sonde_otlp__collector_logs__export_logs_service_response__unpack(
+		allocator, body.size, body.data);
 	if (!response)
 		return false;
 	if (response->partial_success) {
@@ -96,12 +97,13 @@ static bool read_logs(struct sonde_bytes body, ProtobufCAllocator *allocator, ui
 		add_shown(line, response->partial_success->error_message.data,
 			  response->partial_success->error_message.len);
 	}
-	sonde_otlp__collector_logs__export_logs_service_response__free_unpacked(response, allocator);
+	sonde_otlp__collector_logs__export_logs_service_response__free_unpacked(response,
+										allocator);
 	return true;
 }
 
-bool sonde__otlp_answer_read(enum sonde_signal signal, struct sonde_bytes body, uint64_t *ret_n_rejected,
-			     struct sonde__otlp_line *line)
+bool sonde__otlp_answer_read(enum sonde_signal signal, struct sonde_bytes body,
+			     uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
 {
 	struct allowance allowance = { allowance_for(body) };
 	ProtobufCAllocator allocator = { allowance_alloc, allowance_free, &allowance };

@@ -15,9 +15,10 @@
 /* ---- No answer ------------------------------------------------------------------------------- */
 
 /*
- * Codes of libcurl: what to say before the URL and after it, and whether another attempt is worth it.
- * What failed on the way can be otherwise next time, and nothing was said about the batch; certificates
- * are among it, because they get renewed. What the other side answered in earnest stays as it is.
+ * Codes of libcurl: what to say before the URL and after it, and whether another attempt is worth
+ * it. What failed on the way can be otherwise next time, and nothing was said about the batch;
+ * certificates are among it, because they get renewed. What the other side answered in earnest
+ * stays as it is.
  */
 static const struct fault {
 	CURLcode code;
@@ -136,7 +137,8 @@ static void classify_fault(const struct sonde__otlp_answer *answer, struct sonde
 
 static bool body_has(const struct sonde__otlp_answer *answer, const char *word)
 {
-	return answer->body.size && memmem(answer->body.data, answer->body.size, word, strlen(word));
+	return answer->body.size &&
+	       memmem(answer->body.data, answer->body.size, word, strlen(word));
 }
 
 /* JSON that says nothing but "done". */
@@ -227,7 +229,8 @@ static int64_t bounded_wish(int64_t seconds)
 {
 	if (seconds <= 0)
 		return -1;
-	return seconds < SONDE__OTLP_RETRY_AFTER_MAX_MS / 1000 ? seconds * 1000 : SONDE__OTLP_RETRY_AFTER_MAX_MS;
+	return seconds < SONDE__OTLP_RETRY_AFTER_MAX_MS / 1000 ? seconds * 1000
+							       : SONDE__OTLP_RETRY_AFTER_MAX_MS;
 }
 
 static void explain_redirect(const struct sonde__otlp_answer *answer, struct sonde__otlp_line *line)
@@ -235,8 +238,9 @@ static void explain_redirect(const struct sonde__otlp_answer *answer, struct son
 	sonde__otlp_line_add(line, " redirects");
 	if (answer->location) {
 		sonde__otlp_line_add(line, " to ");
-		sonde__otlp_line_add_cut(line, (struct sonde_text){ answer->location, strlen(answer->location) },
-					 80);
+		sonde__otlp_line_add_cut(
+			line, (struct sonde_text){ answer->location, strlen(answer->location) },
+			80);
 	}
 	sonde__otlp_line_add(line, ", which is not followed: correct ");
 	sonde__otlp_line_add(line, answer->target->setting);

@@ -3,8 +3,8 @@
 #define SONDE_OTLP_CLASSIFY_H
 
 /*
- * What an attempt's end means: taken, try again, or never again, and why, in words for the one who runs
- * the service. No state, no clock, nothing of libcurl but its codes.
+ * What an attempt's end means: taken, try again, or never again, and why, in words for the one who
+ * runs the service. No state, no clock, nothing of libcurl but its codes.
  */
 
 #include <stdbool.h>

@@ -2,10 +2,10 @@
 #include "encode.h"
 
 /*
- * protobuf-c packs the envelope; the items in it are entries of a `repeated bytes` field whose data it
- * never looks at. So an entry's pointer does not lead to bytes but to the view of the span, and when
- * protobuf-c hands that "data" on to be appended, the span is written there and then, from its view
- * into the request. Nothing is put together anywhere else first, and nothing is copied twice.
+ * protobuf-c packs the envelope; the items in it are entries of a `repeated bytes` field whose data
+ * it never looks at. So an entry's pointer does not lead to bytes but to the view of the span, and
+ * when protobuf-c hands that "data" on to be appended, the span is written there and then, from its
+ * view into the request. Nothing is put together anywhere else first, and nothing is copied twice.
  */
 
 #include <stdlib.h>
@@ -123,7 +123,8 @@ static int encode_items(ProtobufCBinaryData *items, const struct sonde_batch *ba
 	SondeOtlp__Envelope__Scope scope = SONDE_OTLP__ENVELOPE__SCOPE__INIT;
 	SondeOtlp__Envelope__ScopeItems scope_items = SONDE_OTLP__ENVELOPE__SCOPE_ITEMS__INIT;
 	SondeOtlp__Envelope__ScopeItems *scopes[] = { &scope_items };
-	SondeOtlp__Envelope__ResourceItems resource_items = SONDE_OTLP__ENVELOPE__RESOURCE_ITEMS__INIT;
+	SondeOtlp__Envelope__ResourceItems resource_items =
+		SONDE_OTLP__ENVELOPE__RESOURCE_ITEMS__INIT;
 	SondeOtlp__Envelope__ResourceItems *resources[] = { &resource_items };
 	SondeOtlp__Envelope__Request request = SONDE_OTLP__ENVELOPE__REQUEST__INIT;
 
@@ -159,8 +160,8 @@ static bool batch_is_valid(const struct sonde_batch *batch)
 	       batch->signal == SONDE_SIGNAL_LOG && batch->logs != NULL;
 }
 
-int sonde__otlp_encode(struct sonde__otlp_encoder *encoder, const struct sonde_batch *batch, bool gzip,
-		       struct sonde_buffer *out)
+int sonde__otlp_encode(struct sonde__otlp_encoder *encoder, const struct sonde_batch *batch,
+		       bool gzip, struct sonde_buffer *out)
 {
 	int status;
 

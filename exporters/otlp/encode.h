@@ -26,10 +26,10 @@ void sonde__otlp_encoder_init(struct sonde__otlp_encoder *encoder);
 void sonde__otlp_encoder_deinit(struct sonde__otlp_encoder *encoder);
 
 /*
- * Appends the request to `out`. SONDE_E_TOO_BIG: more than SONDE__OTLP_REQUEST_MAX; SONDE_E_NOMEM: more
- * than `out` may hold; SONDE_E_INVALID: not a batch of this library. `out` is then as it was.
+ * Appends the request to `out`. SONDE_E_TOO_BIG: more than SONDE__OTLP_REQUEST_MAX; SONDE_E_NOMEM:
+ * more than `out` may hold; SONDE_E_INVALID: not a batch of this library. `out` is then as it was.
  */
-int sonde__otlp_encode(struct sonde__otlp_encoder *encoder, const struct sonde_batch *batch, bool gzip,
-		       struct sonde_buffer *out);
+int sonde__otlp_encode(struct sonde__otlp_encoder *encoder, const struct sonde_batch *batch,
+		       bool gzip, struct sonde_buffer *out);
 
 #endif

@@ -129,8 +129,8 @@ static int add_pair(struct curl_slist **headers, char *text, char *end, const ch
 	return *why ? SONDE_OK : append(headers, name, value);
 }
 
-int sonde__otlp_headers_add(struct curl_slist **headers, const char *list, sonde__otlp_skipped_fn *skipped,
-			    void *user)
+int sonde__otlp_headers_add(struct curl_slist **headers, const char *list,
+			    sonde__otlp_skipped_fn *skipped, void *user)
 {
 	char *copy = strdup(list);
 	char *at = copy;

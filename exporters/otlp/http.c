@@ -2,13 +2,13 @@
 #include "http.h"
 
 /*
- * libcurl's multi interface, driven by descriptors and one timer ("socket action"). libcurl says through
- * two callbacks what it waits for; poll() passes that on to the pipeline, which sleeps on all of it at
- * once, and progress() tells libcurl what has become ready. The number of a descriptor does not matter,
- * as it would with select().
+ * libcurl's multi interface, driven by descriptors and one timer ("socket action"). libcurl says
+ * through two callbacks what it waits for; poll() passes that on to the pipeline, which sleeps on
+ * all of it at once, and progress() tells libcurl what has become ready. The number of a descriptor
+ * does not matter, as it would with select().
  *
- * A slot is one request under way and keeps its easy handle for the next one; connections belong to the
- * multi handle, so both signals to the same collector share them.
+ * A slot is one request under way and keeps its easy handle for the next one; connections belong to
+ * the multi handle, so both signals to the same collector share them.
  */
 
 #include <errno.h>
@@ -60,7 +60,7 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- libcurl's callbacks ---------------------------------------------------------------------- */
+/* ---- libcurl's callbacks --------------------------------------------------------------------- */
 
 static short poll_events(int what)
 {
@@ -98,7 +98,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *user)
 	return 0;
 }
 
-/* ---- Making and unmaking ----------------------------------------------------------------------- */
+/* ---- Making and unmaking --------------------------------------------------------------------- */
 
 int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct sonde__otlp_http **ret)
 {
@@ -110,7 +110,8 @@ int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct son
 	for (int i = 0; i < N_SLOTS; i++) {
 		enum sonde_signal signal = (enum sonde_signal)(i / SLOTS_PER_SIGNAL);
 
-		sonde__otlp_slot_init(&http->slots[i], signal, &settings->targets[signal], &http->sockets);
+		sonde__otlp_slot_init(&http->slots[i], signal, &settings->targets[signal],
+				      &http->sockets);
 	}
 	http->multi = curl_multi_init();
 	if (!http->multi ||
@@ -176,7 +177,7 @@ void sonde__otlp_http_forget(struct sonde__otlp_http *http, void *token)
 			http->slots[i].is_busy = false;
 }
 
-/* ---- A request's way --------------------------------------------------------------------------- */
+/* ---- A request's way ------------------------------------------------------------------------- */
 
 static struct sonde__otlp_slot *find_slot(struct sonde__otlp_http *http, enum sonde_signal signal)
 {
@@ -196,7 +197,8 @@ static enum sonde_outcome cannot_start(struct sonde_result *ret, void *token, co
 	return ret->outcome;
 }
 
-enum sonde_outcome sonde__otlp_http_send(struct sonde__otlp_http *http, const struct sonde_request *request,
+enum sonde_outcome sonde__otlp_http_send(struct sonde__otlp_http *http,
+					 const struct sonde_request *request,
 					 struct sonde_result *ret)
 {
 	struct sonde__otlp_slot *slot = find_slot(http, request->signal);
@@ -232,7 +234,8 @@ static bool take_finished(struct sonde__otlp_http *http, struct sonde_result *re
 
 static int curl_events(short revents)
 {
-	return (revents & POLLIN ? CURL_CSELECT_IN : 0) | (revents & POLLOUT ? CURL_CSELECT_OUT : 0) |
+	return (revents & POLLIN ? CURL_CSELECT_IN : 0) |
+	       (revents & POLLOUT ? CURL_CSELECT_OUT : 0) |
 	       (revents & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
 }
 
@@ -245,14 +248,17 @@ static void act(struct sonde__otlp_http *http, curl_socket_t fd, int events)
 		http->is_broken = true;
 }
 
-/* The watches change under the calls, so it works on a copy; libcurl ignores what it has dropped. */
+/*
+ * The watches change under the calls, so it works on a copy; libcurl ignores what it has dropped.
+ */
 static void turn(struct sonde__otlp_http *http)
 {
 	struct pollfd fds[WATCHES_MAX];
 	size_t n = http->n_watches;
 
 	for (size_t i = 0; i < n; i++)
-		fds[i] = (struct pollfd){ .fd = http->watches[i].fd, .events = http->watches[i].events };
+		fds[i] = (struct pollfd){ .fd = http->watches[i].fd,
+					  .events = http->watches[i].events };
 	if (n && poll(fds, n, /* timeout= */ 0) > 0)
 		for (size_t i = 0; i < n; i++)
 			if (fds[i].revents)
@@ -280,7 +286,8 @@ static void lower(int *timeout_ms, int wanted)
 		*timeout_ms = wanted;
 }
 
-size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, size_t capacity, int *timeout_ms)
+size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, size_t capacity,
+			     int *timeout_ms)
 {
 	size_t n = http->n_watches < capacity ? http->n_watches : capacity;
 
@@ -289,7 +296,8 @@ size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, 
 		return 0;
 	}
 	for (size_t i = 0; i < n; i++)
-		fds[i] = (struct pollfd){ .fd = http->watches[i].fd, .events = http->watches[i].events };
+		fds[i] = (struct pollfd){ .fd = http->watches[i].fd,
+					  .events = http->watches[i].events };
 	if (n < http->n_watches)
 		lower(timeout_ms, SOON_MS);
 	if (http->timer_at_ms >= 0) {

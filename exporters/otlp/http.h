@@ -15,22 +15,25 @@ struct sonde__otlp_http;
 struct pollfd;
 
 /* `settings` outlive it. */
-int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct sonde__otlp_http **ret);
+int sonde__otlp_http_new(const struct sonde__otlp_settings *settings,
+			 struct sonde__otlp_http **ret);
 
 /* Gives up what is under way. Never waits. Returns NULL. */
 struct sonde__otlp_http *sonde__otlp_http_free(struct sonde__otlp_http *http);
 
 /*
- * Instead of the above where the connections are not ours any more, in a forked child or after somebody
- * closed our descriptors: closes what still is ours, says nothing on it, and never touches the rest, so
- * that the settings may go.
+ * Instead of the above where the connections are not ours any more, in a forked child or after
+ * somebody closed our descriptors: closes what still is ours, says nothing on it, and never touches
+ * the rest, so that the settings may go.
  */
 void sonde__otlp_http_abandon(struct sonde__otlp_http *http);
 
 /* As the members of struct sonde_exporter. */
-enum sonde_outcome sonde__otlp_http_send(struct sonde__otlp_http *http, const struct sonde_request *request,
+enum sonde_outcome sonde__otlp_http_send(struct sonde__otlp_http *http,
+					 const struct sonde_request *request,
 					 struct sonde_result *ret);
-size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, size_t capacity, int *timeout_ms);
+size_t sonde__otlp_http_poll(struct sonde__otlp_http *http, struct pollfd *fds, size_t capacity,
+			     int *timeout_ms);
 bool sonde__otlp_http_progress(struct sonde__otlp_http *http, struct sonde_result *ret);
 void sonde__otlp_http_cancel(struct sonde__otlp_http *http, void *token);
 

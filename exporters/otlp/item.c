@@ -13,7 +13,8 @@
 #define FIXED64_SIZE 9
 
 /* The most one run of writes below takes, between two calls of sonde__otlp_sink_room(). */
-_Static_assert(ID_SIZE(16) + 2 * ID_SIZE(8) + 2 + 2 * FIXED64_SIZE + 3 * 6 + 6 + 20 <= SONDE__OTLP_ROOM_MAX,
+_Static_assert(ID_SIZE(16) + 2 * ID_SIZE(8) + 2 + 2 * FIXED64_SIZE + 3 * 6 + 6 + 20 <=
+		       SONDE__OTLP_ROOM_MAX,
 	       "a head must fit the room asked for");
 
 static const uint8_t none[16];
@@ -207,11 +208,12 @@ size_t sonde__otlp_log_size(const struct sonde_log_view *log)
 {
 	size_t body = text_size(log->body);
 
-	return time_size(log->unix_ns) + time_size(log->observed_unix_ns) + count_size(log->severity) +
-	       text_size(severity_text(log->severity)) + (body ? 1 + varint_size(body) + body : 0) +
-	       count_size(log->dropped_attributes) + (log->trace_flags ? 1 + 4 : 0) +
-	       (has_trace(log) ? ID_SIZE(16) : 0) + (has_span(log) ? ID_SIZE(8) : 0) +
-	       text_size(log->event_name) + pieces_size(log->pieces, log->n_pieces);
+	return time_size(log->unix_ns) + time_size(log->observed_unix_ns) +
+	       count_size(log->severity) + text_size(severity_text(log->severity)) +
+	       (body ? 1 + varint_size(body) + body : 0) + count_size(log->dropped_attributes) +
+	       (log->trace_flags ? 1 + 4 : 0) + (has_trace(log) ? ID_SIZE(16) : 0) +
+	       (has_span(log) ? ID_SIZE(8) : 0) + text_size(log->event_name) +
+	       pieces_size(log->pieces, log->n_pieces);
 }
 
 /* The body is an AnyValue whose string_value is field 1. */

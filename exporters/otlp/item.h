@@ -4,8 +4,8 @@
 
 /*
  * One span or log record on the wire: a head of plain fields, written in a straight line, and the
- * attributes, events and links behind it as they were encoded at capture. Protobuf lets fields come in
- * any order.
+ * attributes, events and links behind it as they were encoded at capture. Protobuf lets fields come
+ * in any order.
  */
 
 #include <sonde/exporter.h>

@@ -23,7 +23,12 @@ static bool is_continuation(uint8_t byte)
 static size_t character_size(const uint8_t *data, size_t size)
 {
 	uint8_t lead = data[0];
-	size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+	size_t n = lead < 0x80	 ? 1
+		   : lead < 0xc2 ? 0
+		   : lead < 0xe0 ? 2
+		   : lead < 0xf0 ? 3
+		   : lead < 0xf5 ? 4
+				 : 0;
 
 	if (!n || n > size)
 		return 0;

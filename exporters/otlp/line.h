@@ -3,8 +3,9 @@
 #define SONDE_OTLP_LINE_H
 
 /*
- * One line for people, built piece by piece in the caller's memory. Whatever is added, the line stays
- * terminated, printable, valid UTF-8 and within its room: what a stranger's server sent can be shown.
+ * One line for people, built piece by piece in the caller's memory. Whatever is added, the line
+ * stays terminated, printable, valid UTF-8 and within its room: what a stranger's server sent can
+ * be shown.
  */
 
 #include <stdbool.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exporter "otlp": settings, encoder and connections of one instance, behind the common contract. */
+/*
+ * The exporter "otlp": settings, encoder and connections of one instance, behind the common
+ * contract.
+ */
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +44,10 @@ static int otlp_open(const struct sonde_exporter_host *host, void **ret)
 
 	if (!host_is_valid(host) || !ret)
 		return SONDE_E_INVALID;
-	/* Counted by libcurl, and never undone: the service may use libcurl after us, on any thread. */
+	/*
+	 * Counted by libcurl, and never undone: the service may use libcurl after us, on any
+	 * thread.
+	 */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return SONDE_E_SYSTEM;
 	otlp = calloc(1, sizeof(*otlp));
@@ -67,14 +73,15 @@ static int otlp_encode(void *instance, const struct sonde_batch *batch, struct s
 
 	if (!batch || batch->signal < 0 || batch->signal >= SONDE__OTLP_SIGNALS)
 		return SONDE_E_INVALID;
-	return sonde__otlp_encode(&otlp->encoder, batch, otlp->settings.targets[batch->signal].gzip, out);
+	return sonde__otlp_encode(&otlp->encoder, batch, otlp->settings.targets[batch->signal].gzip,
+				  out);
 }
 
 /*
  * A service that closes all its descriptors closes ours. libcurl cannot be told, and would write to
- * whatever has their numbers now; and where it ran out of memory it may never end a request. In both
- * cases another one is begun, and what was under way is for another try. Without memory for another
- * one, the next call tries again, and until then nothing is sent.
+ * whatever has their numbers now; and where it ran out of memory it may never end a request. In
+ * both cases another one is begun, and what was under way is for another try. Without memory for
+ * another one, the next call tries again, and until then nothing is sent.
  */
 static void mend(struct otlp *otlp)
 {
@@ -120,7 +127,8 @@ static bool take_torn(struct otlp *otlp, struct sonde_result *ret)
 	return true;
 }
 
-static enum sonde_outcome otlp_send(void *instance, const struct sonde_request *request, struct sonde_result *ret)
+static enum sonde_outcome otlp_send(void *instance, const struct sonde_request *request,
+				    struct sonde_result *ret)
 {
 	struct otlp *otlp = instance;
 

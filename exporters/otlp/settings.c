@@ -43,7 +43,8 @@ struct reader {
 	const struct sonde_exporter_host *host;
 	struct sonde__otlp_target *target;
 	enum sonde_signal signal;
-	unsigned int *judged; /* A bit for each general setting that was complained about, if at all. */
+	unsigned int
+		*judged; /* A bit for each general setting that was complained about, if at all. */
 	const char *name; /* Of what is being parsed. */
 	bool is_general; /* It came from the general name ... */
 	bool silent; /* ... which was judged before, for the other signal. */
@@ -78,8 +79,8 @@ static void complain(const struct reader *reader, const char *value, const char 
 }
 
 /*
- * Hands the signal's own value and then the general one to `use`, until it takes one. `use` returns 1:
- * taken; 0: not usable, and it has complained; SONDE_E_NOMEM.
+ * Hands the signal's own value and then the general one to `use`, until it takes one. `use` returns
+ * 1: taken; 0: not usable, and it has complained; SONDE_E_NOMEM.
  */
 static int resolve(struct reader *reader, enum setting setting,
 		   int (*use)(struct reader *reader, const char *value))
@@ -273,7 +274,8 @@ static void skipped_header(void *user, size_t place, const char *why)
 
 static int use_headers(struct reader *reader, const char *value)
 {
-	int status = sonde__otlp_headers_add(&reader->target->headers, value, skipped_header, reader);
+	int status = sonde__otlp_headers_add(&reader->target->headers, value, skipped_header,
+					     reader);
 
 	return status < 0 ? status : 1;
 }
@@ -372,7 +374,8 @@ static int target_read(struct reader *reader)
 	return status < 0 ? status : SONDE_OK;
 }
 
-int sonde__otlp_settings_init(struct sonde__otlp_settings *settings, const struct sonde_exporter_host *host)
+int sonde__otlp_settings_init(struct sonde__otlp_settings *settings,
+			      const struct sonde_exporter_host *host)
 {
 	unsigned int judged = 0;
 	int status = SONDE_OK;

@@ -4,8 +4,8 @@
 
 /*
  * The OTEL_EXPORTER_OTLP_* settings, for each of the two signals: the signal's own name beats the
- * general one. A value that cannot be used is reported by name and value, and passed over for the next
- * source, at last the default: settings never keep a service from starting.
+ * general one. A value that cannot be used is reported by name and value, and passed over for the
+ * next source, at last the default: settings never keep a service from starting.
  */
 
 #include <stdbool.h>
@@ -38,7 +38,8 @@ struct sonde__otlp_settings {
 };
 
 /* SONDE_E_NOMEM, or SONDE_OK: nothing else stops it. */
-int sonde__otlp_settings_init(struct sonde__otlp_settings *settings, const struct sonde_exporter_host *host);
+int sonde__otlp_settings_init(struct sonde__otlp_settings *settings,
+			      const struct sonde_exporter_host *host);
 void sonde__otlp_settings_deinit(struct sonde__otlp_settings *settings);
 
 #endif

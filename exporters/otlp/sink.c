@@ -85,7 +85,8 @@ static void sink_deflate(struct sonde__otlp_sink *sink, const uint8_t *data, siz
 void sonde__otlp_sink_flush(struct sonde__otlp_sink *sink)
 {
 	if (sink->gzip) {
-		sink_deflate(sink, sink->gzip->stage, (size_t)(sink->at - sink->gzip->stage), Z_NO_FLUSH);
+		sink_deflate(sink, sink->gzip->stage, (size_t)(sink->at - sink->gzip->stage),
+			     Z_NO_FLUSH);
 		sink->at = sink->gzip->stage;
 		return;
 	}
@@ -110,7 +111,8 @@ void sonde__otlp_sink_copy_slow(struct sonde__otlp_sink *sink, const void *data,
 int sonde__otlp_sink_end(struct sonde__otlp_sink *sink)
 {
 	if (sink->gzip)
-		sink_deflate(sink, sink->gzip->stage, (size_t)(sink->at - sink->gzip->stage), Z_FINISH);
+		sink_deflate(sink, sink->gzip->stage, (size_t)(sink->at - sink->gzip->stage),
+			     Z_FINISH);
 	else if (sink->error == SONDE_OK)
 		sink->out->size = (size_t)(sink->at - sink->out->data);
 	if (sink->error < 0)

@@ -3,11 +3,12 @@
 #define SONDE_OTLP_SINK_H
 
 /*
- * Where an encoded request goes: straight into the pipeline's buffer, or through zlib into it. Errors
- * are remembered and told once, at the end, so that the writers need not ask after each field.
+ * Where an encoded request goes: straight into the pipeline's buffer, or through zlib into it.
+ * Errors are remembered and told once, at the end, so that the writers need not ask after each
+ * field.
  *
- * Plain: the whole size is reserved at the beginning, and writing is copying. Gzip: small pieces are
- * gathered in a stage, because a call of deflate() costs more than most fields.
+ * Plain: the whole size is reserved at the beginning, and writing is copying. Gzip: small pieces
+ * are gathered in a stage, because a call of deflate() costs more than most fields.
  */
 
 #include <stdbool.h>
@@ -58,7 +59,8 @@ static inline uint8_t *sonde__otlp_sink_room(struct sonde__otlp_sink *sink, size
 	return sink->at;
 }
 
-static inline void sonde__otlp_sink_copy(struct sonde__otlp_sink *sink, const void *data, size_t size)
+static inline void sonde__otlp_sink_copy(struct sonde__otlp_sink *sink, const void *data,
+					 size_t size)
 {
 	if (__builtin_expect((size_t)(sink->end - sink->at) < size, 0)) {
 		sonde__otlp_sink_copy_slow(sink, data, size);

@@ -19,7 +19,7 @@
 
 #define USER_AGENT "sonde/" SONDE_VERSION " OTel-OTLP-Exporter-C/" SONDE_VERSION
 
-/* ---- libcurl's callbacks ---------------------------------------------------------------------- */
+/* ---- libcurl's callbacks --------------------------------------------------------------------- */
 
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -27,7 +27,8 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
 	int fd;
 
 	(void)purpose;
-	fd = sonde__otlp_sockets_open(sockets, address->family, address->socktype, address->protocol);
+	fd = sonde__otlp_sockets_open(sockets, address->family, address->socktype,
+				      address->protocol);
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -50,7 +51,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
 	return 0;
 }
 
-/* ---- The handle -------------------------------------------------------------------------------- */
+/* ---- The handle ------------------------------------------------------------------------------ */
 
 /* Every option that does not change from request to request; false where one failed. */
 static bool easy_configure_transport(struct sonde__otlp_slot *slot, CURL *easy)
@@ -59,7 +60,8 @@ static bool easy_configure_transport(struct sonde__otlp_slot *slot, CURL *easy)
 	       curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) ==
+		       CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PROXY, slot->target->proxy) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_NOPROXY, slot->target->no_proxy) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
@@ -111,7 +113,8 @@ static int slot_make_easy(struct sonde__otlp_slot *slot)
 }
 
 void sonde__otlp_slot_init(struct sonde__otlp_slot *slot, enum sonde_signal signal,
-			   const struct sonde__otlp_target *target, struct sonde__otlp_sockets *sockets)
+			   const struct sonde__otlp_target *target,
+			   struct sonde__otlp_sockets *sockets)
 {
 	memset(slot, 0, sizeof(*slot));
 	slot->signal = signal;
@@ -128,7 +131,7 @@ void sonde__otlp_slot_deinit(struct sonde__otlp_slot *slot)
 	slot->answer.data = NULL;
 }
 
-/* ---- A request's way --------------------------------------------------------------------------- */
+/* ---- A request's way ------------------------------------------------------------------------- */
 
 /* The shorter of the two limits; 0 is none. */
 static uint32_t shorter(uint32_t a, uint32_t b)
@@ -138,7 +141,8 @@ static uint32_t shorter(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-int sonde__otlp_slot_start(struct sonde__otlp_slot *slot, CURLM *multi, const struct sonde_request *request)
+int sonde__otlp_slot_start(struct sonde__otlp_slot *slot, CURLM *multi,
+			   const struct sonde_request *request)
 {
 	uint32_t timeout_ms = shorter(request->timeout_ms, slot->target->timeout_ms);
 
@@ -150,7 +154,8 @@ int sonde__otlp_slot_start(struct sonde__otlp_slot *slot, CURLM *multi, const st
 	slot->is_too_big = false;
 	slot->error[0] = '\0';
 	if (curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, request->body.data) != CURLE_OK ||
-	    curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size) != CURLE_OK ||
+	    curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+			     (curl_off_t)request->body.size) != CURLE_OK ||
 	    curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms) != CURLE_OK)
 		return SONDE_E_NOMEM;
 	if (curl_multi_add_handle(multi, slot->easy) != CURLM_OK)
@@ -191,7 +196,8 @@ static bool was_connected(const struct sonde__otlp_slot *slot)
 	return connect_us > 0;
 }
 
-void sonde__otlp_slot_finish(const struct sonde__otlp_slot *slot, CURLcode code, struct sonde_result *ret)
+void sonde__otlp_slot_finish(const struct sonde__otlp_slot *slot, CURLcode code,
+			     struct sonde_result *ret)
 {
 	char *content_type = NULL, *location = NULL;
 	curl_off_t retry_after = 0;

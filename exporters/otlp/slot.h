@@ -2,7 +2,9 @@
 #ifndef SONDE_OTLP_SLOT_H
 #define SONDE_OTLP_SLOT_H
 
-/* One request under way: a libcurl handle that is configured once and used again, and the answer. */
+/*
+ * One request under way: a libcurl handle that is configured once and used again, and the answer.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,15 +32,18 @@ struct sonde__otlp_slot {
 
 /* Borrows the target and the sockets. A slot does not move: its handle knows where it is. */
 void sonde__otlp_slot_init(struct sonde__otlp_slot *slot, enum sonde_signal signal,
-			   const struct sonde__otlp_target *target, struct sonde__otlp_sockets *sockets);
+			   const struct sonde__otlp_target *target,
+			   struct sonde__otlp_sockets *sockets);
 /* Must not be busy. */
 void sonde__otlp_slot_deinit(struct sonde__otlp_slot *slot);
 
 /* Hands the request to `multi`. SONDE_E_NOMEM: it could not be begun. */
-int sonde__otlp_slot_start(struct sonde__otlp_slot *slot, CURLM *multi, const struct sonde_request *request);
+int sonde__otlp_slot_start(struct sonde__otlp_slot *slot, CURLM *multi,
+			   const struct sonde_request *request);
 /* Takes it back, if it is busy, whatever has become of it; never waits. */
 void sonde__otlp_slot_stop(struct sonde__otlp_slot *slot, CURLM *multi);
 /* What became of it, once libcurl says `code`. */
-void sonde__otlp_slot_finish(const struct sonde__otlp_slot *slot, CURLcode code, struct sonde_result *ret);
+void sonde__otlp_slot_finish(const struct sonde__otlp_slot *slot, CURLcode code,
+			     struct sonde_result *ret);
 
 #endif

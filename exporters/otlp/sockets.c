@@ -8,10 +8,12 @@ static bool is_ours(const struct sonde__otlp_socket *socket)
 {
 	struct stat now;
 
-	return fstat(socket->fd, &now) == 0 && now.st_dev == socket->device && now.st_ino == socket->inode;
+	return fstat(socket->fd, &now) == 0 && now.st_dev == socket->device &&
+	       now.st_ino == socket->inode;
 }
 
-int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, int type, int protocol)
+int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, int type,
+			     int protocol)
 {
 	struct stat identity;
 	int fd;
@@ -25,7 +27,8 @@ int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, in
 		close(fd);
 		return -1;
 	}
-	sockets->all[sockets->n++] = (struct sonde__otlp_socket){ fd, identity.st_dev, identity.st_ino };
+	sockets->all[sockets->n++] = (struct sonde__otlp_socket){ fd, identity.st_dev,
+								  identity.st_ino };
 	return fd;
 }
 

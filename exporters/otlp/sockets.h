@@ -4,8 +4,8 @@
 
 /*
  * The descriptors of one instance's connections, each remembered with the identity of its socket. A
- * number alone proves nothing: a service that closes all descriptors, after fork() or in the middle of
- * its life, opens others with the same numbers, and these are not to be written to nor closed.
+ * number alone proves nothing: a service that closes all descriptors, after fork() or in the middle
+ * of its life, opens others with the same numbers, and these are not to be written to nor closed.
  */
 
 #include <stdbool.h>
@@ -27,7 +27,8 @@ struct sonde__otlp_sockets {
 };
 
 /* A new socket, closed on exec, non-blocking as libcurl wants it; -1 where there cannot be one. */
-int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, int type, int protocol);
+int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, int type,
+			     int protocol);
 
 /* Forgets it, and closes it if it still is what was opened. */
 void sonde__otlp_sockets_close(struct sonde__otlp_sockets *sockets, int fd);

@@ -8,8 +8,8 @@
  * -f: forks a child after each batch, which closes the exporter as a child does.
  * -m: with failing_malloc.c, the n-th allocation of the first send and all after it fail.
  *
- * Prints a line for each report and each result, and last how long the slowest call took: no call may
- * wait for the other side.
+ * Prints a line for each report and each result, and last how long the slowest call took: no call
+ * may wait for the other side.
  */
 
 #include <errno.h>
@@ -88,8 +88,8 @@ static void print_result(const struct sonde_result *result, int64_t elapsed_us)
 
 	printf("result %s rejected=%llu retry_after=%lld elapsed_ms=%lld token=%zu reason=%s\n",
 	       names[result->outcome], (unsigned long long)result->n_rejected,
-	       (long long)result->retry_after_ms, (long long)(elapsed_us / 1000), (size_t)result->token,
-	       result->reason);
+	       (long long)result->retry_after_ms, (long long)(elapsed_us / 1000),
+	       (size_t)result->token, result->reason);
 }
 
 static int encode(struct driver *driver)
@@ -111,7 +111,8 @@ static void dump(const struct driver *driver)
 {
 	FILE *file = fopen(driver->dump, "wb");
 
-	if (!file || fwrite(driver->body.data, 1, driver->body.size, file) != driver->body.size || fclose(file))
+	if (!file || fwrite(driver->body.data, 1, driver->body.size, file) != driver->body.size ||
+	    fclose(file))
 		exit(3);
 }
 

@@ -47,7 +47,7 @@ struct client {
 	struct sonde_buffer body;
 };
 
-/* ---- The server -------------------------------------------------------------------------------- */
+/* ---- The server ------------------------------------------------------------------------------ */
 
 /* Requests here are small and come whole: one read is one request. */
 static void serve(struct server *server, nfds_t i)
@@ -77,7 +77,9 @@ static void *run_server(void *argument)
 				serve(server, i);
 		if (server->fds[1].revents && server->n_fds < 2 + CONNECTIONS_MAX) {
 			server->fds[server->n_fds++] = (struct pollfd){
-				.fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC), .events = POLLIN };
+				.fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC),
+				.events = POLLIN
+			};
 			atomic_fetch_add_explicit(&server->n_connections, 1, memory_order_relaxed);
 		}
 	}
@@ -89,7 +91,8 @@ static void *run_server(void *argument)
 
 static void server_start(struct server *server, struct client *client)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t size = sizeof(address);
 
 	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -117,7 +120,7 @@ static int count(atomic_int *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* ---- The client -------------------------------------------------------------------------------- */
+/* ---- The client ------------------------------------------------------------------------------ */
 
 static const char *setting(void *context, const char *name)
 {
@@ -128,14 +131,17 @@ static const char *setting(void *context, const char *name)
 
 static void client_open(struct client *client)
 {
-	const struct sonde_exporter_host host = { .size = sizeof(host), .context = client, .setting = setting };
+	const struct sonde_exporter_host host = { .size = sizeof(host),
+						  .context = client,
+						  .setting = setting };
 	struct otlp_batch made;
 
 	assert_int_equal(sonde_otlp_exporter.open(&host, &client->instance), SONDE_OK);
 	otlp_batch_spans(&made, 3);
 	client->body.limit = 1 << 20;
 	client->body.size = 0;
-	assert_int_equal(sonde_otlp_exporter.encode(client->instance, &made.batch, &client->body), SONDE_OK);
+	assert_int_equal(sonde_otlp_exporter.encode(client->instance, &made.batch, &client->body),
+			 SONDE_OK);
 	otlp_batch_free(&made);
 }
 
@@ -150,8 +156,12 @@ static void client_close(struct client *client, bool forked)
 static void client_begin(struct client *client, size_t token)
 {
 	const struct sonde_request request = {
-		.size = sizeof(request), .token = (void *)token, .signal = SONDE_SIGNAL_SPAN, .n_items = 3,
-		.body = { client->body.data, client->body.size }, .timeout_ms = 20000,
+		.size = sizeof(request),
+		.token = (void *)token,
+		.signal = SONDE_SIGNAL_SPAN,
+		.n_items = 3,
+		.body = { client->body.data, client->body.size },
+		.timeout_ms = 20000,
 	};
 	struct sonde_result result;
 
@@ -192,8 +202,8 @@ static void expect_in_child(pid_t child)
 }
 
 /*
- * Closes all descriptors, and opens others until their numbers are all taken again: sockets, which look
- * to libcurl like connections that are alive.
+ * Closes all descriptors, and opens others until their numbers are all taken again: sockets, which
+ * look to libcurl like connections that are alive.
  */
 static void replace_all_descriptors(int ends[64][2])
 {
@@ -216,7 +226,7 @@ static bool are_untouched(int ends[64][2])
 	return true;
 }
 
-/* ---- The tests --------------------------------------------------------------------------------- */
+/* ---- The tests ------------------------------------------------------------------------------- */
 
 /* The child closes what it inherited without a word; the parent's connection goes on. */
 static void test_a_child_says_nothing_on_the_parents_connection(void **state)
@@ -347,7 +357,8 @@ static void test_a_request_whose_descriptor_was_closed_is_for_another_try(void *
 		sonde_otlp_exporter.cancel(client.instance, (void *)1);
 		if (!sonde_otlp_exporter.progress(client.instance, &result))
 			_exit(2);
-		if (result.outcome != SONDE_OUTCOME_RETRY || result.token != (void *)2 || !result.reason[0])
+		if (result.outcome != SONDE_OUTCOME_RETRY || result.token != (void *)2 ||
+		    !result.reason[0])
 			_exit(3);
 		if (sonde_otlp_exporter.progress(client.instance, &result))
 			_exit(4);

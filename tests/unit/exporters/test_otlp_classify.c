@@ -70,7 +70,8 @@ static void test_every_code(void **state)
 		struct sonde__otlp_answer answer = answer_of((CURLcode)code, 0);
 		struct sonde_result result = classify(&answer);
 
-		assert_true(result.outcome == SONDE_OUTCOME_RETRY || result.outcome == SONDE_OUTCOME_REFUSED);
+		assert_true(result.outcome == SONDE_OUTCOME_RETRY ||
+			    result.outcome == SONDE_OUTCOME_REFUSED);
 		assert_non_null(strstr(result.reason, target.shown));
 		assert_int_equal(result.retry_after_ms, -1);
 	}
@@ -79,9 +80,9 @@ static void test_every_code(void **state)
 static void test_what_broke_on_the_way_is_tried_again(void **state)
 {
 	static const CURLcode codes[] = {
-		CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT, CURLE_OPERATION_TIMEDOUT, CURLE_GOT_NOTHING,
-		CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_PARTIAL_FILE, CURLE_SSL_CONNECT_ERROR,
-		CURLE_PEER_FAILED_VERIFICATION,
+		CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT,   CURLE_OPERATION_TIMEDOUT,
+		CURLE_GOT_NOTHING,	    CURLE_SEND_ERROR,	     CURLE_RECV_ERROR,
+		CURLE_PARTIAL_FILE,	    CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION,
 	};
 
 	(void)state;
@@ -146,7 +147,8 @@ static void test_reasons_stay_in_bounds(void **state)
 	for (size_t i = 0; i < sizeof(dirt) - 1; i++)
 		dirt[i] = (char)(1 + i * 31 % 255);
 	for (long status = 0; status < 600; status += 7) {
-		struct sonde__otlp_answer answer = answer_of(status ? CURLE_OK : CURLE_RECV_ERROR, status);
+		struct sonde__otlp_answer answer = answer_of(status ? CURLE_OK : CURLE_RECV_ERROR,
+							     status);
 		struct sonde_result result;
 
 		answer.target = &long_target;
@@ -180,12 +182,15 @@ static void test_rubbish_is_read_safely(void **state)
 		struct sonde_result result;
 
 		for (size_t i = 0; i < size; i++)
-			body[i] = i < sizeof(real) && next_random(&seed) % 4 ? real[i] : (uint8_t)next_random(&seed);
+			body[i] = i < sizeof(real) && next_random(&seed) % 4
+					  ? real[i]
+					  : (uint8_t)next_random(&seed);
 		answer.signal = round % 3 ? SONDE_SIGNAL_SPAN : SONDE_SIGNAL_LOG;
 		answer.body = (struct sonde_bytes){ body, size };
 		result = classify(&answer);
 		assert_true(result.n_rejected <= 10);
-		assert_int_equal(result.outcome, round % 2 ? SONDE_OUTCOME_ACCEPTED : SONDE_OUTCOME_REFUSED);
+		assert_int_equal(result.outcome,
+				 round % 2 ? SONDE_OUTCOME_ACCEPTED : SONDE_OUTCOME_REFUSED);
 	}
 }
 

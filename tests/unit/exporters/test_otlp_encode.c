@@ -95,8 +95,8 @@ static void test_spans_decode_to_their_views(void **state)
 
 	otlp_batch_spans(&f->made, 50);
 	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_OK);
-	request = sonde_otlp__collector_trace__export_trace_service_request__unpack(NULL, f->out.size,
-										     f->out.data);
+	request = sonde_otlp__collector_trace__export_trace_service_request__unpack(
+		NULL, f->out.size, f->out.data);
 	assert_non_null(request);
 	assert_int_equal(request->n_resource_spans, 1);
 	resource = request->resource_spans[0];
@@ -111,7 +111,8 @@ static void test_spans_decode_to_their_views(void **state)
 	sonde_otlp__collector_trace__export_trace_service_request__free_unpacked(request, NULL);
 }
 
-static void assert_log(const SondeOtlp__Logs__LogRecord *got, const struct sonde_log_view *wanted, size_t i)
+static void assert_log(const SondeOtlp__Logs__LogRecord *got, const struct sonde_log_view *wanted,
+		       size_t i)
 {
 	static const uint8_t none[16];
 	size_t has_trace = memcmp(wanted->trace_id, none, 16) ? 1 : 0;
@@ -138,7 +139,8 @@ static void test_logs_decode_to_their_views(void **state)
 
 	otlp_batch_logs(&f->made, 60);
 	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_OK);
-	request = sonde_otlp__collector_logs__export_logs_service_request__unpack(NULL, f->out.size, f->out.data);
+	request = sonde_otlp__collector_logs__export_logs_service_request__unpack(NULL, f->out.size,
+										  f->out.data);
 	assert_non_null(request);
 	scope = request->resource_logs[0]->scope_logs[0];
 	assert_int_equal(scope->n_log_records, 60);
@@ -169,17 +171,21 @@ static void test_sizes_are_exact_at_every_length(void **state)
 		span->status_description = (struct sonde_text){ text, lengths[6 - i] };
 		span->dropped_events = 1u << (4 * i);
 		f->out.size = 0;
-		assert_int_equal(sonde__otlp_sink_begin(&sink, &f->out, NULL, sonde__otlp_span_size(span)), SONDE_OK);
+		assert_int_equal(
+			sonde__otlp_sink_begin(&sink, &f->out, NULL, sonde__otlp_span_size(span)),
+			SONDE_OK);
 		sonde__otlp_span_write(span, &sink);
 		assert_int_equal(sonde__otlp_sink_end(&sink), SONDE_OK);
 		assert_int_equal(f->out.size, sonde__otlp_span_size(span));
 		f->out.size = 0;
-		assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_OK);
-		request = sonde_otlp__collector_trace__export_trace_service_request__unpack(NULL, f->out.size,
-											     f->out.data);
+		assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+				 SONDE_OK);
+		request = sonde_otlp__collector_trace__export_trace_service_request__unpack(
+			NULL, f->out.size, f->out.data);
 		assert_non_null(request);
 		assert_span(request->resource_spans[0]->scope_spans[0]->spans[0], span);
-		sonde_otlp__collector_trace__export_trace_service_request__free_unpacked(request, NULL);
+		sonde_otlp__collector_trace__export_trace_service_request__free_unpacked(request,
+											 NULL);
 	}
 	free(text);
 }
@@ -213,7 +219,8 @@ static void test_gzip_holds_the_same_bytes(void **state)
 	inflated = malloc(plain.size + 1);
 	for (int round = 0; round < 2; round++) {
 		f->out.size = 0;
-		assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, true, &f->out), SONDE_OK);
+		assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, true, &f->out),
+				 SONDE_OK);
 		assert_true(f->out.size < plain.size / 4);
 		assert_int_equal(inflate_all(&f->out, inflated, plain.size + 1), plain.size);
 		assert_memory_equal(inflated, plain.data, plain.size);
@@ -231,9 +238,11 @@ static void test_a_full_buffer_is_left_as_it_was(void **state)
 	otlp_batch_spans(&f->made, 5000);
 	f->out.limit = 20000;
 	assert_int_equal(sonde_buffer_append(&f->out, "before", 6), SONDE_OK);
-	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_E_NOMEM);
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+			 SONDE_E_NOMEM);
 	assert_int_equal(f->out.size, 6);
-	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, true, &f->out), SONDE_E_NOMEM);
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, true, &f->out),
+			 SONDE_E_NOMEM);
 	assert_int_equal(f->out.size, 6);
 	assert_memory_equal(f->out.data, "before", 6);
 	f->out.limit = NO_LIMIT;
@@ -261,8 +270,10 @@ static void test_more_than_64_mib_is_refused(void **state)
 	assert_int_equal(f->out.size, SONDE__OTLP_REQUEST_MAX);
 	span->name.size++;
 	f->out.size = 0;
-	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_E_TOO_BIG);
-	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, true, &f->out), SONDE_E_TOO_BIG);
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+			 SONDE_E_TOO_BIG);
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, true, &f->out),
+			 SONDE_E_TOO_BIG);
 	assert_int_equal(f->out.size, 0);
 	free(text);
 }
@@ -273,26 +284,34 @@ static void test_what_is_no_batch_is_invalid(void **state)
 
 	otlp_batch_spans(&f->made, 1);
 	f->made.batch.size--;
-	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_E_INVALID);
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+			 SONDE_E_INVALID);
 	f->made.batch.size++;
 	f->made.batch.n_items = 0;
-	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_E_INVALID);
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+			 SONDE_E_INVALID);
 	f->made.batch.n_items = 1;
 	f->made.batch.signal = SONDE_SIGNAL_LOG;
-	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out), SONDE_E_INVALID);
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+			 SONDE_E_INVALID);
 	assert_int_equal(sonde__otlp_encode(&f->encoder, NULL, false, &f->out), SONDE_E_INVALID);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_spans_decode_to_their_views, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_spans_decode_to_their_views, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_logs_decode_to_their_views, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_sizes_are_exact_at_every_length, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_sizes_are_exact_at_every_length, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_gzip_holds_the_same_bytes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_full_buffer_is_left_as_it_was, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_more_than_64_mib_is_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_what_is_no_batch_is_invalid, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_full_buffer_is_left_as_it_was, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_more_than_64_mib_is_refused, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_no_batch_is_invalid, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

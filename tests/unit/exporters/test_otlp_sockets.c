@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A descriptor is closed once, by whoever opened it, and never when its number is somebody else's. */
+/*
+ * A descriptor is closed once, by whoever opened it, and never when its number is somebody else's.
+ */
 
 #include <fcntl.h>
 #include <setjmp.h>
