@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Silence is the worst fault of an agent, noise the second. A reason is said when it is new, and
- * again after a minute while it lasts; texts that differ each time are held to a few a minute.
+ * again after an hour while it lasts; texts that differ each time are held to a few a minute.
  * Losses are said as sums, once a minute at most. Losses that somebody asked for (sampling, limits,
  * hooks, a signal switched off) are in the accounts and not here.
  */
@@ -15,7 +15,8 @@
 #include "base/random.h"
 #include "pipeline/state.h"
 
-#define REPEAT_NS (60 * SONDE__NS_PER_S)
+#define MINUTE_NS (60 * SONDE__NS_PER_S)
+#define REPEAT_NS (60 * MINUTE_NS)
 #define LOOK_NS SONDE__NS_PER_S
 #define LINE_SIZE 512
 
@@ -47,7 +48,7 @@ static bool is_news(struct sonde__lane_news *news, uint64_t hash, uint64_t now_n
 			return is_over;
 		}
 	}
-	if (news->reasons[news->next] && now_ns - news->said_ns[news->next] < REPEAT_NS)
+	if (news->reasons[news->next] && now_ns - news->said_ns[news->next] < MINUTE_NS)
 		return false;
 	news->reasons[news->next] = hash;
 	news->said_ns[news->next] = now_ns;
@@ -200,12 +201,12 @@ void sonde__report_last_losses(struct sonde__pipeline *pipeline)
 void sonde__report_losses(struct sonde__pipeline *pipeline, uint64_t now_ns)
 {
 	struct sonde__loss_news *news = &pipeline->loss_news;
-	uint64_t pause_ns = pipeline->has_drained ? LOOK_NS : REPEAT_NS;
+	uint64_t pause_ns = pipeline->has_drained ? LOOK_NS : MINUTE_NS;
 	bool has_said;
 
 	/* Walking the box is not free: where nothing is captured, once a minute will do. */
 	if ((news->has_looked && now_ns - news->looked_ns < pause_ns) ||
-	    (news->has_said && now_ns - news->said_ns < REPEAT_NS))
+	    (news->has_said && now_ns - news->said_ns < MINUTE_NS))
 		return;
 	news->has_looked = true;
 	news->looked_ns = now_ns;

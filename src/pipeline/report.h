@@ -4,7 +4,7 @@
 
 /*
  * What the pipeline says to people: when delivery begins to fail and why, when it pauses, when it
- * works again, and what was lost. Each thing once; what goes on, once a minute at most.
+ * works again, and what was lost. A fault that lasts once an hour, losses once a minute at most.
  */
 
 #include <stdbool.h>

@@ -179,11 +179,12 @@ static int run_apart(void *(*body)(void *), bool with_agent)
 	if (pid == 0) {
 		pthread_t thread;
 
-		if (with_agent)
-			start();
+		struct sonde_agent *agent = with_agent ? start() : NULL;
+
 		pthread_create(&thread, NULL, body, &is_done);
 		while (!__atomic_load_n(&is_done, __ATOMIC_ACQUIRE))
 			usleep(1000);
+		sonde_agent_stop(agent, 5000);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
