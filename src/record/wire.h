@@ -58,6 +58,7 @@ static inline int sonde__wire_next(struct sonde_bytes *rest, struct sonde__wire_
 
 	if (!rest->size)
 		return 0;
+	ret->bytes = (struct sonde_bytes){ NULL, 0 };
 	end = at + rest->size;
 	if (!sonde__varint_get(&at, end, &tag) || tag >> 3 == 0)
 		return SONDE_E_MALFORMED;

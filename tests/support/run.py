@@ -26,7 +26,7 @@ BUILDS = {
                      "-Db_lundef=false"],
     "tsan": TESTS + ["-Dbuildtype=debugoptimized", "-Dtestpoints=true", "-Db_sanitize=thread",
                      "-Db_lundef=false"],
-    "release": TESTS + ["-Dbuildtype=release", "-Dexamples=true"],
+    "release": TESTS + ["-Dbuildtype=release", "-Dexamples=true", "-Dwerror=true"],
 }
 
 # suite -> the builds it runs in; "valgrind" is the debug build under valgrind.
