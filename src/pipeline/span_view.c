@@ -15,31 +15,59 @@
 
 static const struct sonde_text unnamed = { "unnamed", 7 };
 
-static int gather(struct sonde__view_maker *maker, const struct sonde__span_record *record,
-		  const struct sonde__part *parts, struct sonde_span_view *view)
+/* The fields of the span and of its first `n_parts` parts. */
+static int gather_some(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+		       const struct sonde__part *parts, size_t n_parts,
+		       struct sonde_span_view *view)
 {
 	struct sonde_bytes own = sonde__span_record_fields(record);
+	const struct sonde__part *part = parts;
 	struct sonde_bytes *pieces;
-	size_t n_parts = 0;
 	size_t n = 0;
 
-	for (const struct sonde__part *part = parts; part; part = part->next_taken)
-		n_parts++;
 	pieces = sonde__arena_take(maker->arena, (2 * n_parts + 1) * sizeof(*pieces));
 	if (!pieces)
 		return SONDE_E_NOMEM;
-	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
+	for (size_t i = 0; i < n_parts; i++, part = part->next_taken) {
 		if (part->low_size)
 			pieces[n++] = sonde__part_low(part);
 	}
 	if (own.size)
 		pieces[n++] = own;
-	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
+	part = parts;
+	for (size_t i = 0; i < n_parts; i++, part = part->next_taken) {
 		if (part->fields_size)
 			pieces[n++] = sonde__part_fields(part);
 	}
 	return sonde__mend(&maker->pipeline->span_mender, SONDE_FIELDS_SPAN, pieces, n,
 			   maker->arena, &maker->counts, &view->pieces, &view->n_pieces);
+}
+
+/*
+ * A span under which thousands of errors were captured must not be lost for it: as many of the earliest
+ * parts as there is room for are kept, and the others count as events that were dropped.
+ */
+static int gather(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+		  const struct sonde__part *parts, struct sonde_span_view *view)
+{
+	const struct sonde__mend_counts counts = maker->counts;
+	const size_t used = maker->arena->used;
+	size_t n_parts = 0;
+	size_t n_kept;
+	int status;
+
+	for (const struct sonde__part *part = parts; part; part = part->next_taken)
+		n_parts++;
+	for (n_kept = n_parts;; n_kept /= 2) {
+		status = gather_some(maker, record, parts, n_kept, view);
+		if (status != SONDE_E_NOMEM || n_kept == 0)
+			break;
+		maker->arena->used = used;
+		maker->counts = counts;
+	}
+	if (status == SONDE_OK)
+		maker->counts.dropped_events += (uint32_t)(n_parts - n_kept);
+	return status;
 }
 
 static struct sonde_text choose_name(const struct sonde__span_record *record,

@@ -115,12 +115,37 @@ static void test_error_reaches_both_forms_once(void **state)
 	assert_balanced(agent);
 }
 
+/* The span itself must come through a storm of errors below it. */
+static void test_a_storm_of_errors_does_not_drown_their_span(void **state)
+{
+	struct sonde_agent *agent = start();
+	struct sonde_account account;
+
+	(void)state;
+	{
+		SONDE_SPAN(span, "stormy");
+		for (int i = 0; i < 5000; i++) {
+			SONDE_ERROR_AUTOFREE struct sonde_error *error =
+				sonde_error_raise(&sonde_timeout, "number %d", i);
+
+			sonde_error_capture(error);
+		}
+	}
+	assert_int_equal(sonde_agent_stop(agent, 20000), SONDE_OK);
+	assert_int_equal(sonde_agent_account(agent, 0, SONDE_SIGNAL_SPAN, &account), SONDE_OK);
+	assert_int_equal(account.captured, 1);
+	assert_int_equal(account.exported, 1);
+	free(sonde_memory_take());
+	assert_balanced(agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_event_of_a_span_that_never_ends),
 		cmocka_unit_test(test_agent_starts_again),
 		cmocka_unit_test(test_error_reaches_both_forms_once),
+		cmocka_unit_test(test_a_storm_of_errors_does_not_drown_their_span),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
