@@ -36,7 +36,10 @@ void sonde__capture_open(const struct sonde__capture_options *options)
 	SET(enter_child, options->enter_child);
 	SET(generation, SONDE__SETTING(generation) + 1);
 	sonde__identity_open();
-	/* R1: whoever finds the gate open by an acquire finds the settings; others a mixture, harmless. */
+	/*
+	 * R1: whoever finds the gate open by an acquire finds the settings; others a mixture,
+	 * harmless.
+	 */
 	__atomic_store_n(&sonde_gate, 1, __ATOMIC_RELEASE);
 }
 

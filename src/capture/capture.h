@@ -22,7 +22,8 @@ struct sonde__capture_options {
 	/*
 	 * A forked child's first capture, before it reserves. Makes the child's box and, unless
 	 * `signal_safe`, its worker; async-signal-safe then. Returns false where nothing can be
-	 * recorded. Called again, with signal_safe false, by the first call that may make the worker.
+	 * recorded. Called again, with signal_safe false, by the first call that may make the
+	 * worker.
 	 */
 	bool (*enter_child)(bool signal_safe);
 };

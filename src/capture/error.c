@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A captured error: one record with the whole chain, so that it can be read when the objects, the
- * thread or the process are gone. Which of the two forms it is sent in, span event and log record, is
- * decided here, because here it is known whether there is a span that can bear the event.
+ * thread or the process are gone. Which of the two forms it is sent in, span event and log record,
+ * is decided here, because here it is known whether there is a span that can bear the event.
  *
- * A chain may be longer than a record: then the links in its middle are left out, because the outermost
- * error says what failed and the root cause why.
+ * A chain may be longer than a record: then the links in its middle are left out, because the
+ * outermost error says what failed and the root cause why.
  */
 
 #include <errno.h>
@@ -117,14 +117,17 @@ static uint32_t attributes_count(struct sonde_bytes fields)
 	return n;
 }
 
-/* Every error's attributes as far as they fit; from the root outwards, so that the outermost count. */
+/*
+ * Every error's attributes as far as they fit; from the root outwards, so that the outermost count.
+ */
 static void plan_attributes(struct plan *plan)
 {
 	size_t room = ROOM - plan->links_size - plan->n_frames * sizeof(uint64_t);
 
 	for (size_t i = plan->n_links; i-- > 0;) {
 		uint16_t n_dropped = 0;
-		struct sonde_bytes fields = sonde__error_attributes(plan->links[i].error, &n_dropped);
+		struct sonde_bytes fields = sonde__error_attributes(plan->links[i].error,
+								    &n_dropped);
 
 		plan->n_dropped += n_dropped;
 		plan->links[i].has_room = fields.size <= room - plan->fields_size;
@@ -160,7 +163,8 @@ static void attributes_put(uint8_t *at, const struct plan *plan)
 {
 	for (size_t i = plan->n_links; i-- > 0;) {
 		uint16_t n_dropped;
-		struct sonde_bytes fields = sonde__error_attributes(plan->links[i].error, &n_dropped);
+		struct sonde_bytes fields = sonde__error_attributes(plan->links[i].error,
+								    &n_dropped);
 
 		if (plan->links[i].has_room)
 			at = sonde__bytes_put(at, fields.data, fields.size);
@@ -193,7 +197,8 @@ static void head_fill(struct sonde__error_record *record, const struct plan *pla
 	memset(record, 0, sizeof(*record));
 	record->head.type = SONDE__RECORD_ERROR;
 	record->head.flags = plan->flags;
-	record->head.n_dropped_attributes = (uint16_t)(plan->n_dropped < UINT16_MAX ? plan->n_dropped : UINT16_MAX);
+	record->head.n_dropped_attributes =
+		(uint16_t)(plan->n_dropped < UINT16_MAX ? plan->n_dropped : UINT16_MAX);
 	record->head.time = sonde__ticks();
 	record->event_id = event_id;
 	record->severity = (uint8_t)sonde__error_severity(error);
@@ -224,7 +229,8 @@ static void error_write(const struct sonde_error *error, uint64_t event_id)
 	plan.n_frames = sonde__error_frames(sonde__error_root(error), &plan.frames);
 	plan_links(&plan, error);
 	plan_attributes(&plan);
-	size = sizeof(*record) + plan.links_size + plan.n_frames * sizeof(uint64_t) + plan.fields_size;
+	size = sizeof(*record) + plan.links_size + plan.n_frames * sizeof(uint64_t) +
+	       plan.fields_size;
 	if (!sonde__box_reserve(size, signal, /* urgent= */ true, &slot))
 		return;
 	record = slot.record;

@@ -60,7 +60,8 @@ static void sizes_choose(const struct sonde__log *log, size_t *ret_body, size_t 
 	*ret_fields = fields;
 }
 
-static void head_fill(struct sonde__log_record *record, const struct sonde__log *log, uint8_t severity)
+static void head_fill(struct sonde__log_record *record, const struct sonde__log *log,
+		      uint8_t severity)
 {
 	const struct sonde_context *context = &sonde__thread.current;
 
@@ -77,22 +78,23 @@ static void head_fill(struct sonde__log_record *record, const struct sonde__log 
 	record->trace_flags = context->trace_flags;
 }
 
-static void attributes_put(const struct sonde__log *log, struct sonde__log_record *record, uint8_t *at,
-			   size_t room)
+static void attributes_put(const struct sonde__log *log, struct sonde__log_record *record,
+			   uint8_t *at, size_t room)
 {
 	size_t n_dropped = 0;
 	size_t used = 0;
 	bool cut = false;
 
 	for (size_t i = 0; i < log->n_attrs; i++) {
-		size_t one = sonde__attr_encode_cut(SONDE__TAG_LOG_ATTRIBUTE, &log->attrs[i], at + used,
-						    room - used, &cut);
+		size_t one = sonde__attr_encode_cut(SONDE__TAG_LOG_ATTRIBUTE, &log->attrs[i],
+						    at + used, room - used, &cut);
 
 		used += one;
 		n_dropped += !one;
 	}
 	record->fields_size = (uint16_t)used;
-	record->head.n_dropped_attributes = (uint16_t)(n_dropped < UINT16_MAX ? n_dropped : UINT16_MAX);
+	record->head.n_dropped_attributes = (uint16_t)(n_dropped < UINT16_MAX ? n_dropped
+									      : UINT16_MAX);
 	if (cut)
 		record->head.flags |= SONDE__RECORD_TEXT_CUT;
 }
@@ -115,14 +117,19 @@ void sonde__log_write(const struct sonde__log *log)
 	if (body_size < log->body.size)
 		record->head.flags |= SONDE__RECORD_TEXT_CUT;
 	record->body_size = (uint16_t)body_size;
-	attributes_put(log, record, sonde__bytes_put((uint8_t *)(record + 1), log->body.data, body_size),
+	attributes_put(log, record,
+		       sonde__bytes_put((uint8_t *)(record + 1), log->body.data, body_size),
 		       fields_size);
 	sonde__box_commit(&slot);
 }
 
-/* ---- The calls -------------------------------------------------------------------------------------- */
+/*
+ * ---- The calls
+ * --------------------------------------------------------------------------------------
+ */
 
-void sonde__log(enum sonde_level level, const char *body, const struct sonde_attr *attrs, size_t n_attrs)
+void sonde__log(enum sonde_level level, const char *body, const struct sonde_attr *attrs,
+		size_t n_attrs)
 {
 	struct sonde__log log = { .severity = (int)level,
 				  .body = { body, body ? strlen(body) : 0 },
@@ -153,7 +160,9 @@ static size_t message_format(char text[MESSAGE_MAX_SIZE + CHARACTER_MAX_SIZE], b
 void sonde__message(enum sonde_level level, const char *file, int line, const char *function,
 		    const char *format, ...)
 {
-	/* Not static: the place may be a plugin's, and the table of sites keeps what is new to it. */
+	/*
+	 * Not static: the place may be a plugin's, and the table of sites keeps what is new to it.
+	 */
 	struct sonde_site site = { .name = "",
 				   .file = file ? file : "",
 				   .function = function ? function : "",

@@ -2,8 +2,8 @@
 /*
  * Parts, and the calls that say something about the current span without having it in hand.
  *
- * A part is sized first and then written in place. Where its content is more than a record can be it
- * takes the largest record, and the encoders cut.
+ * A part is sized first and then written in place. Where its content is more than a record can be
+ * it takes the largest record, and the encoders cut.
  */
 
 #include "capture/part.h"
@@ -38,8 +38,8 @@ static size_t fields_size(const struct sonde__part *part)
 }
 
 /* Writes the fields, cut to `room`. */
-static size_t fields_put(const struct sonde__part *part, struct sonde__part_record *record, uint8_t *at,
-			 size_t room)
+static size_t fields_put(const struct sonde__part *part, struct sonde__part_record *record,
+			 uint8_t *at, size_t room)
 {
 	size_t used = 0;
 	bool cut = false;
@@ -49,8 +49,8 @@ static size_t fields_put(const struct sonde__part *part, struct sonde__part_reco
 	else if (part->link)
 		used = sonde__link_encode_cut(part->link, at, room, &cut);
 	for (size_t i = 0; i < part->n_attrs; i++) {
-		size_t one = sonde__attr_encode_cut(SONDE__TAG_SPAN_ATTRIBUTE, &part->attrs[i], at + used,
-						    room - used, &cut);
+		size_t one = sonde__attr_encode_cut(SONDE__TAG_SPAN_ATTRIBUTE, &part->attrs[i],
+						    at + used, room - used, &cut);
 
 		used += one;
 		record->head.n_dropped_attributes += !one;
@@ -60,7 +60,8 @@ static size_t fields_put(const struct sonde__part *part, struct sonde__part_reco
 	return used;
 }
 
-static void head_fill(struct sonde__part_record *record, const struct sonde__part *part, size_t size)
+static void head_fill(struct sonde__part_record *record, const struct sonde__part *part,
+		      size_t size)
 {
 	memset(record, 0, sizeof(*record));
 	record->head.size = (uint32_t)size;
@@ -75,7 +76,8 @@ static void head_fill(struct sonde__part_record *record, const struct sonde__par
 /* The text's size, cut to what is left of the room. */
 static size_t text_fit(struct sonde_text text, size_t used)
 {
-	return text.size > ROOM - used ? sonde__utf8_cut(text.data, text.size, ROOM - used) : text.size;
+	return text.size > ROOM - used ? sonde__utf8_cut(text.data, text.size, ROOM - used)
+				       : text.size;
 }
 
 void sonde__part_write(const struct sonde__part *part)
@@ -89,7 +91,8 @@ void sonde__part_write(const struct sonde__part *part)
 
 	if (size > ROOM - name_size - description_size)
 		size = ROOM - name_size - description_size;
-	if (!sonde__box_reserve(sizeof(*record) + name_size + description_size + size, SONDE_SIGNAL_PART,
+	if (!sonde__box_reserve(sizeof(*record) + name_size + description_size + size,
+				SONDE_SIGNAL_PART,
 				/* urgent= */ false, &slot))
 		return;
 	record = slot.record;
@@ -104,7 +107,10 @@ void sonde__part_write(const struct sonde__part *part)
 	sonde__box_commit(&slot);
 }
 
-/* ---- The current span ------------------------------------------------------------------------------- */
+/*
+ * ---- The current span
+ * -------------------------------------------------------------------------------
+ */
 
 bool sonde__current_span(struct sonde_context *ret)
 {

@@ -4,9 +4,9 @@
 
 /*
  * What stands in the caller's memory while a span runs. Encoded fields grow from the front of
- * `bytes`, texts that were copied from its end. What does not fit goes to the box at once as a part,
- * and from the first part on all fields do, so that "the last one counts" needs no more than the
- * order of the records.
+ * `bytes`, texts that were copied from its end. What does not fit goes to the box at once as a
+ * part, and from the first part on all fields do, so that "the last one counts" needs no more than
+ * the order of the records.
  */
 
 #include <sonde/span.h>
@@ -24,18 +24,18 @@
 #define SONDE__SPAN_OWNS_TRACESTATE 0x10
 
 struct sonde__span {
-	uint64_t memento;
+	uint64_t memento; /* 0: does not record, which is part of the ABI. */
 	struct sonde_context context;
 	struct sonde_context previous; /* What was current at the begin; unless detached. */
 	uint64_t start;
-	uint8_t parent_id[8];
+	uint64_t parent_id;
 	uint32_t site;
 	uint8_t kind;
 	uint8_t status;
 	uint8_t record_flags;
 	uint8_t own_flags;
 	uint16_t fields_size;
-	uint16_t texts_at; /* Where the texts begin in `bytes`. */
+	uint16_t texts_size; /* At the end of `bytes`. */
 	uint16_t name_at;
 	uint16_t name_size;
 	uint16_t description_at;
@@ -58,7 +58,8 @@ static SONDE__ALWAYS_INLINE struct sonde__span *sonde__span_recording(struct son
 {
 	struct sonde__span *span = (struct sonde__span *)memory;
 
-	if (SONDE__UNLIKELY(!span || span->memento != sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING)))
+	if (SONDE__UNLIKELY(!span ||
+			    span->memento != sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING)))
 		return NULL;
 	return span;
 }
@@ -69,8 +70,12 @@ static inline void sonde__count_up(uint16_t *count)
 	*count = (uint16_t)(*count + (*count < UINT16_MAX));
 }
 
-/* Begins, with no name yet. NULL: nothing is recorded; the context has been passed on where it must. */
-struct sonde__span *sonde__span_start(struct sonde_span *memory, const struct sonde_span_options *options);
+/*
+ * Begins, with no name yet. NULL: nothing is recorded; the context has been passed on where it
+ * must.
+ */
+struct sonde__span *sonde__span_start(struct sonde_span *memory,
+				      const struct sonde_span_options *options);
 
 /* Copies the name, or writes it as a part and keeps its beginning. */
 void sonde__span_name(struct sonde__span *span, const char *name, size_t size);

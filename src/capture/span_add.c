@@ -17,24 +17,29 @@
 /* A name that went out as a part leaves this much of it behind, in case the part is lost. */
 #define NAME_KEPT 128
 
-/* ---- Attributes ------------------------------------------------------------------------------------- */
+/*
+ * ---- Attributes
+ * -------------------------------------------------------------------------------------
+ */
 
 /* Bytes for fields; none once a field went out as a part. */
 static SONDE__ALWAYS_INLINE size_t fields_room(const struct sonde__span *span)
 {
 	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_FIELDS_IN_PARTS))
 		return 0;
-	return (size_t)(span->texts_at - span->fields_size);
+	return (size_t)(SONDE__SPAN_BYTES - span->texts_size - span->fields_size);
 }
 
 /* The span, if it takes one more attribute. */
-static SONDE__ALWAYS_INLINE struct sonde__span *attribute_begin(struct sonde_span *memory, const char *key)
+static SONDE__ALWAYS_INLINE struct sonde__span *attribute_begin(struct sonde_span *memory,
+								const char *key)
 {
 	struct sonde__span *span = sonde__span_recording(memory);
 
 	if (SONDE__UNLIKELY(!span))
 		return NULL;
-	if (SONDE__UNLIKELY(!key || !*key || span->n_attributes >= SONDE__SETTING(max_attributes))) {
+	if (SONDE__UNLIKELY(!key || !*key ||
+			    span->n_attributes >= SONDE__SETTING(max_attributes))) {
 		sonde__count_up(&span->n_dropped_attributes);
 		return NULL;
 	}
@@ -63,7 +68,8 @@ static SONDE__ALWAYS_INLINE uint8_t *fields_end(struct sonde__span *span)
 	return span->bytes + span->fields_size;
 }
 
-void sonde__span_set_strn(struct sonde_span *memory, const char *key, const char *value, size_t size)
+void sonde__span_set_strn(struct sonde_span *memory, const char *key, const char *value,
+			  size_t size)
 {
 	struct sonde__span *span = attribute_begin(memory, key);
 	struct sonde_attr attr;
@@ -72,8 +78,9 @@ void sonde__span_set_strn(struct sonde_span *memory, const char *key, const char
 		return;
 	if (!value)
 		size = 0;
-	if (fields_take(span, sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value, size,
-						  fields_end(span), fields_room(span))))
+	if (fields_take(span,
+			sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value,
+					    size, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_strn(key, value, size);
 	attribute_spill(span, &attr);
@@ -84,8 +91,9 @@ void sonde__span_set_int(struct sonde_span *memory, const char *key, int64_t val
 	struct sonde__span *span = attribute_begin(memory, key);
 	struct sonde_attr attr;
 
-	if (!span || fields_take(span, sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value,
-							   fields_end(span), fields_room(span))))
+	if (!span ||
+	    fields_take(span, sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
+						  value, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_int(key, value);
 	attribute_spill(span, &attr);
@@ -96,8 +104,9 @@ void sonde__span_set_double(struct sonde_span *memory, const char *key, double v
 	struct sonde__span *span = attribute_begin(memory, key);
 	struct sonde_attr attr;
 
-	if (!span || fields_take(span, sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
-							      value, fields_end(span), fields_room(span))))
+	if (!span ||
+	    fields_take(span, sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
+						     value, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_double(key, value);
 	attribute_spill(span, &attr);
@@ -108,8 +117,9 @@ void sonde__span_set_bool(struct sonde_span *memory, const char *key, bool value
 	struct sonde__span *span = attribute_begin(memory, key);
 	struct sonde_attr attr;
 
-	if (!span || fields_take(span, sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value,
-							    fields_end(span), fields_room(span))))
+	if (!span ||
+	    fields_take(span, sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
+						   value, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_bool(key, value);
 	attribute_spill(span, &attr);
@@ -119,12 +129,15 @@ void sonde__span_set(struct sonde_span *memory, const struct sonde_attr *attr)
 {
 	struct sonde__span *span = attr ? attribute_begin(memory, attr->key) : NULL;
 
-	if (span && !fields_take(span, sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, attr, fields_end(span),
-							  fields_room(span))))
+	if (span && !fields_take(span, sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, attr,
+							  fields_end(span), fields_room(span))))
 		attribute_spill(span, attr);
 }
 
-/* ---- Events and links ------------------------------------------------------------------------------- */
+/*
+ * ---- Events and links
+ * -------------------------------------------------------------------------------
+ */
 
 void sonde__span_add_event(struct sonde_span *memory, const char *name, uint64_t unix_ns,
 			   const struct sonde_attr *attrs, size_t n_attrs)
@@ -198,16 +211,20 @@ void sonde__span_add_link(struct sonde_span *memory, const struct sonde_context 
 	link_write(span, &link);
 }
 
-/* ---- Texts ------------------------------------------------------------------------------------------ */
+/*
+ * ---- Texts
+ * ------------------------------------------------------------------------------------------
+ */
 
 /* Copies the text over the one before or next to the others; false where there is no room. */
-static bool text_keep(struct sonde__span *span, const char *text, size_t size, uint16_t *at, uint16_t *kept)
+static bool text_keep(struct sonde__span *span, const char *text, size_t size, uint16_t *at,
+		      uint16_t *kept)
 {
 	if (size > *kept) {
-		if (size > (size_t)(span->texts_at - span->fields_size))
+		if (size > (size_t)(SONDE__SPAN_BYTES - span->texts_size - span->fields_size))
 			return false;
-		span->texts_at = (uint16_t)(span->texts_at - size);
-		*at = span->texts_at;
+		span->texts_size = (uint16_t)(span->texts_size + size);
+		*at = (uint16_t)(SONDE__SPAN_BYTES - span->texts_size);
 	}
 	*kept = (uint16_t)size;
 	memcpy(span->bytes + *at, text, size);
@@ -259,7 +276,8 @@ static void description_set(struct sonde__span *span, const char *text)
 	sonde__part_write(&part);
 }
 
-void sonde__span_set_status(struct sonde_span *memory, enum sonde_span_status status, const char *description)
+void sonde__span_set_status(struct sonde_span *memory, enum sonde_span_status status,
+			    const char *description)
 {
 	struct sonde__span *span = sonde__span_recording(memory);
 

@@ -34,7 +34,10 @@ extern struct sonde__capture sonde__capture;
 
 #define SONDE__SETTING(name) atomic_load_explicit(&sonde__capture.name, memory_order_relaxed)
 
-/* ---- Mementos -------------------------------------------------------------------------------------- */
+/*
+ * ---- Mementos
+ * --------------------------------------------------------------------------------------
+ */
 
 enum sonde__memento_state {
 	SONDE__RECORDING = 1,
@@ -46,7 +49,9 @@ enum sonde__memento_state {
 #define SONDE__MAGIC_SPAN UINT64_C(0x50a27d)
 #define SONDE__MAGIC_TIMED UINT64_C(0x71e3d9)
 
-/* Magic, 24 bits; process, 20; generation, 18; state, 2. In an unknown child it is like no other. */
+/*
+ * Magic, 24 bits; process, 20; generation, 18; state, 2. In an unknown child it is like no other.
+ */
 static SONDE__ALWAYS_INLINE uint64_t sonde__memento(uint64_t magic, enum sonde__memento_state state)
 {
 	uint64_t process = sonde__process_word() & 0xfffff;
@@ -60,20 +65,34 @@ static SONDE__ALWAYS_INLINE bool sonde__memento_is(uint64_t memento, uint64_t ma
 	return memento >> 40 == magic;
 }
 
-/* ---- Entering ------------------------------------------------------------------------------------- */
+/*
+ * ---- Entering
+ * -------------------------------------------------------------------------------------
+ */
 
 /* A forked child's first capture. Keeps errno. */
 bool sonde__capture_enter_child(void);
 
-/* True where the calling process may record. What begins with it may make a child's box and worker. */
+/*
+ * True where the calling process may record. What begins with it may make a child's box and worker.
+ */
 static SONDE__ALWAYS_INLINE bool sonde__capture_enter(void)
 {
 	return sonde__process_is_known() || sonde__capture_enter_child();
 }
 
-/* ---- Sampling ------------------------------------------------------------------------------------- */
+/*
+ * ---- Sampling
+ * -------------------------------------------------------------------------------------
+ */
 
-/* The one place that decides whether a span is recorded. `parent` is NULL for a root. Wait-free. */
-bool sonde__sampler_decide(const struct sonde_context *parent);
+/*
+ * The head sampler, the one place that decides whether a span is recorded: a trace that begins here
+ * is, one that came from elsewhere as its parent says. Standard: ParentBased(root = AlwaysOn).
+ */
+static SONDE__ALWAYS_INLINE bool sonde__sampler_decide(bool has_parent, uint8_t parent_flags)
+{
+	return !has_parent || (parent_flags & SONDE_TRACE_FLAG_SAMPLED);
+}
 
 #endif

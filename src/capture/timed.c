@@ -34,7 +34,8 @@ _Static_assert(sizeof(struct timed) <= sizeof(struct sonde_timed), "fits the cal
 
 static uint32_t threshold_of(const struct sonde_timed_options *options)
 {
-	const size_t known = offsetof(struct sonde_timed_options, slow_ms) + sizeof(options->slow_ms);
+	const size_t known = offsetof(struct sonde_timed_options, slow_ms) +
+			     sizeof(options->slow_ms);
 
 	if (options && options->size >= known && options->slow_ms)
 		return options->slow_ms;
@@ -55,10 +56,12 @@ void sonde__timed_begin(struct sonde_timed *memory, struct sonde_site *site,
 }
 
 /* Whole milliseconds, because a decimal point would be the host's locale's. */
-static size_t text_make(const char *name, size_t name_size, uint64_t milliseconds, char ret[TEXT_SIZE])
+static size_t text_make(const char *name, size_t name_size, uint64_t milliseconds,
+			char ret[TEXT_SIZE])
 {
-	return (size_t)snprintf(ret, TEXT_SIZE, "Slow operation: %.*s took %llu.%03us", (int)name_size, name,
-				(unsigned long long)(milliseconds / 1000), (unsigned)(milliseconds % 1000));
+	return (size_t)snprintf(ret, TEXT_SIZE, "Slow operation: %.*s took %llu.%03us",
+				(int)name_size, name, (unsigned long long)(milliseconds / 1000),
+				(unsigned)(milliseconds % 1000));
 }
 
 static SONDE__COLD void slow_write(struct sonde_site *site, double seconds)
@@ -70,8 +73,12 @@ static SONDE__COLD void slow_write(struct sonde_site *site, double seconds)
 		sonde_double("sonde.slow_operation.duration", seconds),
 	};
 	struct sonde_context context;
-	struct sonde__part part = { .context = &context, .attrs = attrs, .n_attrs = SONDE__ARRAY_SIZE(attrs) };
-	struct sonde__log log = { .severity = SONDE_WARN, .attrs = attrs, .n_attrs = SONDE__ARRAY_SIZE(attrs) };
+	struct sonde__part part = { .context = &context,
+				    .attrs = attrs,
+				    .n_attrs = SONDE__ARRAY_SIZE(attrs) };
+	struct sonde__log log = { .severity = SONDE_WARN,
+				  .attrs = attrs,
+				  .n_attrs = SONDE__ARRAY_SIZE(attrs) };
 	char text[TEXT_SIZE];
 
 	log.body.data = text;
@@ -99,7 +106,8 @@ void sonde__timed_end(struct sonde_timed *memory)
 			    now - timed->start >= timed->slow_ms * sonde__ticks_per_ms())) {
 		int saved_errno = errno;
 
-		slow_write(timed->site, (double)(now - timed->start) / (double)sonde__ticks_per_ms() / 1000);
+		slow_write(timed->site,
+			   (double)(now - timed->start) / (double)sonde__ticks_per_ms() / 1000);
 		errno = saved_errno;
 	}
 }

@@ -59,13 +59,15 @@ static void format_hex(const uint8_t *bytes, size_t size, char *ret)
 	ret[2 * size] = '\0';
 }
 
-void sonde_trace_id_format(const struct sonde_context *context, char buffer[SONDE_TRACE_ID_LENGTH + 1])
+void sonde_trace_id_format(const struct sonde_context *context,
+			   char buffer[SONDE_TRACE_ID_LENGTH + 1])
 {
 	if (buffer)
 		format_hex((context ? context : &empty)->trace_id, sizeof(empty.trace_id), buffer);
 }
 
-void sonde_span_id_format(const struct sonde_context *context, char buffer[SONDE_SPAN_ID_LENGTH + 1])
+void sonde_span_id_format(const struct sonde_context *context,
+			  char buffer[SONDE_SPAN_ID_LENGTH + 1])
 {
 	if (buffer)
 		format_hex((context ? context : &empty)->span_id, sizeof(empty.span_id), buffer);

@@ -16,7 +16,10 @@
 #include "base/compiler.h"
 #include "base/random.h"
 
-/* ---- The thread ---------------------------------------------------------------------------------- */
+/*
+ * ---- The thread
+ * ----------------------------------------------------------------------------------
+ */
 
 struct sonde__thread {
 	struct sonde_context current;
@@ -27,6 +30,63 @@ _Static_assert(sizeof(struct sonde__thread) <= 64, "the library's thread-local m
 
 extern SONDE__THREAD_LOCAL struct sonde__thread sonde__thread;
 
+/*
+ * A context as the words it is made of, for the hot path: each is loaded and stored as one word, so
+ * that a word just stored is at hand for the next load, which half of a wider one would not be.
+ */
+struct sonde__context_words {
+	uint64_t trace_id[2];
+	uint64_t span_id;
+	uint64_t flags; /* trace_flags, is_remote << 8, reserved << 16. */
+	uint64_t extension[3];
+} SONDE__MAY_ALIAS;
+
+_Static_assert(sizeof(struct sonde__context_words) == sizeof(struct sonde_context), "the same, by words");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flags are the lowest byte of their word");
+
+#define SONDE__CONTEXT_REMOTE UINT64_C(0x100)
+#define SONDE__CONTEXT_MARK_SHIFT 16
+
+/* Relaxed, both: no order is asked for, only words. */
+#define SONDE__WORD_LOAD(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
+#define SONDE__WORD_STORE(word, value) __atomic_store_n(&(word), value, __ATOMIC_RELAXED)
+
+static SONDE__ALWAYS_INLINE struct sonde__context_words
+sonde__context_load(const struct sonde_context *context)
+{
+	const struct sonde__context_words *words = (const struct sonde__context_words *)context;
+	struct sonde__context_words ret;
+
+	ret.trace_id[0] = SONDE__WORD_LOAD(words->trace_id[0]);
+	ret.trace_id[1] = SONDE__WORD_LOAD(words->trace_id[1]);
+	ret.span_id = SONDE__WORD_LOAD(words->span_id);
+	ret.flags = SONDE__WORD_LOAD(words->flags);
+	ret.extension[0] = SONDE__WORD_LOAD(words->extension[0]);
+	ret.extension[1] = SONDE__WORD_LOAD(words->extension[1]);
+	ret.extension[2] = SONDE__WORD_LOAD(words->extension[2]);
+	return ret;
+}
+
+static SONDE__ALWAYS_INLINE void sonde__context_store(struct sonde_context *context,
+						      const struct sonde__context_words *from)
+{
+	struct sonde__context_words *words = (struct sonde__context_words *)context;
+
+	SONDE__WORD_STORE(words->trace_id[0], from->trace_id[0]);
+	SONDE__WORD_STORE(words->trace_id[1], from->trace_id[1]);
+	SONDE__WORD_STORE(words->span_id, from->span_id);
+	SONDE__WORD_STORE(words->flags, from->flags);
+	SONDE__WORD_STORE(words->extension[0], from->extension[0]);
+	SONDE__WORD_STORE(words->extension[1], from->extension[1]);
+	SONDE__WORD_STORE(words->extension[2], from->extension[2]);
+}
+
+static SONDE__ALWAYS_INLINE bool sonde__context_words_are_valid(
+	const struct sonde__context_words *words)
+{
+	return (words->trace_id[0] | words->trace_id[1]) != 0 && words->span_id != 0;
+}
+
 /* What context.extension[] holds. */
 enum sonde__extension {
 	SONDE__EXTENSION_DEADLINE = 0, /* Reserved for resilience. */
@@ -34,7 +94,10 @@ enum sonde__extension {
 	SONDE__EXTENSION_VALUES = 2, /* Reserved for request values. */
 };
 
-/* ---- New ids ------------------------------------------------------------------------------------- */
+/*
+ * ---- New ids
+ * -------------------------------------------------------------------------------------
+ */
 
 /*
  * Seeds the process, from the kernel's random numbers: at start, and in a forked child before its
@@ -45,7 +108,10 @@ void sonde__identity_open(void);
 /* The slow path of a draw: the thread's first. Lock-free, async-signal-safe. */
 void sonde__identity_seed_thread(void);
 
-/* Added to every thread's states; replaced in a forked child. Read relaxed: any of the values will do. */
+/*
+ * Added to every thread's states; replaced in a forked child. Read relaxed: any of the values will
+ * do.
+ */
 extern _Atomic uint64_t sonde__identity_key;
 
 #define SONDE__IDENTITY_STEP UINT64_C(0x9e3779b97f4a7c15)
@@ -64,7 +130,8 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__identity_advance(void)
 	return state;
 #else
 	/* Relaxed: the word is this thread's alone. */
-	return atomic_fetch_add_explicit(&sonde__thread.id_state, SONDE__IDENTITY_STEP, memory_order_relaxed);
+	return atomic_fetch_add_explicit(&sonde__thread.id_state, SONDE__IDENTITY_STEP,
+					 memory_order_relaxed);
 #endif
 }
 
@@ -75,7 +142,8 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__identity_draw(void)
 
 	do {
 		/* Relaxed, both: the thread's own word, and a key of which any value will do. */
-		if (SONDE__UNLIKELY(!atomic_load_explicit(&sonde__thread.id_state, memory_order_relaxed)))
+		if (SONDE__UNLIKELY(
+			    !atomic_load_explicit(&sonde__thread.id_state, memory_order_relaxed)))
 			sonde__identity_seed_thread();
 		id = sonde__mix64(sonde__identity_advance() +
 				  atomic_load_explicit(&sonde__identity_key, memory_order_relaxed));
@@ -83,7 +151,10 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__identity_draw(void)
 	return id;
 }
 
-/* ---- Tracestates --------------------------------------------------------------------------------- */
+/*
+ * ---- Tracestates
+ * ---------------------------------------------------------------------------------
+ */
 
 /*
  * A tracestate is text of some hundred bytes and a context is a small value: the text stands in a
@@ -91,7 +162,10 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__identity_draw(void)
  * given to a later request is recognised, and the tracestate is absent.
  */
 
-/* Keeps a valid, trimmed text of 1 to SONDE_TRACESTATE_LENGTH bytes. 0: not kept, counted. Lock-free. */
+/*
+ * Keeps a valid, trimmed text of 1 to SONDE_TRACESTATE_LENGTH bytes. 0: not kept, counted.
+ * Lock-free.
+ */
 uint64_t sonde__tracestate_keep(const char *text, size_t size);
 
 /* Copies the text, returns its size; 0 where there is none any more (counted). Lock-free. */

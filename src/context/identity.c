@@ -2,10 +2,11 @@
 /*
  * New ids.
  *
- * Each thread walks the numbers modulo 2^64 by one odd step, from a place of its own that comes from
- * the process's seed and the thread's number; an id is the place plus the process's key, mixed. The
- * step is odd and the mix one-to-one, so a thread repeats no id before 2^64 of them, and two threads
- * meet only where their stretches overlap: for T threads and N ids each some T * T * N of 2^64.
+ * Each thread walks the numbers modulo 2^64 by one odd step, from a place of its own that comes
+ * from the process's seed and the thread's number; an id is the place plus the process's key,
+ * mixed. The step is odd and the mix one-to-one, so a thread repeats no id before 2^64 of them, and
+ * two threads meet only where their stretches overlap: for T threads and N ids each some T * T * N
+ * of 2^64.
  *
  * A forked child has its parent's place and seed. A new key is enough to part them: with the sum,
  * parent and child repeat each other only where the two keys lie less than N steps apart.
@@ -25,7 +26,9 @@ _Atomic uint64_t sonde__identity_key;
 static _Atomic uint64_t process_seed; /* 0: not seeded. */
 static _Atomic uint64_t n_threads;
 
-/* Where the kernel gives no random numbers: those it gave at exec, told apart by the process's id. */
+/*
+ * Where the kernel gives no random numbers: those it gave at exec, told apart by the process's id.
+ */
 static void seed_from_exec(uint64_t ret[2])
 {
 	unsigned long address = getauxval(AT_RANDOM);
@@ -58,7 +61,9 @@ void sonde__identity_seed_thread(void)
 		sonde__identity_open();
 	seed = sonde__mix64(atomic_load_explicit(&process_seed, memory_order_relaxed) +
 			    number * SONDE__IDENTITY_STEP);
-	/* Fails where a signal handler came between and has seeded the thread: its ids are taken. */
+	/*
+	 * Fails where a signal handler came between and has seeded the thread: its ids are taken.
+	 */
 	atomic_compare_exchange_strong_explicit(&sonde__thread.id_state, &unseeded, seed ? seed : 1,
 						memory_order_relaxed, memory_order_relaxed);
 }

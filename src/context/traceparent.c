@@ -45,7 +45,10 @@ static int parse_traceparent(const char *text, struct sonde_context *ret)
 	uint8_t version;
 	uint8_t flags;
 
-	/* A terminator anywhere in the 55 characters is found here, before anything is read past it. */
+	/*
+	 * A terminator anywhere in the 55 characters is found here, before anything is read past
+	 * it.
+	 */
 	if (strnlen(text, SONDE_TRACEPARENT_LENGTH) < SONDE_TRACEPARENT_LENGTH)
 		return SONDE_E_MALFORMED;
 	if (text[2] != '-' || text[SPAN_ID_AT - 1] != '-' || text[FLAGS_AT - 1] != '-')
@@ -56,7 +59,8 @@ static int parse_traceparent(const char *text, struct sonde_context *ret)
 	    !parse_hex(text + SPAN_ID_AT, sizeof(context.span_id), context.span_id) ||
 	    !parse_hex(text + FLAGS_AT, sizeof(flags), &flags) || !sonde_context_is_valid(&context))
 		return SONDE_E_MALFORMED;
-	if (text[SONDE_TRACEPARENT_LENGTH] && (version == 0 || text[SONDE_TRACEPARENT_LENGTH] != '-'))
+	if (text[SONDE_TRACEPARENT_LENGTH] &&
+	    (version == 0 || text[SONDE_TRACEPARENT_LENGTH] != '-'))
 		return SONDE_E_MALFORMED;
 	context.trace_flags = flags & KNOWN_FLAGS;
 	context.is_remote = true;
@@ -70,7 +74,8 @@ static void add_tracestate(const char *text, struct sonde_context *context)
 	size_t size;
 
 	if (text && sonde__tracestate_parse(text, members, &size) == SONDE_OK && size)
-		context->extension[SONDE__EXTENSION_TRACESTATE] = sonde__tracestate_keep(members, size);
+		context->extension[SONDE__EXTENSION_TRACESTATE] = sonde__tracestate_keep(members,
+											 size);
 }
 
 int sonde_context_from_traceparent(const char *traceparent, const char *tracestate,
@@ -121,7 +126,8 @@ int sonde_context_to_tracestate(const struct sonde_context *context, char *buffe
 	if (!buffer || !size)
 		return SONDE_E_INVALID;
 	if (sonde_context_is_valid(context))
-		length = sonde__tracestate_read(context->extension[SONDE__EXTENSION_TRACESTATE], text);
+		length = sonde__tracestate_read(context->extension[SONDE__EXTENSION_TRACESTATE],
+						text);
 	if (length >= size)
 		return SONDE_E_TOO_BIG;
 	memcpy(buffer, text, length);
@@ -151,7 +157,8 @@ int sonde_context_extract(sonde_header_get_fn *get, void *carrier, struct sonde_
 	return SONDE_OK;
 }
 
-void sonde_context_inject(const struct sonde_context *context, sonde_header_set_fn *set, void *carrier)
+void sonde_context_inject(const struct sonde_context *context, sonde_header_set_fn *set,
+			  void *carrier)
 {
 	struct sonde_context current = sonde__thread.current;
 	char traceparent[SONDE_TRACEPARENT_LENGTH + 1];

@@ -68,7 +68,9 @@ static bool parse_member(const char *text, size_t size, struct member *ret)
 	for (size_t i = key_size + 1; i < size; i++)
 		if (!is_value_char(text[i]))
 			return false;
-	*ret = (struct member){ .text = text, .size = (uint16_t)size, .key_size = (uint16_t)key_size };
+	*ret = (struct member){ .text = text,
+				.size = (uint16_t)size,
+				.key_size = (uint16_t)key_size };
 	return true;
 }
 
@@ -77,7 +79,8 @@ static bool has_key(const struct members *members, const struct member *wanted)
 	for (size_t i = 0; i < members->n; i++) {
 		const struct member *member = &members->list[i];
 
-		if (member->key_size == wanted->key_size && !memcmp(member->text, wanted->text, wanted->key_size))
+		if (member->key_size == wanted->key_size &&
+		    !memcmp(member->text, wanted->text, wanted->key_size))
 			return true;
 	}
 	return false;
@@ -95,7 +98,8 @@ static bool parse_members(const char *text, struct members *ret)
 		while (size && is_white(text[size - 1]))
 			size--;
 		if (size) {
-			if (ret->n == MEMBERS_MAX || !parse_member(text, size, &member) || has_key(ret, &member))
+			if (ret->n == MEMBERS_MAX || !parse_member(text, size, &member) ||
+			    has_key(ret, &member))
 				return false;
 			ret->size += member.size + (ret->n ? 1 : 0);
 			ret->list[ret->n++] = member;

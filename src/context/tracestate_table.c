@@ -3,10 +3,11 @@
  * Where tracestates are kept: a table of slots, each a sequence lock.
  *
  * A slot's word holds its generation, whether it is being written, and whether somebody still needs
- * it. A writer claims a slot by setting the writing bit (compare and exchange), writes, and leaves a
- * new generation behind. A reader takes the word, copies, and takes the word again: what it copied
- * counts only where both times the generation was the one it looked for and nobody was writing.
- * Nobody waits: a writer that finds a slot being written goes on to the next, a reader gives up.
+ * it. A writer claims a slot by setting the writing bit (compare and exchange), writes, and leaves
+ * a new generation behind. A reader takes the word, copies, and takes the word again: what it
+ * copied counts only where both times the generation was the one it looked for and nobody was
+ * writing. Nobody waits: a writer that finds a slot being written goes on to the next, a reader
+ * gives up.
  *
  * A freed slot keeps its text until it is used again, so that spans which end after the one that
  * brought the tracestate still find it. Where no slot is free the one whose turn it is, the oldest,
@@ -60,8 +61,8 @@ static bool slot_claim(struct slot *slot, bool any, uint64_t *ret_word)
 	if ((word & WRITING) || (!any && (word & NEEDED)))
 		return false;
 	/* A1, with R1 of the writer before: its text is complete before ours goes over it. */
-	if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, word | WRITING, memory_order_acquire,
-						     memory_order_relaxed))
+	if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, word | WRITING,
+						     memory_order_acquire, memory_order_relaxed))
 		return false;
 	if (word & NEEDED)
 		count_loss();
@@ -121,7 +122,9 @@ size_t sonde__tracestate_read(uint64_t reference, char ret[SONDE_TRACESTATE_LENG
 	/* A2, with R1: the text of this generation, or a later one. */
 	if (!is_generation(atomic_load_explicit(&slot->word, memory_order_acquire), reference))
 		return count_loss();
-	/* A3, with R2: were a byte of a later text, the word read last would not be ours any more. */
+	/*
+	 * A3, with R2: were a byte of a later text, the word read last would not be ours any more.
+	 */
 	size = atomic_load_explicit(&slot->size, memory_order_acquire);
 	if (size > SONDE_TRACESTATE_LENGTH)
 		return count_loss();
@@ -141,6 +144,7 @@ void sonde__tracestate_free(uint64_t reference)
 	if (!reference)
 		return;
 	/* Relaxed: says nothing about the text. Fails where the slot is a later owner's. */
-	atomic_compare_exchange_strong_explicit(&slots[reference % SLOTS].word, &word, word & ~NEEDED,
-						memory_order_relaxed, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&slots[reference % SLOTS].word, &word,
+						word & ~NEEDED, memory_order_relaxed,
+						memory_order_relaxed);
 }
