@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A captured error: one record with chain, place, frames and attributes; once, however often asked.
+ */
+
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/bell.h"
+
+static void test_chain(void **state)
+{
+	const struct sonde__error_link *walk = NULL;
+	struct sonde__error_link_view link;
+	struct sonde_context context;
+	struct sonde_error *error;
+	struct sonde_bytes fields;
+	int line;
+
+	(void)state;
+	errno = ENOENT;
+	error = sonde_error_raise(&sonde_not_found, "row %d", 7);
+	line = __LINE__ - 1;
+	sonde_error_set(error, sonde_int("row", 7));
+	sonde_error_set(error, sonde_str("who", "inner"));
+	error = sonde_error_wrap(error, &sonde_external_service, "no prices");
+	sonde_error_set(error, sonde_str("who", "outer"));
+	{
+		SONDE_SPAN(span, "x");
+		context = sonde_span_context(span);
+		errno = 42;
+		sonde_error_capture(error);
+		assert_int_equal(errno, 42);
+	}
+	assert_int_equal(fixture_take(), 2);
+	const struct sonde__error_record *record = fixture_error();
+	assert_int_equal(record->head.flags, SONDE__RECORD_WITH_EVENT | SONDE__RECORD_WITH_LOG);
+	assert_memory_equal(record->trace_id, context.trace_id, 16);
+	assert_memory_equal(record->span_id, context.span_id, 8);
+	assert_int_equal(record->trace_flags, context.trace_flags);
+	assert_int_not_equal(record->event_id, 0);
+	assert_int_equal(record->severity, SONDE_ERROR);
+	assert_int_equal(record->http_status, 502);
+	assert_int_equal(record->n_links, 2);
+	assert_true(sonde__error_record_next(record, &walk, &link));
+	fixture_assert_text(link.type, "sonde_external_service");
+	fixture_assert_text(link.message, "no prices");
+	assert_true(sonde__error_record_next(record, &walk, &link));
+	fixture_assert_text(link.type, "sonde_not_found");
+	fixture_assert_text(link.message, "row 7");
+	fixture_assert_text(link.function, __func__);
+	fixture_assert_text(link.file, __FILE__);
+	assert_int_equal(link.line, line);
+	assert_int_equal(link.errno_value, ENOENT);
+	assert_false(sonde__error_record_next(record, &walk, &link));
+	assert_true(record->n_frames > 0);
+	assert_int_not_equal(sonde__error_record_frames(record)[0], 0);
+	fields = sonde__error_record_fields(record);
+	assert_int_equal(fixture_attribute(SONDE_FIELDS_LOG, fields, "row").as.integer, 7);
+	fixture_assert_text(fixture_attribute(SONDE_FIELDS_LOG, fields, "who").as.string, "outer");
+	sonde_error_free(error);
+}
+
+static void test_once(void **state)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+
+	(void)state;
+	sonde_error_capture(error);
+	sonde_error_capture(error);
+	error = sonde_error_wrap(error, &sonde_internal, "on its way up");
+	sonde_error_capture(error);
+	assert_int_equal(fixture_take(), 1);
+	sonde_error_free(error);
+}
+
+static void test_forms(void **state)
+{
+	static const struct {
+		enum sonde_exception_signal signal;
+		const char *traceparent; /* NULL: no span; "": a span of our own. */
+		uint8_t flags;
+	} cases[] = {
+		{ SONDE_EXCEPTION_BOTH, NULL, SONDE__RECORD_WITH_LOG },
+		{ SONDE_EXCEPTION_LOG, NULL, SONDE__RECORD_WITH_LOG },
+		{ SONDE_EXCEPTION_SPAN_EVENT, NULL, SONDE__RECORD_WITH_LOG },
+		{ SONDE_EXCEPTION_BOTH, "", SONDE__RECORD_WITH_LOG | SONDE__RECORD_WITH_EVENT },
+		{ SONDE_EXCEPTION_LOG, "", SONDE__RECORD_WITH_LOG },
+		{ SONDE_EXCEPTION_SPAN_EVENT, "", SONDE__RECORD_WITH_EVENT },
+		/* A context from elsewhere with no span of ours in it, and an unsampled one. */
+		{ SONDE_EXCEPTION_SPAN_EVENT, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		  SONDE__RECORD_WITH_LOG },
+		{ SONDE_EXCEPTION_BOTH, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+		  SONDE__RECORD_WITH_LOG },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+		struct sonde_context context = SONDE_CONTEXT_INIT;
+		struct sonde__box_account before;
+		struct sonde__box_account after;
+		struct sonde_span span;
+
+		fixture_reopen(128, cases[i].signal);
+		if (cases[i].traceparent && !*cases[i].traceparent)
+			sonde_span_begin(&span, "x", /* options= */ NULL);
+		else if (sonde_context_from_traceparent(cases[i].traceparent, NULL, &context) ==
+			 SONDE_OK)
+			sonde_context_attach(&context);
+		sonde__box_account(SONDE_SIGNAL_LOG, &before);
+		sonde_error_capture(error);
+		sonde__box_account(SONDE_SIGNAL_LOG, &after);
+		sonde_context_attach(/* context= */ NULL);
+		fixture_take();
+		assert_int_equal(fixture_error()->head.flags, cases[i].flags);
+		assert_int_equal(after.captured - before.captured,
+				 !!(cases[i].flags & SONDE__RECORD_WITH_LOG));
+		sonde_error_free(error);
+	}
+}
+
+static void test_a_chain_beyond_a_record_keeps_both_ends(void **state)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "the root cause");
+	const struct sonde__error_link *walk = NULL;
+	struct sonde__error_link_view link;
+	char text[256];
+	size_t n = 1;
+
+	(void)state;
+	memset(text, 'm', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	for (int i = 0; i < 70; i++) {
+		error = sonde_error_wrap(error, &sonde_internal, "%s", text);
+		for (int k = 0; k < 10; k++) {
+			char key[32];
+
+			snprintf(key, sizeof(key), "a.rather.long.key.%d", k);
+			sonde_error_set(error, sonde_int(key, k));
+		}
+	}
+	sonde_error_capture(error);
+	fixture_take();
+	assert_true(fixture_error()->head.flags & SONDE__RECORD_TEXT_CUT);
+	assert_true(sonde__error_record_next(fixture_error(), &walk, &link));
+	assert_int_equal(link.message.size, 255);
+	while (sonde__error_record_next(fixture_error(), &walk, &link))
+		n++;
+	fixture_assert_text(link.message, "the root cause");
+	assert_int_equal(n, fixture_error()->n_links);
+	assert_true(n > 10);
+	assert_true(fixture_error()->head.n_dropped_attributes > 0);
+	sonde_error_free(error);
+}
+
+/* The worker is roused by an error, and by nothing less. */
+static void test_errors_ring_the_bell(void **state)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+
+	(void)state;
+	sonde__bell_wait(&sonde__box_bell, /* timeout_ns= */ 0);
+	{
+		SONDE_SPAN(span, "x");
+		sonde_message(SONDE_WARN, "x");
+	}
+	assert_false(sonde__bell_wait(&sonde__box_bell, /* timeout_ns= */ 0));
+	sonde_error_capture(error);
+	assert_true(sonde__bell_wait(&sonde__box_bell, /* timeout_ns= */ 0));
+	sonde_error_free(error);
+}
+
+static void test_nothing_without_an_agent(void **state)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+
+	(void)state;
+	sonde__capture_close();
+	sonde_error_capture(error);
+	assert_int_equal(fixture_take(), 0);
+	/* And so it is not marked: the agent that starts now captures it. */
+	fixture_reopen(128, SONDE_EXCEPTION_BOTH);
+	sonde_error_capture(error);
+	assert_int_equal(fixture_take(), 1);
+	sonde_error_free(error);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_chain),
+		TEST(test_once),
+		TEST(test_forms),
+		TEST(test_a_chain_beyond_a_record_keeps_both_ends),
+		TEST(test_errors_ring_the_bell),
+		TEST(test_nothing_without_an_agent),
+	};
+
+	return cmocka_run_group_tests(tests, /* group_setup= */ NULL, /* group_teardown= */ NULL);
+}
