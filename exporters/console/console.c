@@ -106,7 +106,8 @@ static int console_encode(void *instance, const struct sonde_batch *batch, struc
 		       sonde__console_render_logs(batch, &console->look, out);
 }
 
-static void fill_result(void *token, enum sonde_outcome outcome, int error, struct sonde_result *ret)
+static void fill_result(void *token, enum sonde_outcome outcome, int error,
+			struct sonde_result *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->outcome = outcome;

@@ -119,7 +119,8 @@ static void put_attribute(struct text *text, const struct sonde_item_view *item)
 
 static size_t width_of(const struct sonde_item_view *item)
 {
-	size_t value = item->value.type == SONDE_VALUE_STR ? item->value.as.string.size : VALUE_COLUMNS;
+	size_t value = item->value.type == SONDE_VALUE_STR ? item->value.as.string.size
+							   : VALUE_COLUMNS;
 
 	return item->name.size + 1 + (value < VALUE_SIZE_MAX ? value : VALUE_SIZE_MAX);
 }

@@ -95,7 +95,8 @@ static void link_spans(struct forest *forest)
 		if (parent != FOREST_NONE)
 			list = &forest->nodes[parent].first_child;
 		else
-			list = &forest->nodes[forest->by_id[sonde__forest_trace_begin(forest, span)]]
+			list = &forest->nodes[forest->by_id[sonde__forest_trace_begin(forest,
+										      span)]]
 					.first_root;
 		forest->nodes[span].next_sibling = *list;
 		*list = span;
@@ -116,11 +117,13 @@ int sonde__forest_init(struct forest *forest, const struct sonde_span_view *span
 		return SONDE_E_NOMEM;
 	}
 	for (uint32_t i = 0; i < forest->n_spans; i++) {
-		forest->nodes[i] = (struct forest_node){ FOREST_NONE, FOREST_NONE, FOREST_NONE, false };
+		forest->nodes[i] = (struct forest_node){ FOREST_NONE, FOREST_NONE, FOREST_NONE,
+							 false };
 		forest->by_start[i] = i;
 		forest->by_id[i] = i;
 	}
-	qsort_r(forest->by_start, n_spans, sizeof(uint32_t), compare_starts, (void *)(uintptr_t)spans);
+	qsort_r(forest->by_start, n_spans, sizeof(uint32_t), compare_starts,
+		(void *)(uintptr_t)spans);
 	qsort_r(forest->by_id, n_spans, sizeof(uint32_t), compare_ids, (void *)(uintptr_t)spans);
 	link_spans(forest);
 	return SONDE_OK;

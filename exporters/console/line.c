@@ -44,7 +44,8 @@ void sonde__line_format(struct text *text, const char *format, ...)
 /*
  * What a terminal would obey, or would show as something else than it is: C0 controls and DEL; C1
  * controls (in UTF-8 0xc2 0x80 to 0xc2 0x9f); the marks that turn the direction of text around
- * (U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069) and the line and paragraph ends U+2028, U+2029.
+ * (U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069) and the line and paragraph ends U+2028,
+ * U+2029.
  */
 static size_t control_size(const unsigned char *data, size_t size)
 {

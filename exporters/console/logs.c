@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Log records: time, level and body on one line, then where it comes from and the attributes. An
- * error that also stands on its span as an event shows its stack there, and here only what caused it.
+ * error that also stands on its span as an event shows its stack there, and here only what caused
+ * it.
  */
 #include "console/render.h"
 
@@ -56,8 +57,8 @@ static void put_place(struct text *text, const struct fields *fields)
 }
 
 /* The trace, and the place in the source, which an error has said already. */
-static void put_origin(struct text *text, const struct sonde_log_view *log, const struct fields *fields,
-		       bool is_error)
+static void put_origin(struct text *text, const struct sonde_log_view *log,
+		       const struct fields *fields, bool is_error)
 {
 	sonde__line_style(text, STYLE_DIM);
 	put_margin(text, /* user= */ NULL);

@@ -31,6 +31,7 @@ void sonde__output_close(struct output *output);
  * write, and adds it to *written. 0: all of it; EAGAIN: the rest when the output polls writable;
  * else the errno.
  */
-int sonde__output_write(const struct output *output, const char *data, size_t size, size_t *written);
+int sonde__output_write(const struct output *output, const char *data, size_t size,
+			size_t *written);
 
 #endif

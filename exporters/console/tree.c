@@ -2,8 +2,9 @@
 /*
  * Spans as trees. A batch holds whatever ended since the last one, children before their parents,
  * and nothing is held back to wait for the rest: a span whose parent is elsewhere stands at the
- * left, after "…" where the parent is a span of this process, after "←" and the parent's id where it
- * is the caller's. A client span shows its own id after "→", which is what the called side shows.
+ * left, after "…" where the parent is a span of this process, after "←" and the parent's id where
+ * it is the caller's. A client span shows its own id after "→", which is what the called side
+ * shows.
  */
 #include "console/render.h"
 
@@ -16,7 +17,9 @@
 #include "console/line.h"
 
 #define DEPTH_MAX 48
-/* Of opentelemetry.proto.trace.v1.Span.flags: it is known whether the parent is remote, and it is. */
+/*
+ * Of opentelemetry.proto.trace.v1.Span.flags: it is known whether the parent is remote, and it is.
+ */
 #define REMOTE_PARENT 0x300u
 
 static const char slow_prefix[] = "sonde.slow_operation.";

@@ -44,8 +44,8 @@ static int gather_some(struct sonde__view_maker *maker, const struct sonde__span
 }
 
 /*
- * A span under which thousands of errors were captured must not be lost for it: as many of the earliest
- * parts as there is room for are kept, and the others count as events that were dropped.
+ * A span under which thousands of errors were captured must not be lost for it: as many of the
+ * earliest parts as there is room for are kept, and the others count as events that were dropped.
  */
 static int gather(struct sonde__view_maker *maker, const struct sonde__span_record *record,
 		  const struct sonde__part *parts, struct sonde_span_view *view)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every public macro, with and without options, in C99, C11 and C++17 (this file is compiled as each),
- * without a warning. What it records is compared with what came out.
+ * Every public macro, with and without options, in C99, C11 and C++17 (this file is compiled as
+ * each), without a warning. What it records is compared with what came out.
  */
 
 #include <stdio.h>

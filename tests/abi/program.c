@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A service that uses what is installed. Which exporters there are is decided by how it is linked, which
- * are used by the environment. Prints what the agent has to say about itself.
+ * A service that uses what is installed. Which exporters there are is decided by how it is linked,
+ * which are used by the environment. Prints what the agent has to say about itself.
  */
 
 #include <stdio.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Somebody else's exporter, and a service that names it: written against what is installed alone. */
+/*
+ * Somebody else's exporter, and a service that names it: written against what is installed alone.
+ */
 
 #include <stdio.h>
 #include <stdlib.h>

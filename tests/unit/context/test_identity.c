@@ -51,7 +51,9 @@ static void test_threads_draw_different_ids(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], /* attr= */ NULL, draw_many, &ids[i * DRAWS]), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], /* attr= */ NULL, draw_many, &ids[i * DRAWS]),
+			0);
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(threads[i], /* ret= */ NULL);
 	assert_unique(ids, THREADS * DRAWS);

@@ -41,7 +41,8 @@ static void test_good(void **state)
 		struct sonde_context context;
 		char sent[SONDE_TRACEPARENT_LENGTH + 1];
 
-		assert_int_equal(sonde_context_from_traceparent(cases[i].text, NULL, &context), SONDE_OK);
+		assert_int_equal(sonde_context_from_traceparent(cases[i].text, NULL, &context),
+				 SONDE_OK);
 		assert_true(context.is_remote);
 		assert_int_equal(sonde_context_to_traceparent(&context, sent), SONDE_OK);
 		assert_string_equal(sent, cases[i].sent);
@@ -193,7 +194,8 @@ static void test_carriers(void **state)
 	assert_int_equal(sonde_context_extract(carrier_get, &headers, &context), SONDE_E_NOT_FOUND);
 	headers.traceparent = "nonsense";
 	assert_int_equal(sonde_context_extract(carrier_get, &headers, &context), SONDE_E_MALFORMED);
-	assert_int_equal(sonde_context_extract(/* get= */ NULL, &headers, &context), SONDE_E_NOT_FOUND);
+	assert_int_equal(sonde_context_extract(/* get= */ NULL, &headers, &context),
+			 SONDE_E_NOT_FOUND);
 }
 
 int main(void)

@@ -109,7 +109,10 @@ static void test_large_members_go_first(void **state)
 	size_t size;
 
 	(void)state;
-	/* small a, large b (130), large c (300), small d, small e: the rightmost large one is enough. */
+	/*
+	 * small a, large b (130), large c (300), small d, small e: the rightmost large one is
+	 * enough.
+	 */
 	size = (size_t)snprintf(text, sizeof(text), "a=1,");
 	size += member(text + size, 'b', 1, 128);
 	text[size++] = ',';
@@ -144,8 +147,10 @@ static void test_then_from_the_right(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_grammar),		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_count),		cmocka_unit_test(test_large_members_go_first),
+		cmocka_unit_test(test_grammar),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_count),
+		cmocka_unit_test(test_large_members_go_first),
 		cmocka_unit_test(test_then_from_the_right),
 	};
 

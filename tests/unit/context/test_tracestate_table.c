@@ -57,7 +57,8 @@ static void test_numbers_nobody_gave(void **state)
 
 	(void)state;
 	assert_int_equal(sonde__tracestate_read(UINT64_MAX, text), 0);
-	assert_int_equal(sonde__tracestate_read(1, text) + sonde__tracestate_read(SLOTS * 77777, text), 0);
+	assert_int_equal(
+		sonde__tracestate_read(1, text) + sonde__tracestate_read(SLOTS * 77777, text), 0);
 	assert_true(sonde__tracestate_losses() > losses);
 	sonde__tracestate_free(UINT64_MAX);
 	sonde__tracestate_free(1);
@@ -115,7 +116,8 @@ static void *reader_main(void *argument)
 		if (i % 3 == 0)
 			sonde__tracestate_free(reference);
 		size = sonde__tracestate_read(reference, text);
-		*bad += size && (size != 1 + i * 7 % SONDE_TRACESTATE_LENGTH || memcmp(text, mine, size));
+		*bad += size &&
+			(size != 1 + i * 7 % SONDE_TRACESTATE_LENGTH || memcmp(text, mine, size));
 		/* Somebody else's, whichever: the same letter throughout. */
 		size = sonde__tracestate_read(reference + 1, text);
 		for (size_t k = 1; k < size; k++)
@@ -131,7 +133,8 @@ static void test_threads_never_read_a_mixture(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], /* attr= */ NULL, reader_main, &bad[i]), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], /* attr= */ NULL, reader_main, &bad[i]), 0);
 	for (size_t i = 0; i < 4; i++)
 		pthread_join(threads[i], /* ret= */ NULL);
 	for (size_t i = 0; i < 4; i++)
