@@ -2,6 +2,10 @@
 /*
  * The console: traces and logs as text for people, or as OTLP/JSON lines.
  *
+ *	SONDE_CONSOLE_OUTPUT	stdout, stderr
+ *	SONDE_CONSOLE_FORMAT	text, json
+ *	SONDE_CONSOLE_COLOR	auto (a terminal, and NO_COLOR is not set), always, never
+ *
  * The reader of the output may be slow, or stopped. The worker never waits for it: what is not
  * written yet is PENDING (output.h says how). The two signals share the output, so the second waits
  * until the first is written. SIGPIPE is blocked on the worker, as every signal a write can raise.
@@ -41,25 +45,47 @@ static const char *get(const struct sonde_exporter_host *host, const char *name)
 	return host->setting(host->context, name);
 }
 
-static bool choose(const struct sonde_exporter_host *host, const char *name, const char *yes,
-		   const char *no)
+static void warn(const struct sonde_exporter_host *host, const char *name, const char *value,
+		 const char *accepted)
 {
-	const char *value = get(host, name);
 	char text[256];
 
-	if (!value || !strcmp(value, no))
-		return false;
-	if (!strcmp(value, yes))
-		return true;
-	snprintf(text, sizeof(text), "%s=%s is neither %s nor %s: using %s", name, value, no, yes,
-		 no);
+	snprintf(text, sizeof(text), "%s=%s is not one of %s: using the first", name, value, accepted);
 	host->report(host->context, SONDE_WARN, text);
+}
+
+/* Whether `name` is set to `yes`; anything but `yes` and `no` is reported. */
+static bool choose(const struct sonde_exporter_host *host, const char *name, const char *no,
+		   const char *yes)
+{
+	const char *value = get(host, name);
+	char accepted[64];
+
+	if (!value || !strcasecmp(value, no))
+		return false;
+	if (!strcasecmp(value, yes))
+		return true;
+	snprintf(accepted, sizeof(accepted), "%s, %s", no, yes);
+	warn(host, name, value, accepted);
 	return false;
+}
+
+static bool choose_colour(const struct sonde_exporter_host *host, bool is_terminal)
+{
+	const char *value = get(host, "SONDE_CONSOLE_COLOR");
+
+	if (value && !strcasecmp(value, "always"))
+		return true;
+	if (value && !strcasecmp(value, "never"))
+		return false;
+	if (value && strcasecmp(value, "auto") != 0)
+		warn(host, "SONDE_CONSOLE_COLOR", value, "auto, always, never");
+	return is_terminal && !get(host, "NO_COLOR");
 }
 
 static int open_output(const struct sonde_exporter_host *host, struct output *ret)
 {
-	bool is_stderr = choose(host, "SONDE_CONSOLE_OUTPUT", "stderr", "stdout");
+	bool is_stderr = choose(host, "SONDE_CONSOLE_OUTPUT", "stdout", "stderr");
 	char text[128];
 
 	if (sonde__output_open(ret, is_stderr ? STDERR_FILENO : STDOUT_FILENO) == 0)
@@ -87,8 +113,8 @@ static int console_open(const struct sonde_exporter_host *host, void **ret)
 		free(console);
 		return status;
 	}
-	console->is_json = choose(host, "SONDE_CONSOLE_FORMAT", "json", "text");
-	console->look.has_colour = console->output.is_terminal && !get(host, "NO_COLOR");
+	console->is_json = choose(host, "SONDE_CONSOLE_FORMAT", "text", "json");
+	console->look.has_colour = choose_colour(host, console->output.is_terminal);
 	console->look.has_stacks_in_logs =
 		is_logs_alone(get(host, "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"));
 	*ret = console;
