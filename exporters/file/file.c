@@ -9,6 +9,9 @@
  * another, or somebody else has appended) it is ended, so that it spoils nothing but itself, and
  * the batch is written anew.
  *
+ * A service that closes all descriptors gets our numbers back for files of its own. So a file is known
+ * by its inode, looked at before each write, and opened again where the number means another.
+ *
  * A local file is written synchronously; a path on a network file system that hangs holds up the
  * background thread, never the service. SIGXFSZ is blocked there, as all such signals are.
  */
@@ -30,6 +33,8 @@
 struct output {
 	char path[PATH_SIZE];
 	int fd;
+	dev_t device;
+	ino_t inode;
 	/* Of a line that was written in part: how much, of which text, and where the file ended. */
 	size_t n_written;
 	uint64_t digest;
@@ -41,16 +46,25 @@ struct file {
 };
 
 /* A pipe or a device would block or be a surprise. */
-static int require_regular(int fd)
+static int require_regular(struct output *output)
 {
 	struct stat status;
 
-	if (fstat(fd, &status) < 0)
+	if (fstat(output->fd, &status) < 0)
 		return -1;
+	output->device = status.st_dev;
+	output->inode = status.st_ino;
 	if (S_ISREG(status.st_mode))
 		return 0;
 	errno = EINVAL;
 	return -1;
+}
+
+static int open_path(struct output *output)
+{
+	output->fd = open(output->path,
+			  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	return output->fd < 0 ? -1 : require_regular(output);
 }
 
 static int open_output(struct output *output, const char *path, const char *suffix)
@@ -61,20 +75,30 @@ static int open_output(struct output *output, const char *path, const char *suff
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	output->fd = open(output->path,
-			  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-	return output->fd < 0 ? -1 : require_regular(output->fd);
+	return open_path(output);
+}
+
+static bool is_ours(const struct output *output)
+{
+	struct stat status;
+
+	return output->fd >= 0 && fstat(output->fd, &status) == 0 &&
+	       status.st_dev == output->device && status.st_ino == output->inode;
+}
+
+static void close_output(struct output *output)
+{
+	if (is_ours(output))
+		close(output->fd);
+	output->fd = -1;
 }
 
 static void file_close(void *instance, bool forked)
 {
 	struct file *file = instance;
 
-	for (size_t i = 0; i < 2; i++) {
-		if (file->outputs[i].fd >= 0)
-			close(file->outputs[i].fd);
-		file->outputs[i].fd = -1;
-	}
+	for (size_t i = 0; i < 2; i++)
+		close_output(&file->outputs[i]);
 	if (!forked)
 		free(file);
 }
@@ -162,7 +186,11 @@ static int write_line(struct output *output, struct sonde_bytes body)
 {
 	int error = 0;
 
-	if (output->n_written && !can_continue(output, body))
+	if (!is_ours(output) && open_path(output) < 0) {
+		error = errno;
+		close_output(output);
+	}
+	if (!error && output->n_written && !can_continue(output, body))
 		error = end_line(output);
 	if (error)
 		return error;
@@ -185,6 +213,8 @@ static enum sonde_outcome outcome_of(int error)
 	case EDQUOT:
 	case EAGAIN:
 	case EIO:
+	case EMFILE:
+	case ENFILE:
 		return SONDE_OUTCOME_RETRY;
 	default:
 		return SONDE_OUTCOME_REFUSED;
