@@ -35,6 +35,9 @@ int sonde__output_open(struct output *output, int fd)
 	}
 	memset(output, 0, sizeof(*output));
 	output->fd = -1;
+	output->source = fd;
+	output->device = status.st_dev;
+	output->inode = status.st_ino;
 	output->is_socket = S_ISSOCK(status.st_mode);
 	output->is_terminal = isatty(fd);
 	if (S_ISFIFO(status.st_mode) || output->is_terminal) {
@@ -46,11 +49,30 @@ int sonde__output_open(struct output *output, int fd)
 	return output->fd < 0 ? -1 : 0;
 }
 
+static bool is_same(const struct output *output, int fd)
+{
+	struct stat status;
+
+	return fd >= 0 && fstat(fd, &status) == 0 && status.st_dev == output->device &&
+	       status.st_ino == output->inode;
+}
+
 void sonde__output_close(struct output *output)
 {
-	if (output->fd >= 0)
+	if (is_same(output, output->fd))
 		close(output->fd);
 	output->fd = -1;
+}
+
+/* 0, or the errno. */
+static int ensure_ours(struct output *output)
+{
+	if (is_same(output, output->fd))
+		return 0;
+	output->fd = -1;
+	if (!is_same(output, output->source))
+		return EBADF;
+	return sonde__output_open(output, output->source) < 0 ? errno : 0;
 }
 
 /* Whole lines, so that what the host prints meanwhile stands between lines. */
@@ -83,8 +105,12 @@ static ssize_t write_chunk(const struct output *output, const char *data, size_t
 	return write(output->fd, data, size);
 }
 
-int sonde__output_write(const struct output *output, const char *data, size_t size, size_t *written)
+int sonde__output_write(struct output *output, const char *data, size_t size, size_t *written)
 {
+	int error = ensure_ours(output);
+
+	if (error)
+		return error;
 	while (*written < size) {
 		size_t chunk = chunk_size(output, data + *written, size - *written);
 		ssize_t n = write_chunk(output, data + *written, chunk);
