@@ -11,8 +11,9 @@
  * never blocks for long. Where opening anew is refused (another user's terminal), poll is asked
  * before each small write.
  *
- * A service that closes all descriptors gets our number back for a file of its own. So ours is known by
- * its inode, looked at before each write, and made again from the host's where that is still the same.
+ * A service that closes all descriptors gets our number back for a file of its own. So ours is
+ * known by its inode, looked at before each write, and made again from the host's where that is
+ * still the same.
  */
 
 #include <stdbool.h>

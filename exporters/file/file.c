@@ -9,8 +9,8 @@
  * another, or somebody else has appended) it is ended, so that it spoils nothing but itself, and
  * the batch is written anew.
  *
- * A service that closes all descriptors gets our numbers back for files of its own. So a file is known
- * by its inode, looked at before each write, and opened again where the number means another.
+ * A service that closes all descriptors gets our numbers back for files of its own. So a file is
+ * known by its inode, looked at before each write, and opened again where the number means another.
  *
  * A local file is written synchronously; a path on a network file system that hangs holds up the
  * background thread, never the service. SIGXFSZ is blocked there, as all such signals are.

@@ -108,10 +108,10 @@ int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct son
 		return SONDE_E_NOMEM;
 	http->timer_at_ms = -1;
 	/*
-	 * A witness for the pair of descriptors that libcurl makes for itself next and that are not known to
-	 * us: where a service closes all descriptors before there is a connection, this one tells of it, and
-	 * libcurl's pair is not closed over again when its numbers are somebody else's. Better off without it
-	 * than not to begin.
+	 * A witness for the pair of descriptors that libcurl makes for itself next and that are not
+	 * known to us: where a service closes all descriptors before there is a connection, this
+	 * one tells of it, and libcurl's pair is not closed over again when its numbers are
+	 * somebody else's. Better off without it than not to begin.
 	 */
 	(void)sonde__otlp_sockets_open(&http->sockets, AF_UNIX, SOCK_STREAM, /* protocol= */ 0);
 	for (int i = 0; i < N_SLOTS; i++) {

@@ -217,6 +217,7 @@ static void error_write(const struct sonde_error *error, uint64_t event_id)
 {
 	struct plan plan;
 	struct sonde__error_record *record;
+	const struct sonde_context current = sonde_context_current();
 	struct sonde__slot slot;
 	enum sonde_signal signal;
 	uint8_t *at;
@@ -224,7 +225,7 @@ static void error_write(const struct sonde_error *error, uint64_t event_id)
 
 	plan.n_links = plan.fields_size = 0;
 	plan.n_dropped = 0;
-	plan.flags = forms_choose(&sonde__thread.current);
+	plan.flags = forms_choose(&current);
 	signal = plan.flags & SONDE__RECORD_WITH_LOG ? SONDE_SIGNAL_LOG : SONDE_SIGNAL_PART;
 	plan.n_frames = sonde__error_frames(sonde__error_root(error), &plan.frames);
 	plan_links(&plan, error);
