@@ -12,10 +12,10 @@
 #include "base/compiler.h"
 #include "base/process.h"
 #include "base/testpoint.h"
-#include "box/cpu.h"
 #include "box/ring_inline.h"
 #include "box/shape.h"
 #include "box/write.h"
+#include "box/write_inline.h"
 
 struct sonde__bell sonde__box_bell;
 _Atomic(const struct sonde__box *) sonde__box_current;
@@ -42,15 +42,6 @@ void sonde__box_outside_move(struct sonde__box_counters *to)
 	}
 }
 
-static inline struct sonde__ring *own_ring(const struct sonde__box *box)
-{
-	uint32_t cpu = sonde__cpu_number(box);
-
-	if (SONDE__UNLIKELY(cpu >= box->n_rings))
-		cpu %= box->n_rings;
-	return (struct sonde__ring *)(box->rings + cpu * box->ring_stride);
-}
-
 void sonde__box_count_loss(enum sonde_signal signal, enum sonde_loss reason)
 {
 	const struct sonde__box *box = sonde__box_get();
@@ -64,16 +55,17 @@ void sonde__box_count_loss(enum sonde_signal signal, enum sonde_loss reason)
 	atomic_fetch_add_explicit(&counters->lost[signal][reason], 1, memory_order_relaxed);
 }
 
-static SONDE__COLD bool refuse(enum sonde_signal signal, enum sonde_loss reason)
+SONDE__COLD void sonde__box_refuse(enum sonde_signal signal)
 {
-	sonde__box_count_loss(signal, reason);
-	return false;
+	const bool has_box = sonde__box_get() && sonde__process_word();
+
+	sonde__box_count_loss(signal, has_box ? SONDE_LOSS_TOO_BIG : SONDE_LOSS_NO_BOX);
 }
 
-/* The writer's own ring is full: errors have a reserve; everything else ends here, counted. */
-static SONDE__COLD bool reserve_elsewhere(const struct sonde__box *box, struct sonde__ring *ring,
-					  uint32_t n_granules, enum sonde_signal signal,
-					  bool urgent, struct sonde__place *ret)
+SONDE__COLD bool sonde__box_reserve_elsewhere(const struct sonde__box *box,
+					      struct sonde__ring *ring, uint32_t n_granules,
+					      enum sonde_signal signal, bool urgent,
+					      struct sonde__place *ret)
 {
 	if (urgent &&
 	    sonde__ring_reserve(box->reserve, &box->reserve_shape, n_granules, signal, ret))
@@ -85,55 +77,19 @@ static SONDE__COLD bool reserve_elsewhere(const struct sonde__box *box, struct s
 
 bool sonde__box_reserve(size_t size, enum sonde_signal signal, bool urgent, struct sonde__slot *ret)
 {
-	const struct sonde__box *box = sonde__box_get();
-	uint32_t process = sonde__process_word();
-	uint32_t n_granules = (uint32_t)((size + SONDE__GRANULE - 1) >> SONDE__GRANULE_SHIFT);
-	struct sonde__place place;
-	struct sonde__ring *ring;
-
-	if (SONDE__UNLIKELY(!box || !process))
-		return refuse(signal, SONDE_LOSS_NO_BOX);
-	if (SONDE__UNLIKELY(size - 1 >= SONDE__RECORD_MAX_SIZE))
-		return refuse(signal, SONDE_LOSS_TOO_BIG);
-	ring = own_ring(box);
-	if (SONDE__UNLIKELY(
-		    !sonde__ring_take(ring, &box->ring_shape, n_granules, signal, &place)) &&
-	    !reserve_elsewhere(box, ring, n_granules, signal, urgent, &place))
-		return false;
-	ret->record = place.record;
-	ret->mark = place.mark;
-	ret->process = process;
-	ret->n_granules = (uint16_t)n_granules;
-	ret->signal = (uint8_t)signal;
-	ret->urgent = urgent;
-	return true;
-}
-
-/* False in a child forked since the reservation: the memory under the slot is not its own. */
-static inline bool is_owner(const struct sonde__slot *slot)
-{
-	/* Relaxed: the word is changed for this thread by a fork alone. */
-	return SONDE__LIKELY(sonde__process_word() == slot->process);
+	return sonde__box_take(size, signal, urgent, ret);
 }
 
 void sonde__box_commit(const struct sonde__slot *slot)
 {
-	SONDE__TESTPOINT("ring:before-commit");
-	if (!is_owner(slot))
-		return;
-	/* R4, partner A4: whoever sees the mark sees the record. */
-	atomic_store_explicit(slot->mark, (uint8_t)(SONDE__MARK_COMMITTED | slot->signal),
-			      memory_order_release);
-	SONDE__TESTPOINT("ring:committed");
-	if (slot->urgent)
-		sonde__bell_ring(&sonde__box_bell);
+	sonde__box_give(slot);
 }
 
 void sonde__box_discard(const struct sonde__slot *slot)
 {
 	struct sonde__record *record = slot->record;
 
-	if (!is_owner(slot))
+	if (!sonde__box_is_owner(slot))
 		return;
 	/* So that the reader can step over it. */
 	record->size = (uint32_t)slot->n_granules << SONDE__GRANULE_SHIFT;
