@@ -13,126 +13,153 @@
 
 #include "base/clock.h"
 #include "box/box.h"
+#include "box/write_inline.h"
 #include "context/context.h"
 #include "record/varint.h"
 
 /* A span further away than this stands in another stack. */
 #define STACK_REACH ((uintptr_t)1 << 23)
 
-/*
- * ---- Begin
- * ------------------------------------------------------------------------------------------
- */
+#define KNOWN_FLAGS (SONDE_TRACE_FLAG_SAMPLED | SONDE_TRACE_FLAG_RANDOM)
 
-/* Options of another library's size: what we know of them; NULL where that is nothing. */
-static SONDE__COLD const struct sonde_span_options *options_read(
-	const struct sonde_span_options *options, struct sonde_span_options *ret)
+/* ---- Begin ----------------------------------------------------------------------------------- */
+
+/* What was current at the begin, kept whole at the end of the bytes. */
+static SONDE__ALWAYS_INLINE struct sonde__context_words *previous_of(const struct sonde__span *span)
 {
-	const struct sonde_span_options none = SONDE_SPAN_OPTIONS_INIT;
-	size_t size = options->size < sizeof(*options) ? options->size : sizeof(*options);
+	const uint8_t *end = span->bytes + SONDE__SPAN_BYTES;
 
-	if (size < sizeof(options->size))
-		return NULL;
-	*ret = none;
-	memcpy(ret, options, size);
-	return ret;
+	return sonde__context_words(
+		(const struct sonde_context *)(const void *)(end - sizeof(struct sonde_context)));
 }
 
-/* A new trace: what else the thread carries goes on, another trace's state does not. */
-static SONDE__ALWAYS_INLINE void context_make_root(struct sonde__context_words *words)
-{
-	words->trace_id[0] = sonde__identity_draw();
-	words->trace_id[1] = sonde__identity_draw();
-	words->flags = SONDE_TRACE_FLAG_RANDOM;
-	words->extension[SONDE__EXTENSION_TRACESTATE] = 0;
-}
-
-/*
- * Makes `words`, the parent's, the new span's, and begins the span with all of its counts at zero.
- * Whether the span is recorded.
- */
-static SONDE__ALWAYS_INLINE bool context_make(struct sonde__span *span,
-					      struct sonde__context_words *words, bool root)
-{
-	const bool has_parent = SONDE__LIKELY(!root && sonde__context_words_are_valid(words));
-	const bool sampled = sonde__sampler_decide(has_parent, (uint8_t)words->flags);
-
-	span->parent_id = has_parent ? words->span_id : 0;
-	span->record_flags = has_parent && (words->flags & SONDE__CONTEXT_REMOTE)
-				     ? SONDE__RECORD_PARENT_REMOTE
-				     : 0;
-	if (SONDE__UNLIKELY(!has_parent))
-		context_make_root(words);
-	words->span_id = sonde__identity_draw();
-	words->flags &= SONDE_TRACE_FLAG_SAMPLED | SONDE_TRACE_FLAG_RANDOM;
-	if (sampled)
-		words->flags |= SONDE_TRACE_FLAG_SAMPLED;
-	return sampled;
-}
-
-/* All members from the site to the first byte of `bytes`. */
+/* The members from `site` to the first byte: all counts and sizes are zero. */
 static SONDE__ALWAYS_INLINE void counts_clear(struct sonde__span *span)
 {
 	memset(&span->site, 0,
 	       offsetof(struct sonde__span, bytes) - offsetof(struct sonde__span, site));
 }
 
-static SONDE__ALWAYS_INLINE struct sonde__span *span_start(struct sonde_span *memory,
-							   const struct sonde_span_options *options)
+/* Where the span stands: a number to compare, never followed. */
+static SONDE__ALWAYS_INLINE uint64_t place_of(const struct sonde__span *span)
 {
-	struct sonde__span *span = (struct sonde__span *)memory;
-	struct sonde_span_options known;
-	struct sonde__context_words words;
-	bool sampled;
+	return (uint64_t)(uintptr_t)span << SONDE__CONTEXT_MARK_SHIFT;
+}
 
-	if (SONDE__UNLIKELY(!span || !sonde__capture_enter()))
-		return NULL;
-	if (SONDE__UNLIKELY(options && options->size != sizeof(*options)))
-		options = options_read(options, &known);
-	words = sonde__context_load(&sonde__thread.current);
-	sonde__context_store(&span->previous, &words);
-	if (SONDE__UNLIKELY(options && options->parent))
-		words = sonde__context_load(options->parent);
-	counts_clear(span);
-	sampled = context_make(span, &words, options && options->root);
-	span->kind = SONDE_KIND_INTERNAL;
-	if (options && options->kind >= SONDE_KIND_INTERNAL && options->kind <= SONDE_KIND_CONSUMER)
-		span->kind = (uint8_t)options->kind;
-	if (SONDE__UNLIKELY(options && options->detached)) {
-		span->own_flags = SONDE__SPAN_DETACHED;
-	} else {
-		/* Where the span stands: a number to compare, never followed. */
-		words.flags |= (uint64_t)(uintptr_t)span << SONDE__CONTEXT_MARK_SHIFT;
-		sonde__context_store(&sonde__thread.current, &words);
-	}
-	sonde__context_store(&span->context, &words);
-	if (SONDE__UNLIKELY(!sampled)) {
-		span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING);
-		sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_UNSAMPLED);
-		return NULL;
-	}
+static SONDE__ALWAYS_INLINE uint8_t kind_of(enum sonde_kind kind)
+{
+	return (unsigned)kind - SONDE_KIND_INTERNAL <= SONDE_KIND_CONSUMER - SONDE_KIND_INTERNAL
+		       ? (uint8_t)kind
+		       : (uint8_t)SONDE_KIND_INTERNAL;
+}
+
+/*
+ * A child of the current context, which is what most spans are: the trace and all that the thread
+ * carries stay, so that two words change. Its parent's id is what to put back.
+ */
+static SONDE__ALWAYS_INLINE void child_begin(struct sonde__span *span, enum sonde_kind kind)
+{
+	struct sonde__context_words *own = sonde__context_words(&span->context);
+	struct sonde__context_words *current = sonde__context_current();
+	const uint64_t previous_flags = current->flags;
+
 	span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING);
-	if (SONDE__UNLIKELY(options && options->start_unix_ns)) {
-		span->start = options->start_unix_ns;
-		span->record_flags |= SONDE__RECORD_START_IS_UNIX;
-	} else {
-		span->start = sonde__ticks();
-	}
-	return span;
+	span->parent_id = current->span_id;
+	span->previous_flags = previous_flags;
+	counts_clear(span);
+	span->kind = kind_of(kind);
+	if (SONDE__UNLIKELY(previous_flags & SONDE__CONTEXT_REMOTE))
+		span->record_flags = SONDE__RECORD_PARENT_REMOTE;
+	own->trace_id = current->trace_id;
+	own->extension01 = current->extension01;
+	own->extension2 = current->extension2;
+	current->span_id = own->span_id = sonde__identity_draw();
+	current->flags = own->flags = (previous_flags & KNOWN_FLAGS) | place_of(span);
+	span->start = sonde__ticks();
+}
+
+/* What we know of the options, which may be another library's, larger or smaller. */
+static void options_read(const struct sonde_span_options *options, struct sonde_span_options *ret)
+{
+	size_t size = options->size;
+
+	if (SONDE__LIKELY(size == sizeof(*ret)))
+		*ret = *options;
+	else if (size >= sizeof(options->size))
+		memcpy(ret, options, size < sizeof(*ret) ? size : sizeof(*ret));
+}
+
+/* A new trace: what else the thread carries goes on, another trace's state does not. */
+static void context_make_root(struct sonde__context_words *words)
+{
+	words->trace_id[0] = sonde__identity_draw();
+	words->trace_id[1] = sonde__identity_draw();
+	words->flags = SONDE_TRACE_FLAG_RANDOM;
+	words->extension01[SONDE__EXTENSION_TRACESTATE] = 0;
+}
+
+/* Makes `words`, the parent's, the new span's. Whether the span is recorded. */
+static bool context_make(struct sonde__span *span, struct sonde__context_words *words, bool root)
+{
+	const bool has_parent = !root && sonde__context_words_are_valid(words);
+	const bool sampled = sonde__sampler_decide(has_parent, (uint8_t)words->flags);
+
+	span->parent_id = has_parent ? words->span_id : 0;
+	if (has_parent && (words->flags & SONDE__CONTEXT_REMOTE))
+		span->record_flags = SONDE__RECORD_PARENT_REMOTE;
+	if (!has_parent)
+		context_make_root(words);
+	words->span_id = sonde__identity_draw();
+	words->flags &= KNOWN_FLAGS & ~(uint64_t)SONDE_TRACE_FLAG_SAMPLED;
+	if (sampled)
+		words->flags |= SONDE_TRACE_FLAG_SAMPLED;
+	return sampled;
+}
+
+/* Puts the span's context in the place of the current one, which is kept whole. */
+static void context_enter(struct sonde__span *span, struct sonde__context_words *words)
+{
+	*previous_of(span) = *sonde__context_current();
+	span->texts_size = sizeof(struct sonde_context);
+	span->own_flags |= SONDE__SPAN_KEEPS_PREVIOUS;
+	words->flags |= place_of(span);
+	*sonde__context_current() = *words;
 }
 
 struct sonde__span *sonde__span_start(struct sonde_span *memory,
 				      const struct sonde_span_options *options)
 {
-	return span_start(memory, options);
-}
+	struct sonde__span *span = (struct sonde__span *)memory;
+	struct sonde_span_options known = SONDE_SPAN_OPTIONS_INIT;
+	struct sonde__context_words words;
+	bool sampled;
 
-/* Most spans have no options, or all of them at their defaults: for these the tests fold away. */
-static SONDE__ALWAYS_INLINE bool options_are_plain(const struct sonde_span_options *options)
-{
-	return !options ||
-	       (options->size == sizeof(*options) && !options->kind && !options->start_unix_ns &&
-		!options->parent && !options->root && !options->detached);
+	if (!span)
+		return NULL;
+	span->memento = 0;
+	if (!sonde__capture_enter())
+		return NULL;
+	if (options)
+		options_read(options, &known);
+	counts_clear(span);
+	words = known.parent ? *sonde__context_words(known.parent) : *sonde__context_current();
+	sampled = context_make(span, &words, known.root);
+	span->kind = kind_of(known.kind);
+	if (known.detached)
+		span->own_flags = SONDE__SPAN_DETACHED;
+	else
+		context_enter(span, &words);
+	*sonde__context_words(&span->context) = words;
+	if (!sampled) {
+		span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING);
+		sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_UNSAMPLED);
+		return NULL;
+	}
+	span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING);
+	span->start = known.start_unix_ns ? known.start_unix_ns : sonde__ticks();
+	if (known.start_unix_ns)
+		span->record_flags |= SONDE__RECORD_START_IS_UNIX;
+	return span;
 }
 
 static const char *name_or_default(const char *name)
@@ -160,15 +187,8 @@ static SONDE__COLD void span_name_by_site(struct sonde__span *span, struct sonde
 		sonde__span_name(span, name, strlen(name));
 }
 
-void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site,
-			  const struct sonde_span_options *options)
+static SONDE__ALWAYS_INLINE void span_set_site(struct sonde__span *span, struct sonde_site *site)
 {
-	struct sonde__span *span = options_are_plain(options)
-					   ? span_start(memory, /* options= */ NULL)
-					   : sonde__span_start(memory, options);
-
-	if (SONDE__UNLIKELY(!span))
-		return;
 	/* Relaxed: the id names an entry that the table published before it gave the id away. */
 	if (SONDE__LIKELY(site != NULL))
 		span->site = __atomic_load_n(&site->id, __ATOMIC_RELAXED);
@@ -176,16 +196,50 @@ void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site,
 		span_name_by_site(span, site);
 }
 
-/*
- * ---- End
- * --------------------------------------------------------------------------------------------
- */
+static __attribute__((noinline)) void span_begin_with_options(
+	struct sonde_span *memory, struct sonde_site *site,
+	const struct sonde_span_options *options)
+{
+	struct sonde__span *span = sonde__span_start(memory, options);
+
+	if (span)
+		span_set_site(span, site);
+}
+
+static SONDE__COLD void span_begin_of_kind(struct sonde_span *memory, struct sonde_site *site,
+					   enum sonde_kind kind)
+{
+	struct sonde_span_options options = SONDE_SPAN_OPTIONS_INIT;
+
+	options.kind = kind;
+	span_begin_with_options(memory, site, &options);
+}
+
+void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site, enum sonde_kind kind,
+			  const struct sonde_span_options *options)
+{
+	const struct sonde__context_words *current = sonde__context_current();
+	struct sonde__span *span = (struct sonde__span *)memory;
+
+	if (options) {
+		span_begin_with_options(memory, site, options);
+	} else if (SONDE__LIKELY(span && sonde__process_is_known() && current->span_id &&
+				 sonde__sampler_decide(/* has_parent= */ true,
+						       (uint8_t)current->flags))) {
+		child_begin(span, kind);
+		span_set_site(span, site);
+	} else {
+		span_begin_of_kind(memory, site, kind);
+	}
+}
+
+/* ---- End ------------------------------------------------------------------------------------- */
 
 /*
  * The current span was left without its end, by a longjmp past it: it stands deeper in this stack
  * than the running function, so its frame is gone, while ours, further up, is still there.
  */
-static SONDE__COLD bool current_was_left(const struct sonde__span *span, uint64_t flags)
+static bool current_was_left(const struct sonde__span *span, uint64_t flags)
 {
 	uintptr_t current = (uintptr_t)(flags >> SONDE__CONTEXT_MARK_SHIFT);
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -194,90 +248,137 @@ static SONDE__COLD bool current_was_left(const struct sonde__span *span, uint64_
 	return current && current < here && here < mine && mine - current < STACK_REACH;
 }
 
-static SONDE__ALWAYS_INLINE void context_leave(const struct sonde__span *span,
-					       const struct sonde__context_words *words)
+static SONDE__ALWAYS_INLINE void context_put_back(const struct sonde__span *span)
 {
-	const struct sonde__context_words *current =
-		(const struct sonde__context_words *)&sonde__thread.current;
-	struct sonde__context_words previous;
+	const struct sonde__context_words *own = sonde__context_words(&span->context);
+	struct sonde__context_words *current = sonde__context_current();
 
-	if (SONDE__UNLIKELY(SONDE__WORD_LOAD(current->span_id) != words->span_id) &&
-	    !current_was_left(span, SONDE__WORD_LOAD(current->flags)))
+	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_KEEPS_PREVIOUS)) {
+		*current = *previous_of(span);
 		return;
-	previous = sonde__context_load(&span->previous);
-	sonde__context_store(&sonde__thread.current, &previous);
+	}
+	current->trace_id = own->trace_id;
+	current->span_id = span->parent_id;
+	current->flags = span->previous_flags;
+	current->extension01 = own->extension01;
+	current->extension2 = own->extension2;
 }
 
-/* One word, not half of a wider one: see SONDE__WORD_STORE. */
-static SONDE__ALWAYS_INLINE void word_put(uint8_t *bytes, uint64_t word)
+static SONDE__COLD void context_leave_abandoned(const struct sonde__span *span)
 {
-	SONDE__WORD_STORE(*(uint64_t *)(void *)bytes, word);
+	if (current_was_left(span, sonde__context_current()->flags))
+		context_put_back(span);
 }
 
-/* Everything but the sizes of the whole and of the trace state. */
-static SONDE__ALWAYS_INLINE void record_fill(struct sonde__span_record *record,
-					     const struct sonde__span *span,
-					     const struct sonde__context_words *words,
+static SONDE__ALWAYS_INLINE void context_leave(const struct sonde__span *span)
+{
+	const struct sonde__context_words *own = sonde__context_words(&span->context);
+
+	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_DETACHED))
+		return;
+	if (SONDE__LIKELY(sonde__context_current()->span_id == own->span_id))
+		context_put_back(span);
+	else
+		context_leave_abandoned(span);
+}
+
+/* Four halves of a word, the first the lowest. */
+static SONDE__ALWAYS_INLINE uint64_t word_of(uint16_t a, uint16_t b, uint16_t c, uint16_t d)
+{
+	return a | (uint64_t)b << 16 | (uint64_t)c << 32 | (uint64_t)d << 48;
+}
+
+/*
+ * The fixed part of the record, word by word in the order of struct sonde__span_record: half as
+ * many stores as members, and all stores before a reservation must be through before it is.
+ */
+static SONDE__ALWAYS_INLINE void record_fill(uint64_t *record, const struct sonde__span *span,
+					     uint32_t size, uint16_t trace_state_size,
 					     uint64_t time, uint8_t time_flag)
 {
-	record->head.type = SONDE__RECORD_SPAN;
-	record->head.flags = span->record_flags | time_flag;
-	record->head.n_dropped_attributes = span->n_dropped_attributes;
-	record->head.time = time;
-	word_put(record->trace_id, words->trace_id[0]);
-	word_put(record->trace_id + 8, words->trace_id[1]);
-	word_put(record->span_id, words->span_id);
-	word_put(record->parent_id, span->parent_id);
-	record->start = span->start;
-	record->site = span->site;
-	record->kind = span->kind;
-	record->status = span->status;
-	record->trace_flags = (uint8_t)words->flags;
-	record->reserved = 0;
-	record->name_size = span->name_size;
-	record->description_size = span->description_size;
-	record->fields_size = span->fields_size;
-	record->n_dropped_events = span->n_dropped_events;
-	record->n_dropped_links = span->n_dropped_links;
-	record->reserved2 = 0;
+	const struct sonde__context_words *own = sonde__context_words(&span->context);
+
+	record[0] = size | (uint64_t)SONDE__RECORD_SPAN << 32 |
+		    (uint64_t)(span->record_flags | time_flag) << 40 |
+		    (uint64_t)span->n_dropped_attributes << 48;
+	record[1] = time;
+	*(sonde__pair *)(record + 2) = own->trace_id;
+	record[4] = own->span_id;
+	record[5] = span->parent_id;
+	record[6] = span->start;
+	record[7] = span->site | (uint64_t)span->kind << 32 | (uint64_t)span->status << 40 |
+		    (own->flags & 0xff) << 48;
+	record[8] = word_of(span->name_size, trace_state_size, span->description_size,
+			    span->fields_size);
+	record[9] = word_of(span->n_dropped_events, span->n_dropped_links, 0, 0);
 }
 
+_Static_assert(offsetof(struct sonde__span_record, head.n_dropped_attributes) == 6 &&
+		       offsetof(struct sonde__span_record, head.time) == 8 &&
+		       offsetof(struct sonde__span_record, trace_id) == 16 &&
+		       offsetof(struct sonde__span_record, span_id) == 32 &&
+		       offsetof(struct sonde__span_record, parent_id) == 40 &&
+		       offsetof(struct sonde__span_record, start) == 48 &&
+		       offsetof(struct sonde__span_record, site) == 56 &&
+		       offsetof(struct sonde__span_record, trace_flags) == 62 &&
+		       offsetof(struct sonde__span_record, name_size) == 64 &&
+		       offsetof(struct sonde__span_record, fields_size) == 70 &&
+		       offsetof(struct sonde__span_record, n_dropped_events) == 72 &&
+		       sizeof(struct sonde__span_record) == 80,
+	       "record_fill writes it by words");
+
+/*
+ * Sixteen bytes at a time. What is copied past the end stays inside the reservation, which is made
+ * of granules, as long as `at` lies on a multiple of sixteen in it, and inside the span's memory.
+ */
+static SONDE__ALWAYS_INLINE void fields_copy(uint8_t *at, const struct sonde__span *span)
+{
+	for (size_t i = 0; i < span->fields_size; i += sizeof(sonde__pair))
+		*(sonde__pair *)(void *)(at + i) =
+			*(const sonde__pair *)(const void *)(span->bytes + i);
+}
+
+_Static_assert(SONDE__SPAN_BYTES % sizeof(sonde__pair) == 0 &&
+		       sizeof(struct sonde__span_record) % sizeof(sonde__pair) == 0 &&
+		       SONDE__GRANULE % sizeof(sonde__pair) == 0,
+	       "fields_copy may go on to the next multiple");
+
 static SONDE__ALWAYS_INLINE void span_write(const struct sonde__span *span,
-					    const struct sonde__context_words *words,
 					    struct sonde_text trace_state, uint64_t time,
 					    uint8_t time_flag)
 {
-	size_t size = sizeof(struct sonde__span_record) + span->name_size + trace_state.size +
-		      span->description_size + span->fields_size;
-	struct sonde__span_record *record;
+	const size_t texts_size =
+		(size_t)span->name_size + trace_state.size + span->description_size;
+	const size_t size = sizeof(struct sonde__span_record) + texts_size + span->fields_size;
 	struct sonde__slot slot;
 	uint8_t *at;
 
-	if (!sonde__box_reserve(size, SONDE_SIGNAL_SPAN, /* urgent= */ false, &slot))
+	if (!sonde__box_take(size, SONDE_SIGNAL_SPAN, /* urgent= */ false, &slot))
 		return;
-	record = slot.record;
-	record->head.size = (uint32_t)size;
-	record_fill(record, span, words, time, time_flag);
-	record->trace_state_size = (uint16_t)trace_state.size;
-	at = (uint8_t *)(record + 1);
-	at = sonde__bytes_put(at, span->bytes + span->name_at, span->name_size);
-	at = sonde__bytes_put(at, trace_state.data, trace_state.size);
-	at = sonde__bytes_put(at, span->bytes + span->description_at, span->description_size);
-	sonde__bytes_put(at, span->bytes, span->fields_size);
-	sonde__box_commit(&slot);
+	record_fill(slot.record, span, (uint32_t)size, (uint16_t)trace_state.size, time, time_flag);
+	at = (uint8_t *)slot.record + sizeof(struct sonde__span_record);
+	if (SONDE__LIKELY(!texts_size)) {
+		fields_copy(at, span);
+	} else {
+		at = sonde__bytes_put(at, span->bytes + span->name_at, span->name_size);
+		at = sonde__bytes_put(at, trace_state.data, trace_state.size);
+		at = sonde__bytes_put(at, span->bytes + span->description_at,
+				      span->description_size);
+		sonde__bytes_put(at, span->bytes, span->fields_size);
+	}
+	sonde__box_give(&slot);
 }
 
 /* Traces that carry a tracestate take a copy of it first. */
-static __attribute__((noinline)) void span_write_with_trace_state(
-	const struct sonde__span *span, const struct sonde__context_words *words, uint64_t time,
-	uint8_t time_flag)
+static __attribute__((noinline)) void span_write_with_trace_state(const struct sonde__span *span,
+								  uint64_t time, uint8_t time_flag)
 {
 	char data[SONDE_TRACESTATE_LENGTH];
 	struct sonde_text trace_state = { .data = data };
 
-	trace_state.size = sonde__tracestate_read(words->extension[SONDE__EXTENSION_TRACESTATE],
-						  data);
-	span_write(span, words, trace_state, time, time_flag);
+	trace_state.size = sonde__tracestate_read(
+		span->context.extension[SONDE__EXTENSION_TRACESTATE], data);
+	span_write(span, trace_state, time, time_flag);
 }
 
 void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
@@ -285,7 +386,6 @@ void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 	struct sonde__span *span = (struct sonde__span *)memory;
 	uint64_t time = end_unix_ns ? end_unix_ns : sonde__ticks();
 	uint8_t time_flag = end_unix_ns ? SONDE__RECORD_TIME_IS_UNIX : 0;
-	struct sonde__context_words words;
 	uint64_t memento;
 
 	if (SONDE__UNLIKELY(!span))
@@ -295,25 +395,21 @@ void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 			    (memento & SONDE__STATE_MASK) == SONDE__ENDED))
 		return;
 	span->memento = memento | SONDE__ENDED;
-	words = sonde__context_load(&span->context);
-	if (SONDE__LIKELY(!(span->own_flags & SONDE__SPAN_DETACHED)))
-		context_leave(span, &words);
+	context_leave(span);
 	/* Not what an earlier agent or the parent process began, and nothing after the stop. */
 	if (SONDE__LIKELY(memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING) &&
 			  sonde_is_recording())) {
-		if (SONDE__LIKELY(!words.extension[SONDE__EXTENSION_TRACESTATE]))
-			span_write(span, &words, (struct sonde_text){ "", 0 }, time, time_flag);
+		if (SONDE__LIKELY(!span->context.extension[SONDE__EXTENSION_TRACESTATE]))
+			span_write(span, (struct sonde_text){ "", 0 }, time, time_flag);
 		else
-			span_write_with_trace_state(span, &words, time, time_flag);
+			span_write_with_trace_state(span, time, time_flag);
 	}
 	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_OWNS_TRACESTATE))
-		sonde__tracestate_free(words.extension[SONDE__EXTENSION_TRACESTATE]);
+		sonde__tracestate_free(span->context.extension[SONDE__EXTENSION_TRACESTATE]);
 }
 
-/*
- * ---- What a span says
- * -------------------------------------------------------------------------------
- */
+/* ---- What a span says ------------------------------------------------------------------------ */
+
 
 bool sonde_span_is_recording(const struct sonde_span *memory)
 {

@@ -14,7 +14,7 @@
 #include "base/compiler.h"
 #include "capture/state.h"
 
-#define SONDE__SPAN_BYTES 344
+#define SONDE__SPAN_BYTES 384
 
 /* Bits of sonde__span.own_flags. */
 #define SONDE__SPAN_DETACHED 0x01
@@ -22,13 +22,15 @@
 #define SONDE__SPAN_NAME_IN_PART 0x04
 #define SONDE__SPAN_DESCRIPTION_IN_PART 0x08
 #define SONDE__SPAN_OWNS_TRACESTATE 0x10
+#define SONDE__SPAN_KEEPS_PREVIOUS 0x20 /* What was current stands at the end of `bytes`. */
 
 struct sonde__span {
 	uint64_t memento; /* 0: does not record, which is part of the ABI. */
 	struct sonde_context context;
-	struct sonde_context previous; /* What was current at the begin; unless detached. */
+
 	uint64_t start;
 	uint64_t parent_id;
+	uint64_t previous_flags; /* Of the context that was current, for a child of it. */
 	uint32_t site;
 	uint8_t kind;
 	uint8_t status;
@@ -46,6 +48,8 @@ struct sonde__span {
 	uint16_t n_dropped_attributes;
 	uint16_t n_dropped_events;
 	uint16_t n_dropped_links;
+	uint64_t reserved;
+
 	uint8_t bytes[SONDE__SPAN_BYTES];
 } SONDE__MAY_ALIAS;
 

@@ -34,18 +34,30 @@ struct sonde_context sonde_context_current(void)
 	return sonde__thread.current;
 }
 
+/* Half a pair of ids is none: the current context has both or neither. */
+static void make_current(const struct sonde_context *context)
+{
+	struct sonde_context *current = &sonde__thread.current;
+
+	*current = *context;
+	if (!sonde_context_is_valid(context)) {
+		memset(current->trace_id, 0, sizeof(current->trace_id));
+		memset(current->span_id, 0, sizeof(current->span_id));
+	}
+}
+
 struct sonde_context sonde_context_attach(const struct sonde_context *context)
 {
 	struct sonde_context previous = sonde__thread.current;
 
-	sonde__thread.current = context ? *context : empty;
+	make_current(context ? context : &empty);
 	return previous;
 }
 
 void sonde__context_restore(struct sonde_context *previous)
 {
 	if (previous)
-		sonde__thread.current = *previous;
+		make_current(previous);
 }
 
 static void format_hex(const uint8_t *bytes, size_t size, char *ret)

@@ -31,54 +31,38 @@ _Static_assert(sizeof(struct sonde__thread) <= 64, "the library's thread-local m
 extern SONDE__THREAD_LOCAL struct sonde__thread sonde__thread;
 
 /*
- * A context as the words it is made of, for the hot path: each is loaded and stored as one word, so
- * that a word just stored is at hand for the next load, which half of a wider one would not be.
+ * A context in the pieces in which the hot path moves it: always the same pieces, because what was
+ * just stored is at hand for the next load only if that asks for no more than one store wrote.
  */
+typedef uint64_t sonde__pair __attribute__((vector_size(16), aligned(8), may_alias));
+
 struct sonde__context_words {
-	uint64_t trace_id[2];
+	sonde__pair trace_id;
 	uint64_t span_id;
-	uint64_t flags; /* trace_flags, is_remote << 8, reserved << 16. */
-	uint64_t extension[3];
+	uint64_t flags; /* trace_flags, is_remote << 8, the span's place << 16. */
+	sonde__pair extension01;
+	uint64_t extension2;
 } SONDE__MAY_ALIAS;
 
-_Static_assert(sizeof(struct sonde__context_words) == sizeof(struct sonde_context), "the same, by words");
+_Static_assert(sizeof(struct sonde__context_words) == sizeof(struct sonde_context), "the same");
+_Static_assert(offsetof(struct sonde__context_words, flags) ==
+		       offsetof(struct sonde_context, trace_flags),
+	       "the same, by words");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flags are the lowest byte of their word");
 
 #define SONDE__CONTEXT_REMOTE UINT64_C(0x100)
 #define SONDE__CONTEXT_MARK_SHIFT 16
 
-/* Relaxed, both: no order is asked for, only words. */
-#define SONDE__WORD_LOAD(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
-#define SONDE__WORD_STORE(word, value) __atomic_store_n(&(word), value, __ATOMIC_RELAXED)
-
-static SONDE__ALWAYS_INLINE struct sonde__context_words
-sonde__context_load(const struct sonde_context *context)
+static SONDE__ALWAYS_INLINE struct sonde__context_words *sonde__context_words(
+	const struct sonde_context *context)
 {
-	const struct sonde__context_words *words = (const struct sonde__context_words *)context;
-	struct sonde__context_words ret;
-
-	ret.trace_id[0] = SONDE__WORD_LOAD(words->trace_id[0]);
-	ret.trace_id[1] = SONDE__WORD_LOAD(words->trace_id[1]);
-	ret.span_id = SONDE__WORD_LOAD(words->span_id);
-	ret.flags = SONDE__WORD_LOAD(words->flags);
-	ret.extension[0] = SONDE__WORD_LOAD(words->extension[0]);
-	ret.extension[1] = SONDE__WORD_LOAD(words->extension[1]);
-	ret.extension[2] = SONDE__WORD_LOAD(words->extension[2]);
-	return ret;
+	return (struct sonde__context_words *)(uintptr_t)context;
 }
 
-static SONDE__ALWAYS_INLINE void sonde__context_store(struct sonde_context *context,
-						      const struct sonde__context_words *from)
+/* The calling thread's current context. Where its span id is not 0 its trace id is not either. */
+static SONDE__ALWAYS_INLINE struct sonde__context_words *sonde__context_current(void)
 {
-	struct sonde__context_words *words = (struct sonde__context_words *)context;
-
-	SONDE__WORD_STORE(words->trace_id[0], from->trace_id[0]);
-	SONDE__WORD_STORE(words->trace_id[1], from->trace_id[1]);
-	SONDE__WORD_STORE(words->span_id, from->span_id);
-	SONDE__WORD_STORE(words->flags, from->flags);
-	SONDE__WORD_STORE(words->extension[0], from->extension[0]);
-	SONDE__WORD_STORE(words->extension[1], from->extension[1]);
-	SONDE__WORD_STORE(words->extension[2], from->extension[2]);
+	return sonde__context_words(&sonde__thread.current);
 }
 
 static SONDE__ALWAYS_INLINE bool sonde__context_words_are_valid(

@@ -9,8 +9,9 @@
 
 SONDE_API void sonde__span_begin(struct sonde_span *span, const char *name,
 				 const struct sonde_span_options *options);
+/* `options` NULL: all but the kind are at their defaults. */
 SONDE_API void sonde__span_begin_at(struct sonde_span *span, struct sonde_site *site,
-				    const struct sonde_span_options *options);
+				    enum sonde_kind kind, const struct sonde_span_options *options);
 SONDE_API void sonde__span_begin_server(struct sonde_span *span, const char *method,
 					const char *route, sonde_header_get_fn *get, void *carrier);
 SONDE_API void sonde__span_end(struct sonde_span *span, uint64_t end_unix_ns);
@@ -32,32 +33,46 @@ SONDE_API void sonde__current_add_event(const char *name, const struct sonde_att
 					size_t n_attrs);
 SONDE_API void sonde__current_set_status(enum sonde_span_status status, const char *description);
 
+/* A begin that records writes opaque[0] itself. */
 static inline void sonde_span_begin(struct sonde_span *span, const char *name,
 				    const struct sonde_span_options *options)
 {
-	if (span)
-		span->opaque[0] = 0;
 	if (sonde_is_recording())
 		sonde__span_begin(span, name, options);
+	else if (span)
+		span->opaque[0] = 0;
+}
+
+/* Known to the compiler where the options stand in the source, as they do with SONDE_SPAN. */
+static inline bool sonde__span_options_say_kind_alone(const struct sonde_span_options *options)
+{
+	return options->size == sizeof(*options) && !options->start_unix_ns && !options->parent &&
+	       !options->root && !options->detached;
 }
 
 static inline void sonde_span_begin_at(struct sonde_span *span, struct sonde_site *site,
 				       const struct sonde_span_options *options)
 {
-	if (span)
-		span->opaque[0] = 0;
-	if (sonde_is_recording())
-		sonde__span_begin_at(span, site, options);
+	if (!sonde_is_recording()) {
+		if (span)
+			span->opaque[0] = 0;
+	} else if (!options) {
+		sonde__span_begin_at(span, site, SONDE_KIND_INTERNAL, NULL);
+	} else if (sonde__span_options_say_kind_alone(options)) {
+		sonde__span_begin_at(span, site, options->kind, NULL);
+	} else {
+		sonde__span_begin_at(span, site, SONDE_KIND_INTERNAL, options);
+	}
 }
 
 static inline void sonde_span_begin_server(struct sonde_span *span, const char *method,
 					   const char *route, sonde_header_get_fn *get,
 					   void *carrier)
 {
-	if (span)
-		span->opaque[0] = 0;
 	if (sonde_is_recording())
 		sonde__span_begin_server(span, method, route, get, carrier);
+	else if (span)
+		span->opaque[0] = 0;
 }
 
 /*
