@@ -24,9 +24,14 @@
 /* Anchors closer than this are one: the noise of reading them would show in the slope. */
 #define ANCHOR_DISTANCE_NS SONDE__NS_PER_S
 #define CALIBRATION_NS UINT64_C(200000)
+/* Anchors this far apart say the rate to a millionth. */
+#define RATE_DISTANCE_NS (100 * SONDE__NS_PER_MS)
+/* A rate that differs more from the one before comes from a clock that was stopped. */
+#define RATE_TRUST (1.0 / 64)
 
 bool sonde__clock_has_counter;
 static uint64_t ticks_per_ms = SONDE__NS_PER_MS;
+uint64_t sonde__units_per_tick = SONDE__UNITS_PER_NS;
 
 static uint64_t clock_read_ns(clockid_t id)
 {
@@ -118,6 +123,30 @@ static void counter_pair(uint64_t *ret_ticks, uint64_t *ret_ns)
 	}
 }
 
+static void rate_set(uint64_t ticks, uint64_t ns)
+{
+	double rate = 0x1p93 / 1e9 * (double)ns / (double)ticks;
+
+	/* Relaxed: one word, which says nothing of others. */
+	__atomic_store_n(&sonde__units_per_tick, rate < 0x1p64 ? (uint64_t)rate : UINT64_MAX,
+			 __ATOMIC_RELAXED);
+}
+
+/* What the calibration could not wait for. */
+static void rate_refine(const struct sonde__anchor *first, const struct sonde__anchor *last)
+{
+	double before = (double)__atomic_load_n(&sonde__units_per_tick, __ATOMIC_RELAXED);
+	uint64_t ticks = last->ticks - first->ticks;
+	uint64_t ns = last->monotonic_ns - first->monotonic_ns;
+	double rate;
+
+	if (!ticks || ns < RATE_DISTANCE_NS)
+		return;
+	rate = 0x1p93 / 1e9 * (double)ns / (double)ticks;
+	if (rate > before * (1 - RATE_TRUST) && rate < before * (1 + RATE_TRUST))
+		rate_set(ticks, ns);
+}
+
 static void counter_calibrate(void)
 {
 	uint64_t ticks[2] = { 0, 0 };
@@ -127,11 +156,12 @@ static void counter_calibrate(void)
 	while (sonde__monotonic_ns() - ns[0] < CALIBRATION_NS)
 		;
 	counter_pair(&ticks[1], &ns[1]);
-	if (ns[1] > ns[0] && ticks[1] > ticks[0])
-		__atomic_store_n(
-			&ticks_per_ms,
-			(uint64_t)((double)(ticks[1] - ticks[0]) * 1e6 / (double)(ns[1] - ns[0])),
-			__ATOMIC_RELAXED);
+	if (ns[1] <= ns[0] || ticks[1] <= ticks[0])
+		return;
+	__atomic_store_n(&ticks_per_ms,
+			 (uint64_t)((double)(ticks[1] - ticks[0]) * 1e6 / (double)(ns[1] - ns[0])),
+			 __ATOMIC_RELAXED);
+	rate_set(ticks[1] - ticks[0], ns[1] - ns[0]);
 }
 
 void sonde__clock_init(void)
@@ -192,6 +222,8 @@ void sonde__clock_anchor(struct sonde__clock *clock)
 
 	anchor_take(&anchor);
 	sonde__clock_add(clock, &anchor);
+	if (sonde__clock_has_counter)
+		rate_refine(&clock->anchors[0], &clock->anchors[clock->n_anchors - 1]);
 }
 
 static uint64_t anchor_offset(const struct sonde__anchor *anchor)

@@ -52,6 +52,28 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__ticks(void)
 /* Ticks in a millisecond, roughly (one part in 1000), for thresholds. Wait-free. */
 uint64_t sonde__ticks_per_ms(void);
 
+/*
+ * Durations in units of 2^-32 s, for which a tick is this many units times 2^61. Good to one part
+ * in 1000 at first and, once anchors of a running agent lie apart, in a million. Wait-free,
+ * async-signal-safe.
+ */
+extern uint64_t sonde__units_per_tick;
+
+#define SONDE__UNITS_PER_NS UINT64_C(0x89705f4136b4a597) /* 2^93 / 10^9 */
+
+static SONDE__ALWAYS_INLINE uint64_t sonde__units_of(uint64_t duration, uint64_t rate)
+{
+	__extension__ typedef unsigned __int128 wide;
+
+	return (uint64_t)(((wide)(duration << 3) * rate) >> 64);
+}
+
+static SONDE__ALWAYS_INLINE uint64_t sonde__ticks_units(uint64_t ticks)
+{
+	/* Relaxed: any rate that was ever set will do. */
+	return sonde__units_of(ticks, __atomic_load_n(&sonde__units_per_tick, __ATOMIC_RELAXED));
+}
+
 /* Tick to Unix time. One owner; not thread-safe. */
 #define SONDE__CLOCK_ANCHORS 64
 
