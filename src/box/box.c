@@ -28,6 +28,7 @@
 #include "box/account.h"
 #include "box/cpu.h"
 #include "box/dead.h"
+#include "box/figures.h"
 #include "box/file.h"
 #include "box/read.h"
 #include "box/ring.h"
@@ -105,6 +106,7 @@ static void addresses_fill(uint8_t *base)
 	box.ring_stride = plan.rings.stride;
 	box.reserve = (struct sonde__ring *)(base + plan.reserve.offset);
 	box.counters = (struct sonde__box_counters *)(base + plan.counters.offset);
+	box.figures = base + plan.figures.offset;
 	box.site_ids = (_Atomic uint32_t *)(base + plan.sites.offset);
 	box.site_texts = base + plan.texts.offset;
 	box.site_texts_size = plan.texts.count;
@@ -212,6 +214,7 @@ static void box_fill(uint64_t sequence)
 	for (uint32_t i = 0; i <= box.n_rings; i++)
 		sonde__ring_open(sonde__box_ring(&box, i), sonde__box_ring_shape(&box, i), sequence,
 				 (uint16_t)i);
+	sonde__figures_open(&box);
 	sonde__box_outside_move(box.counters);
 	sonde__box_reader_reset();
 	sonde__box_account_begin(/* is_continued= */ false);
@@ -263,6 +266,7 @@ static void box_continue(struct sonde__box_info *info)
 {
 	struct sonde__line reason = sonde__line_begin(info->reason, sizeof(info->reason));
 
+	sonde__figures_restart(&box);
 	sonde__box_account_begin(/* is_continued= */ true);
 	sonde__box_reader_reset();
 	info->kind = life.info.kind == SONDE__BOX_PRIVATE ? SONDE__BOX_PRIVATE : SONDE__BOX_MEMFD;

@@ -133,6 +133,46 @@ struct sonde__site_view {
 /* False for an unknown id. */
 bool sonde__site_get(uint32_t id, struct sonde__site_view *ret);
 
+/* ---- Figures --------------------------------------------------------------------------------- */
+
+/*
+ * Counts one call of a site: its duration in units of 2^-32 s (sonde__ticks_units), and whether it
+ * was an error. Site 0, and what finds no room, share the figures of site 0. Lock-free,
+ * async-signal-safe. Does nothing without a box.
+ */
+void sonde__figures_count(uint32_t site, uint64_t units, bool is_error);
+
+#define SONDE__FIGURES_READ_SITES 1025u /* Sites are 0, all others, to this less one. */
+#define SONDE__FIGURES_READ_BUCKETS 191u
+#define SONDE__FIGURES_ZERO_THRESHOLD 0x1p-30 /* Seconds; up to and with it counts as zero. */
+
+/*
+ * One site's, folded: an OTLP exponential histogram of durations in seconds. Bucket i counts
+ * durations in (base^(offset + i), base^(offset + i + 1)], base = 2^(2^-scale). The first and the
+ * last of n_buckets are not 0; n_buckets may be 0. The last one possible also counts what is
+ * longer, from some 2.5 days on. calls = zero_count + all buckets; errors <= calls.
+ */
+struct sonde__figures {
+	uint32_t site;
+	int32_t scale;
+	int32_t offset;
+	uint32_t n_buckets;
+	uint64_t calls;
+	uint64_t errors;
+	double sum_seconds;
+	uint64_t zero_count;
+	uint64_t buckets[SONDE__FIGURES_READ_BUCKETS];
+};
+
+/*
+ * The figures since the box was opened; they only grow until the next start. Any thread. False: no
+ * calls yet, or no such site; *ret is untouched then.
+ */
+bool sonde__figures_read(uint32_t site, struct sonde__figures *ret);
+
+/* Calls of sites with an id that are in the figures of site 0, for want of room. Any thread. */
+uint64_t sonde__figures_misplaced(void);
+
 /*
  * ---- Reading (the pipeline's thread alone)
  * -------------------------------------------------------

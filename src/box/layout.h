@@ -9,6 +9,7 @@
  *	site table, site texts
  *	ring 0 … ring n-1, all alike
  *	reserve ring
+ *	figures by site: head | maps, one a shard | entries | lines of counts
  *
  * and a ring:
  *
@@ -181,6 +182,7 @@ struct sonde__box_header {
 	struct sonde__box_part
 		open_spans; /* What every thread is doing now: no entries in this version. */
 	struct sonde__box_part counters;
+	struct sonde__box_part figures; /* Begins with struct sonde__figures_head. */
 	struct sonde__ring_shape ring_shape;
 	struct sonde__ring_shape reserve_shape;
 };
@@ -204,6 +206,59 @@ struct sonde__site_text {
 	uint16_t function_size;
 	uint16_t reserved;
 };
+
+/* ---- Figures --------------------------------------------------------------------------------- */
+
+/*
+ * Calls, errors and durations by site; figures.c has the picture. Durations are counted in units of
+ * 2^-32 s. A line has the counts of eight neighbouring buckets.
+ */
+#define SONDE__FIGURES_SCALE 2 /* Buckets grow by 2^(1/4). */
+#define SONDE__FIGURES_LINE 8u
+#define SONDE__FIGURES_LINES 24u /* Of one entry. */
+#define SONDE__FIGURES_SLOTS (SONDE__FIGURES_LINE * SONDE__FIGURES_LINES)
+/* Slot 0 counts up to 2^-30 s; slot n the OTLP bucket of this index plus n. */
+#define SONDE__FIGURES_INDEX (-121)
+#define SONDE__FIGURES_SITES (1 + SONDE__SITES_MAX) /* By a site's id; 0: all others. */
+#define SONDE__FIGURES_SHARDS_MAX 16u
+
+struct sonde__figures_line {
+	_Atomic uint64_t counts[SONDE__FIGURES_LINE];
+};
+
+/* One site's in one shard: a cache line. */
+struct sonde__figures_entry {
+	_Atomic uint64_t units; /* Sum of the durations, */
+	_Atomic uint64_t errors;
+	_Atomic uint16_t lines[SONDE__FIGURES_LINES]; /* Number of a line plus 1; 0: none. */
+};
+
+struct sonde__figures_shape {
+	uint32_t n_shards; /* A power of two. */
+	uint32_t n_entries;
+	uint32_t n_lines;
+	uint32_t map_stride; /* Maps: uint16_t by site, the number of an entry plus 1; 0: none. */
+	uint32_t maps_offset; /* All three from the part's first byte. */
+	uint32_t entries_offset;
+	uint32_t lines_offset;
+	uint32_t size;
+};
+
+struct sonde__figures_head {
+	int32_t scale;
+	int32_t index;
+	uint32_t n_sites;
+	uint32_t n_slots;
+	struct sonde__figures_shape shape;
+	uint8_t pad[2 * SONDE__CACHE_LINE - 48];
+
+	_Atomic uint32_t n_entries_used; /* 0: not open. Both moved on by writers. */
+	_Atomic uint32_t n_lines_used;
+	_Atomic uint64_t n_misplaced; /* Calls that were counted with site 0 for want of room. */
+	uint8_t pad2[2 * SONDE__CACHE_LINE - 16];
+};
+
+/* ---- Counters -------------------------------------------------------------------------------- */
 
 /* Losses that no ring knows of. */
 #define SONDE__BOX_COUNTERS_OFFSET 2048

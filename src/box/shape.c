@@ -18,6 +18,10 @@
 #define RING_AIM (256u * 1024)
 #define RESERVE_MAX (1024u * 1024)
 #define TEXTS_MIN (16u * 1024)
+#define FIGURES_MIN (32u * 1024)
+#define FIGURES_MAX (1024u * 1024)
+#define FIGURES_SHARD (32u * 1024) /* A shard's share, at the least. */
+#define LINES_PER_ENTRY 4u
 
 _Static_assert((1u << BLOCK_SHIFT_MIN) >= SONDE__RECORD_MAX_SIZE,
 	       "the largest record fits the smallest block");
@@ -31,6 +35,12 @@ _Static_assert(sizeof(struct sonde__box_header) <= SONDE__BOX_COUNTERS_OFFSET,
 _Static_assert(SONDE__BOX_COUNTERS_OFFSET + sizeof(struct sonde__box_counters) <=
 		       SONDE__BOX_HEADER_SIZE,
 	       "header and counters are one page");
+_Static_assert(sizeof(struct sonde__figures_head) == 4 * SONDE__CACHE_LINE,
+	       "no line is shared by two owners");
+_Static_assert(sizeof(struct sonde__figures_entry) == SONDE__CACHE_LINE &&
+		       sizeof(struct sonde__figures_line) == SONDE__CACHE_LINE,
+	       "one access, one line");
+_Static_assert(FIGURES_MAX / SONDE__CACHE_LINE < UINT16_MAX, "an index names every line");
 _Static_assert(SONDE_LOSS_COUNT <= SONDE__BOX_REASONS, "every reason has a counter");
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
@@ -87,6 +97,27 @@ static void ring_shape_choose(uint64_t size, struct sonde__ring_shape *ret)
 		shape_fill(BLOCKS_MIN, BLOCK_SHIFT_MIN, ret);
 }
 
+void sonde__figures_shape_choose(uint64_t size, unsigned n_cpus, struct sonde__figures_shape *ret)
+{
+	const uint32_t line = sizeof(struct sonde__figures_line);
+	uint32_t n_shards = 1;
+	uint32_t n_lines;
+
+	size = bounded(size, FIGURES_MIN, FIGURES_MAX);
+	while (n_shards < n_cpus && n_shards < SONDE__FIGURES_SHARDS_MAX &&
+	       size / (2 * n_shards) >= FIGURES_SHARD)
+		n_shards *= 2;
+	ret->n_shards = n_shards;
+	ret->map_stride = (uint32_t)round_up(SONDE__FIGURES_SITES * sizeof(uint16_t), line);
+	ret->maps_offset = sizeof(struct sonde__figures_head);
+	ret->entries_offset = ret->maps_offset + n_shards * ret->map_stride;
+	n_lines = (uint32_t)(size - ret->entries_offset) / line;
+	ret->n_entries = n_lines / (1 + LINES_PER_ENTRY);
+	ret->n_lines = n_lines - ret->n_entries;
+	ret->lines_offset = ret->entries_offset + ret->n_entries * line;
+	ret->size = ret->lines_offset + ret->n_lines * line;
+}
+
 /* One part after the other; *at is the first free byte. */
 static struct sonde__box_part part_place(uint64_t *at, uint32_t count, uint64_t stride)
 {
@@ -109,11 +140,13 @@ void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret,
 	if (!sonde__ring_shape_fit(bounded(size / 16, 0, RESERVE_MAX), BLOCK_SHIFT_MIN,
 				   &ret->reserve_shape))
 		shape_fill(BLOCKS_MIN, BLOCK_SHIFT_MIN, &ret->reserve_shape);
-	space = size - at - ret->reserve_shape.size;
+	sonde__figures_shape_choose(size / 8, n_cpus, &ret->figures_shape);
+	space = size - at - ret->reserve_shape.size - round_up(ret->figures_shape.size, PAGE);
 	ret->n_rings = (uint32_t)bounded(space / RING_AIM, 1, bounded(n_cpus, 1, SONDE__RINGS_MAX));
 	ring_shape_choose(space / ret->n_rings / PAGE * PAGE, &ret->ring_shape);
 	ret_header->rings = part_place(&at, ret->n_rings, ret->ring_shape.size);
 	ret_header->reserve = part_place(&at, 1, ret->reserve_shape.size);
+	ret_header->figures = part_place(&at, 1, ret->figures_shape.size);
 	ret_header->open_spans = part_place(&at, 0, 0);
 	ret_header->counters = (struct sonde__box_part){ SONDE__BOX_COUNTERS_OFFSET, 1,
 							 sizeof(struct sonde__box_counters) };

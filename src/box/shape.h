@@ -26,6 +26,8 @@ struct sonde__box {
 	struct sonde__ring_shape reserve_shape;
 	struct sonde__ring *reserve;
 	struct sonde__box_counters *counters;
+	uint8_t *figures; /* struct sonde__figures_head and what follows it. */
+	struct sonde__figures_shape figures_shape;
 	_Atomic uint32_t *site_ids;
 	uint8_t *site_texts;
 	size_t site_texts_size;
@@ -62,6 +64,9 @@ static inline const struct sonde__ring_shape *sonde__box_ring_shape(const struct
 /* Divides at most `size` bytes among `n_cpus`; fills all that follows from it but the addresses. */
 void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret,
 		       struct sonde__box_header *ret_header);
+
+/* The figures' part, of at most `size` bytes; never less than what site 0 needs. */
+void sonde__figures_shape_choose(uint64_t size, unsigned n_cpus, struct sonde__figures_shape *ret);
 
 /* A ring of at most `size` bytes with blocks of 1 << block_shift: false when four do not fit. */
 bool sonde__ring_shape_fit(uint64_t size, uint32_t block_shift, struct sonde__ring_shape *ret);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exact figures by site, counted before anything is sampled out.
+ *
+ *	map of a shard ──by site──▶ entry: sum, errors, 24 lines ──by bucket / 8──▶ line: 8 counts
+ *
+ * Maps, entries and lines stand in areas of their own; entries and lines are given away one by one,
+ * at a site's first call and at its first call of that duration, and never come back. So memory is
+ * bounded by the part's size, whatever the number of sites, CPUs and durations, and 1000 sites that
+ * each need two or three lines fit where 1000 whole histograms would not.
+ *
+ * A CPU's shard is its number modulo the shards. Every site begins with an entry in shard 0, which
+ * all CPUs use; a CPU that finds itself there for the 256th call in a bucket makes an entry in its
+ * own shard. So sites that are called often are sharded and the others cost one entry. Where half
+ * of the memory is gone, shards are not added any more, and where all is, calls are counted with
+ * site 0, whose entry is whole from the beginning: n_misplaced says how many.
+ *
+ * All counts are 64 bits wide and only grow, so that any reader at any time, also of a dead
+ * process's box, sees figures that need no state of his own. Each call is one addition to its
+ * bucket, one to the sum and, for an error, one more. Calls are the buckets' sum.
+ *
+ * Who may meet whom: writers meet in counts (additions), in cells that are empty (one
+ * compare-and-swap wins, the loser gives its own back) and in the two words that say how much was
+ * given away. A writer that was stopped inside while the box was replaced adds to a count that may
+ * by now be another's: one call with the wrong site, never a wrong cell, because counts and cells
+ * do not change places. What is read from shared memory is a number that is held against the part's
+ * private shape before it is used.
+ */
+
+#include "box/figures.h"
+
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/process.h"
+#include "box/box.h"
+#include "box/cpu.h"
+
+#define CALLS_UNTIL_SHARDED 256u
+
+_Static_assert(SONDE__FIGURES_READ_SITES == SONDE__FIGURES_SITES, "the door says the same");
+_Static_assert(SONDE__FIGURES_READ_BUCKETS == SONDE__FIGURES_SLOTS - 1, "the door says the same");
+
+/* A call to be counted. */
+struct call {
+	const struct sonde__box *box;
+	uint32_t shard;
+	uint32_t site;
+	uint32_t slot;
+	uint64_t units;
+	bool is_error;
+};
+
+/* ---- Where things are ------------------------------------------------------------------------ */
+
+static struct sonde__figures_head *head_of(const struct sonde__box *box)
+{
+	return (struct sonde__figures_head *)box->figures;
+}
+
+static SONDE__ALWAYS_INLINE _Atomic uint16_t *cell_of(const struct sonde__box *box, uint32_t shard,
+						      uint32_t site)
+{
+	const struct sonde__figures_shape *shape = &box->figures_shape;
+
+	return (_Atomic uint16_t *)(box->figures + shape->maps_offset + shard * shape->map_stride) +
+	       site;
+}
+
+/* NULL for a number that is none, or too large. */
+static SONDE__ALWAYS_INLINE struct sonde__figures_entry *entry_at(const struct sonde__box *box,
+								  uint32_t number)
+{
+	const struct sonde__figures_shape *shape = &box->figures_shape;
+
+	if (SONDE__UNLIKELY(number - 1 >= shape->n_entries))
+		return NULL;
+	return (struct sonde__figures_entry *)(box->figures + shape->entries_offset) + number - 1;
+}
+
+static SONDE__ALWAYS_INLINE struct sonde__figures_line *line_at(const struct sonde__box *box,
+								uint32_t number)
+{
+	const struct sonde__figures_shape *shape = &box->figures_shape;
+
+	if (SONDE__UNLIKELY(number - 1 >= shape->n_lines))
+		return NULL;
+	return (struct sonde__figures_line *)(box->figures + shape->lines_offset) + number - 1;
+}
+
+/* Relaxed: what the number names was zero before the box was published, and nothing else. */
+static SONDE__ALWAYS_INLINE uint32_t number_of(const _Atomic uint16_t *cell)
+{
+	return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+/* ---- Giving away ----------------------------------------------------------------------------- */
+
+/* One more of `limit`; 0 where there is none, or the part is not open. */
+static uint32_t number_take(_Atomic uint32_t *used, uint32_t limit)
+{
+	/* Relaxed, all: numbers, and the memory they name is zero. */
+	uint32_t n = atomic_load_explicit(used, memory_order_relaxed);
+
+	do {
+		if (n == 0 || n >= limit)
+			return 0;
+	} while (!atomic_compare_exchange_weak_explicit(used, &n, n + 1, memory_order_relaxed,
+							memory_order_relaxed));
+	return n + 1;
+}
+
+/* The cell's number; an empty cell gets a new one, unless there is none. */
+static uint32_t cell_fill(_Atomic uint16_t *cell, _Atomic uint32_t *used, uint32_t limit)
+{
+	uint16_t empty = 0;
+	uint32_t number = number_of(cell);
+	uint32_t next;
+
+	if (number)
+		return number;
+	number = number_take(used, limit);
+	/* Relaxed, both: the number is all there is to it. */
+	if (!number || atomic_compare_exchange_strong_explicit(cell, &empty, (uint16_t)number,
+							       memory_order_relaxed,
+							       memory_order_relaxed))
+		return number;
+	/* Another was first: ours goes back if it was the last, else it is wasted. */
+	next = number;
+	atomic_compare_exchange_strong_explicit(used, &next, number - 1, memory_order_relaxed,
+						memory_order_relaxed);
+	return empty;
+}
+
+/* The first shard may have all there is, the others half of it. */
+static uint32_t share(uint32_t shard, uint32_t n)
+{
+	return shard == 0 ? n : n / 2;
+}
+
+static struct sonde__figures_entry *entry_find(const struct call *call, uint32_t shard)
+{
+	const struct sonde__box *box = call->box;
+
+	return entry_at(box, cell_fill(cell_of(box, shard, call->site),
+				       &head_of(box)->n_entries_used,
+				       share(shard, box->figures_shape.n_entries)));
+}
+
+static struct sonde__figures_line *line_find(const struct call *call, uint32_t shard,
+					     struct sonde__figures_entry *entry)
+{
+	const struct sonde__box *box = call->box;
+
+	if (!entry)
+		return NULL;
+	return line_at(box, cell_fill(&entry->lines[call->slot / SONDE__FIGURES_LINE],
+				      &head_of(box)->n_lines_used,
+				      share(shard, box->figures_shape.n_lines)));
+}
+
+/* ---- Counting -------------------------------------------------------------------------------- */
+
+static SONDE__ALWAYS_INLINE uint64_t call_add(const struct call *call,
+					      struct sonde__figures_entry *entry,
+					      struct sonde__figures_line *line)
+{
+	/* Relaxed, both: counts that order nothing. */
+	uint64_t before = atomic_fetch_add_explicit(
+		&line->counts[call->slot % SONDE__FIGURES_LINE], 1, memory_order_relaxed);
+
+	atomic_fetch_add_explicit(&entry->units, call->units, memory_order_relaxed);
+	/* R1, partner A1: whoever sees the error sees its call. */
+	if (SONDE__UNLIKELY(call->is_error))
+		atomic_fetch_add_explicit(&entry->errors, 1, memory_order_release);
+	return before;
+}
+
+/* No entry or line in the CPU's own shard. */
+static SONDE__COLD void call_add_elsewhere(struct call *call)
+{
+	const uint32_t own = call->shard;
+	struct sonde__figures_entry *entry = entry_at(
+		call->box, number_of(cell_of(call->box, own, call->site)));
+	struct sonde__figures_line *line = line_find(call, own, entry);
+
+	if (line) {
+		call_add(call, entry, line);
+		return;
+	}
+	entry = entry_find(call, /* shard= */ 0);
+	line = line_find(call, /* shard= */ 0, entry);
+	if (!line && call->site != 0) {
+		/* Relaxed: a count that orders nothing. */
+		atomic_fetch_add_explicit(&head_of(call->box)->n_misplaced, 1,
+					  memory_order_relaxed);
+		call->site = 0;
+		entry = entry_find(call, /* shard= */ 0);
+		line = line_find(call, /* shard= */ 0, entry);
+	}
+	if (line && (call_add(call, entry, line) + 1) % CALLS_UNTIL_SHARDED == 0)
+		(void)entry_find(call, own);
+}
+
+void sonde__figures_count(uint32_t site, uint64_t units, bool is_error)
+{
+	const struct sonde__box *box = sonde__box_get();
+	struct sonde__figures_entry *entry;
+	struct sonde__figures_line *line;
+	struct call call = { .box = box, .units = units, .is_error = is_error };
+
+	if (SONDE__UNLIKELY(!box))
+		return;
+	call.site = SONDE__LIKELY(site < SONDE__FIGURES_SITES) ? site : 0;
+	call.shard = sonde__cpu_number(box) & (box->figures_shape.n_shards - 1);
+	call.slot = sonde__figures_slot(units);
+	entry = entry_at(box, number_of(cell_of(box, call.shard, call.site)));
+	line = SONDE__LIKELY(entry != NULL)
+		       ? line_at(box, number_of(&entry->lines[call.slot / SONDE__FIGURES_LINE]))
+		       : NULL;
+	if (SONDE__UNLIKELY(!line)) {
+		call_add_elsewhere(&call);
+		return;
+	}
+	(void)call_add(&call, entry, line);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+void sonde__figures_open(const struct sonde__box *box)
+{
+	struct sonde__figures_head *head = head_of(box);
+	struct sonde__figures_entry *others = entry_at(box, 1);
+
+	head->scale = SONDE__FIGURES_SCALE;
+	head->index = SONDE__FIGURES_INDEX;
+	head->n_sites = SONDE__FIGURES_SITES;
+	head->n_slots = SONDE__FIGURES_SLOTS;
+	head->shape = box->figures_shape;
+	/* Relaxed, all: numbers, and the memory they name is zero. */
+	for (uint32_t i = 0; i < SONDE__FIGURES_LINES; i++)
+		atomic_store_explicit(&others->lines[i], (uint16_t)(i + 1), memory_order_relaxed);
+	atomic_store_explicit(cell_of(box, /* shard= */ 0, /* site= */ 0), 1, memory_order_relaxed);
+	atomic_store_explicit(&head->n_lines_used, SONDE__FIGURES_LINES, memory_order_relaxed);
+	atomic_store_explicit(&head->n_entries_used, 1, memory_order_relaxed);
+}
+
+void sonde__figures_restart(const struct sonde__box *box)
+{
+	/* Relaxed, all: nobody counts between a stop and a start but calls that were inside. */
+	atomic_store_explicit(&head_of(box)->n_misplaced, 0, memory_order_relaxed);
+	for (uint32_t i = 1; i <= box->figures_shape.n_entries; i++) {
+		atomic_store_explicit(&entry_at(box, i)->units, 0, memory_order_relaxed);
+		atomic_store_explicit(&entry_at(box, i)->errors, 0, memory_order_relaxed);
+	}
+	for (uint32_t i = 1; i <= box->figures_shape.n_lines; i++)
+		for (uint32_t at = 0; at < SONDE__FIGURES_LINE; at++)
+			atomic_store_explicit(&line_at(box, i)->counts[at], 0,
+					      memory_order_relaxed);
+}
+
+uint64_t sonde__figures_misplaced(void)
+{
+	const struct sonde__box *box = sonde__box_get();
+
+	/* Relaxed: a count that orders nothing. */
+	return box ? atomic_load_explicit(&head_of(box)->n_misplaced, memory_order_relaxed) : 0;
+}
