@@ -274,17 +274,39 @@ static size_t anchors_kept(const struct sonde__clock *clock, const struct sonde_
 	return n;
 }
 
+static double slope(const struct sonde__anchor *from, const struct sonde__anchor *to)
+{
+	if (to->ticks <= from->ticks)
+		return 1e6 / (double)sonde__ticks_per_ms();
+	return (double)(to->monotonic_ns - from->monotonic_ns) / (double)(to->ticks - from->ticks);
+}
+
+/* Three stamps of every span are converted, and a division takes longer than all the rest of it. */
+static void slopes_renew(struct sonde__clock *clock, size_t first_changed)
+{
+	size_t last = clock->n_anchors - 1;
+
+	for (size_t i = first_changed; i < last; i++)
+		clock->ns_per_tick[i] = slope(&clock->anchors[i], &clock->anchors[i + 1]);
+	clock->ns_per_tick[last] = slope(&clock->anchors[0], &clock->anchors[last]);
+}
+
 void sonde__clock_add(struct sonde__clock *clock, const struct sonde__anchor *anchor)
 {
 	struct sonde__anchor added = *anchor;
+	size_t first_changed;
 
 	if (clock->n_anchors) {
 		anchor_steady(&added, &clock->anchors[clock->n_anchors - 1]);
 		clock->n_anchors = anchors_kept(clock, &added);
 	}
-	if (clock->n_anchors == SONDE__CLOCK_ANCHORS)
+	first_changed = clock->n_anchors ? clock->n_anchors - 1 : 0;
+	if (clock->n_anchors == SONDE__CLOCK_ANCHORS) {
 		anchors_thin(clock);
+		first_changed = 0;
+	}
 	clock->anchors[clock->n_anchors++] = added;
+	slopes_renew(clock, first_changed);
 }
 
 /* Nonsense in a record must stay harmless: beyond 64 bits the conversion would be undefined. */
@@ -303,27 +325,24 @@ static uint64_t line_ns(const struct sonde__anchor *from, double ns_per_tick, ui
 	return from->monotonic_ns - distance_ns(from->ticks - ticks, ns_per_tick);
 }
 
-static double slope(const struct sonde__anchor *from, const struct sonde__anchor *to)
-{
-	if (to->ticks <= from->ticks)
-		return 1e6 / (double)sonde__ticks_per_ms();
-	return (double)(to->monotonic_ns - from->monotonic_ns) / (double)(to->ticks - from->ticks);
-}
-
 static uint64_t clock_monotonic_ns(const struct sonde__clock *clock, uint64_t ticks)
 {
 	const struct sonde__anchor *first = &clock->anchors[0];
 	const struct sonde__anchor *last = &clock->anchors[clock->n_anchors - 1];
+	const double *ns_per_tick = &clock->ns_per_tick[clock->n_anchors - 1];
 	uint64_t ns;
 
 	if (ticks >= last->ticks)
-		return line_ns(last, slope(first, last), ticks);
+		return line_ns(last, *ns_per_tick, ticks);
 	if (ticks < first->ticks)
-		return line_ns(first, slope(first, last), ticks);
+		return line_ns(first, *ns_per_tick, ticks);
 	/* Most stamps are young: from the newest back. */
-	while (last[-1].ticks > ticks)
+	do {
 		last--;
-	ns = line_ns(&last[-1], slope(&last[-1], last), ticks);
+		ns_per_tick--;
+	} while (last->ticks > ticks);
+	ns = line_ns(last, *ns_per_tick, ticks);
+	last++;
 	/* Rounding must not carry a stamp past the next stretch's first. */
 	return ns < last->monotonic_ns ? ns : last->monotonic_ns;
 }

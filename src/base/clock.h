@@ -91,6 +91,8 @@ struct sonde__anchor {
  */
 struct sonde__clock {
 	struct sonde__anchor anchors[SONDE__CLOCK_ANCHORS];
+	/* From each anchor to the next; of the last: from the first to it, for stamps beyond it. */
+	double ns_per_tick[SONDE__CLOCK_ANCHORS];
 	size_t n_anchors;
 };
 
