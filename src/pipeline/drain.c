@@ -22,8 +22,16 @@
 #include "pipeline/encode.h"
 #include "pipeline/triage.h"
 #include "pipeline/state.h"
+#include "record/check.h"
 
 #define FILL_PERCENT 50
+/*
+ * So many spans ahead the next one is fetched: another core wrote it, and its lines come one by one
+ * where they are asked for when they are needed.
+ */
+#define FETCH_AHEAD 6
+#define LINE 64
+#define LINES_FETCHED 4
 /* Between two drains for errors: a storm of errors makes batches, not a drain for each. */
 #define URGENT_GAP_NS (20 * SONDE__NS_PER_MS)
 #define PAUSE_LOOK_NS (50 * SONDE__NS_PER_MS)
@@ -99,25 +107,42 @@ static bool collect(struct sonde__pipeline *pipeline)
 	return is_complete;
 }
 
-static void drop_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
+/* Its fields are for the view to check, but parts are not given to a span that is none. */
+static bool span_is_valid(const struct sonde__pipeline *pipeline,
+			  const struct sonde__record *record)
 {
-	sonde__ledger_lock(pipeline);
-	pipeline->ledger.lost[SONDE_SIGNAL_SPAN][SONDE_LOSS_NO_EXPORTER]++;
-	sonde__box_release(ref);
-	sonde__ledger_unlock(pipeline);
+	if (pipeline->join.n_parts)
+		return record->type == SONDE__RECORD_SPAN &&
+		       sonde__record_is_valid(record, record->size);
+	return sonde__span_head_is_valid(record, record->size);
 }
 
 static void add_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
 {
 	const struct sonde__span_record *record = (const void *)ref->record;
 
+	if (!span_is_valid(pipeline, ref->record)) {
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
+		return;
+	}
 	if (!pipeline->is_taken[SONDE_SIGNAL_SPAN]) {
-		drop_span(pipeline, ref);
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_NO_EXPORTER);
 		return;
 	}
 	sonde__join_remember(&pipeline->join, record->span_id);
 	sonde__batch_add_span(pipeline, ref,
 			      sonde__join_take(&pipeline->join, record->trace_id, record->span_id));
+}
+
+static void fetch(const struct sonde__intake *intake, size_t i)
+{
+	const char *record;
+
+	if (i >= intake->n)
+		return;
+	record = (const char *)intake->refs[i].record;
+	for (size_t line = 0; record && line < LINES_FETCHED; line++)
+		__builtin_prefetch(record + line * LINE);
 }
 
 /* Spans whose parts must all be there by now. False: stopped to have batches sent. */
@@ -126,6 +151,7 @@ static bool take_spans(struct sonde__pipeline *pipeline, enum sonde__drain_outco
 	struct sonde__intake *intake = &pipeline->intake;
 
 	for (size_t i = 0; i < intake->n_scanned; i++) {
+		fetch(intake, i + FETCH_AHEAD);
 		if (!intake->refs[i].record || !sonde__intake_is_settled(intake, i))
 			continue;
 		if (sonde__triage_must_stop(pipeline, SONDE_SIGNAL_SPAN,

@@ -9,6 +9,8 @@
 
 #include "pipeline/state.h"
 #include "pipeline/view.h"
+#include "record/check.h"
+#include "record/plain.h"
 
 #define FLAGS_HAS_IS_REMOTE 0x100u
 #define FLAGS_IS_REMOTE 0x200u
@@ -43,6 +45,23 @@ static int gather_some(struct sonde__view_maker *maker, const struct sonde__span
 			   maker->arena, &maker->counts, &view->pieces, &view->n_pieces);
 }
 
+/* Nearly every span: nothing was added to it from elsewhere, and nothing has to be mended. */
+static bool gather_plain(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+			 struct sonde_span_view *view)
+{
+	size_t used = maker->arena->used;
+	struct sonde_bytes *piece = sonde__arena_take(maker->arena, sizeof(*piece));
+
+	if (!piece || !sonde__plain_copy(&maker->pipeline->span_mender,
+					 sonde__span_record_fields(record), maker->arena, piece)) {
+		maker->arena->used = used;
+		return false;
+	}
+	view->pieces = piece;
+	view->n_pieces = piece->size > 0;
+	return true;
+}
+
 /*
  * A span under which thousands of errors were captured must not be lost for it: as many of the
  * earliest parts as there is room for are kept, and the others count as events that were dropped.
@@ -56,6 +75,10 @@ static int gather(struct sonde__view_maker *maker, const struct sonde__span_reco
 	size_t n_kept;
 	int status;
 
+	if (!parts && gather_plain(maker, record, view))
+		return SONDE_OK;
+	if (!sonde__fields_are_valid(SONDE_FIELDS_SPAN, sonde__span_record_fields(record)))
+		return SONDE_E_MALFORMED;
 	for (const struct sonde__part *part = parts; part; part = part->next_taken)
 		n_parts++;
 	for (n_kept = n_parts;; n_kept /= 2) {
@@ -70,19 +93,39 @@ static int gather(struct sonde__view_maker *maker, const struct sonde__span_reco
 	return status;
 }
 
+/*
+ * Sites keep their names for ever, so a name that was found valid is remembered. An invalid one is
+ * mended, and counted, for each span.
+ */
+static int set_site_name(struct sonde__view_maker *maker, uint32_t id, struct sonde_text *ret)
+{
+	struct sonde__named_site *known =
+		&maker->pipeline->named_sites[id % SONDE__SITES_REMEMBERED];
+	struct sonde__site_view site;
+	int status;
+
+	if (known->id == id && known->name.size) {
+		*ret = known->name;
+		return SONDE_OK;
+	}
+	if (!sonde__site_get(id, &site) || !site.name.size)
+		site.name = unnamed;
+	status = sonde__mend_text(site.name, maker->arena, &maker->counts, ret);
+	if (status == SONDE_OK && ret->data == site.name.data && site.name.data != unnamed.data)
+		*known = (struct sonde__named_site){ id, site.name };
+	return status;
+}
+
 static struct sonde_text choose_name(const struct sonde__span_record *record,
 				     const struct sonde__part *parts)
 {
 	struct sonde_text name = sonde__span_record_name(record);
-	struct sonde__site_view site;
 
-	if (!name.size && sonde__site_get(record->site, &site))
-		name = site.name;
 	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
 		if (part->name_size)
 			name = sonde__part_name(part);
 	}
-	return name.size ? name : unnamed;
+	return name;
 }
 
 /* OK beats ERROR beats UNSET; of equal ones the span's own text stays, else the latest. */
@@ -110,10 +153,13 @@ static int set_texts(struct sonde__view_maker *maker, const struct sonde__span_r
 		     const struct sonde__part *parts, struct sonde_span_view *view)
 {
 	struct sonde_text description = choose_status(record, parts, &view->status);
+	struct sonde_text name = choose_name(record, parts);
 	int status;
 
-	status = sonde__mend_text(choose_name(record, parts), maker->arena, &maker->counts,
-				  &view->name);
+	if (name.size)
+		status = sonde__mend_text(name, maker->arena, &maker->counts, &view->name);
+	else
+		status = set_site_name(maker, record->site, &view->name);
 	if (status < 0)
 		return status;
 	status = sonde__mend_text(sonde__span_record_trace_state(record), maker->arena,

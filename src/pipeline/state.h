@@ -19,6 +19,14 @@
 /* Signals that have lanes; parts travel inside the others. */
 #define SONDE__LANE_SIGNALS 2
 
+/* Names of sites that are known to be valid, each where its id says. */
+#define SONDE__SITES_REMEMBERED 64
+
+struct sonde__named_site {
+	uint32_t id;
+	struct sonde_text name; /* Empty: none is remembered. */
+};
+
 struct sonde__pipeline {
 	struct sonde__pipeline_options options;
 	struct sonde__budget budget;
@@ -34,6 +42,7 @@ struct sonde__pipeline {
 	struct sonde__mender span_mender;
 	struct sonde__mender log_mender;
 	struct sonde__exception exception;
+	struct sonde__named_site named_sites[SONDE__SITES_REMEMBERED];
 
 	uint64_t now_ns; /* Of the turn under way. */
 	bool has_turned;

@@ -35,8 +35,8 @@ enum sonde_signal sonde__record_signal(const struct sonde__record *record)
 	}
 }
 
-static void lose(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
-		 enum sonde_loss reason)
+void sonde__triage_lose(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
+			enum sonde_loss reason)
 {
 	sonde__ledger_lock(pipeline);
 	pipeline->ledger.lost[sonde__record_signal(ref->record)][reason]++;
@@ -132,7 +132,7 @@ static void scan_part(struct sonde__pipeline *pipeline, const struct sonde__reco
 	struct sonde__part *part;
 
 	if (!pipeline->is_taken[SONDE_SIGNAL_SPAN]) {
-		lose(pipeline, ref, SONDE_LOSS_NO_EXPORTER);
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_NO_EXPORTER);
 		return;
 	}
 	make_room(pipeline, sonde__part_size(ref->record->size));
@@ -140,7 +140,7 @@ static void scan_part(struct sonde__pipeline *pipeline, const struct sonde__reco
 	if (part)
 		keep_part(pipeline, part, ref, /* is_moved= */ false);
 	else
-		lose(pipeline, ref, SONDE_LOSS_NO_MEMORY);
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_NO_MEMORY);
 }
 
 /* True when the part is in the table. */
@@ -177,7 +177,7 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 			(record->head.flags & SONDE__RECORD_WITH_LOG || !with_event);
 
 	if (!sonde__exception_read(&pipeline->exception, record)) {
-		lose(pipeline, ref, SONDE_LOSS_INVALID);
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
 		return;
 	}
 	if (with_event && scan_event(pipeline, ref, /* is_moved= */ !with_log)) {
@@ -191,7 +191,8 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 	if (with_log)
 		sonde__batch_add_error(pipeline, ref, &pipeline->exception);
 	else
-		lose(pipeline, ref, with_event ? SONDE_LOSS_NO_MEMORY : SONDE_LOSS_NO_EXPORTER);
+		sonde__triage_lose(pipeline, ref,
+				   with_event ? SONDE_LOSS_NO_MEMORY : SONDE_LOSS_NO_EXPORTER);
 }
 
 static void scan_log(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
@@ -199,19 +200,20 @@ static void scan_log(struct sonde__pipeline *pipeline, const struct sonde__recor
 	if (pipeline->is_taken[SONDE_SIGNAL_LOG])
 		sonde__batch_add_log(pipeline, ref);
 	else
-		lose(pipeline, ref, SONDE_LOSS_NO_EXPORTER);
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_NO_EXPORTER);
 }
 
 /* True when the record is done with. */
 static bool scan_record(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
 {
+	/* Spans are looked at once, when they leave. */
+	if (ref->record->type == SONDE__RECORD_SPAN)
+		return false;
 	if (!sonde__record_is_valid(ref->record, ref->record->size)) {
-		lose(pipeline, ref, SONDE_LOSS_INVALID);
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
 		return true;
 	}
 	switch (ref->record->type) {
-	case SONDE__RECORD_SPAN:
-		return false;
 	case SONDE__RECORD_PART:
 		scan_part(pipeline, ref);
 		return true;

@@ -7,6 +7,7 @@
 
 #include <sonde/base.h>
 
+#include "box/box.h"
 #include "pipeline/drain.h"
 #include "record/layout.h"
 
@@ -23,6 +24,10 @@ void sonde__triage_expired_parts(struct sonde__pipeline *pipeline);
 /* Whether to stop before an item of about `estimate` bytes; if so, *ret says why. */
 bool sonde__triage_must_stop(struct sonde__pipeline *pipeline, enum sonde_signal signal,
 			     size_t estimate, enum sonde__drain_outcome *ret);
+
+/* A record leaves the box as a loss. */
+void sonde__triage_lose(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
+			enum sonde_loss reason);
 
 /* As which signal the box counts it. */
 enum sonde_signal sonde__record_signal(const struct sonde__record *record);

@@ -159,14 +159,19 @@ static bool is_zero(const uint8_t *id, size_t size)
 	return !any;
 }
 
-static bool span_is_valid(const struct sonde__span_record *span)
+static bool span_head_is_valid(const struct sonde__span_record *span)
 {
 	size_t size = sizeof(*span) + span->name_size + span->trace_state_size +
 		      span->description_size + (size_t)span->fields_size;
 
 	return size <= span->head.size && span->kind <= 5 && span->status <= 2 &&
 	       !is_zero(span->trace_id, sizeof(span->trace_id)) &&
-	       !is_zero(span->span_id, sizeof(span->span_id)) &&
+	       !is_zero(span->span_id, sizeof(span->span_id));
+}
+
+static bool span_is_valid(const struct sonde__span_record *span)
+{
+	return span_head_is_valid(span) &&
 	       sonde__fields_are_valid(SONDE_FIELDS_SPAN, sonde__span_record_fields(span));
 }
 
@@ -209,6 +214,19 @@ static bool error_is_valid(const struct sonde__error_record *error)
 	return sonde__fields_are_valid(SONDE_FIELDS_LOG, sonde__error_record_fields(error));
 }
 
+static bool lies_within(const struct sonde__record *record, size_t available)
+{
+	return (uintptr_t)record % 8 == 0 && available >= sizeof(*record) &&
+	       record->size <= available;
+}
+
+bool sonde__span_head_is_valid(const struct sonde__record *record, size_t available)
+{
+	return lies_within(record, available) && record->type == SONDE__RECORD_SPAN &&
+	       record->size >= sizeof(struct sonde__span_record) &&
+	       span_head_is_valid((const void *)record);
+}
+
 bool sonde__record_is_valid(const struct sonde__record *record, size_t available)
 {
 	static const size_t fixed_sizes[] = {
@@ -219,7 +237,7 @@ bool sonde__record_is_valid(const struct sonde__record *record, size_t available
 	};
 	const void *typed = record;
 
-	if ((uintptr_t)record % 8 || available < sizeof(*record) || record->size > available)
+	if (!lies_within(record, available))
 		return false;
 	if (record->type >= SONDE__ARRAY_SIZE(fixed_sizes) || !fixed_sizes[record->type] ||
 	    record->size < fixed_sizes[record->type])

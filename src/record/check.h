@@ -22,6 +22,9 @@
 /* `available` bytes may be read from `record`, which is aligned to 8. */
 bool sonde__record_is_valid(const struct sonde__record *record, size_t available);
 
+/* As above of a record of a span, but for its fields: those are for the one who reads them. */
+bool sonde__span_head_is_valid(const struct sonde__record *record, size_t available);
+
 /* Whether `fields` holds whole, well-formed fields of that message and nothing else. */
 bool sonde__fields_are_valid(enum sonde_fields type, struct sonde_bytes fields);
 

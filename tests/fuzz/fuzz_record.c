@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "record/check.h"
 #include "record/mend.h"
+#include "record/plain.h"
 #include "target.h"
 
 static struct sonde__mender mender;
@@ -83,6 +84,28 @@ static void check_mending(enum sonde_fields type, struct sonde_bytes fields, boo
 	sonde__arena_deinit(&arena);
 }
 
+/* The quick way says the same as the thorough ones, or nothing. */
+static void check_plain(struct sonde_bytes fields)
+{
+	struct sonde__mend_counts counts = { 0 };
+	const struct sonde_bytes *pieces;
+	struct sonde_bytes copy;
+	struct sonde__arena arena;
+	size_t n_pieces;
+
+	CHECK(sonde__arena_init(&arena, 64 * fields.size + 65536) == SONDE_OK);
+	if (sonde__plain_copy(&mender, fields, &arena, &copy)) {
+		CHECK(sonde__fields_are_valid(SONDE_FIELDS_SPAN, fields));
+		CHECK(sonde__mend(&mender, SONDE_FIELDS_SPAN, &fields, 1, &arena, &counts, &pieces,
+				  &n_pieces) == SONDE_OK);
+		CHECK(n_pieces == 1 && pieces[0].size == copy.size);
+		CHECK(!copy.size || memcmp(pieces[0].data, copy.data, copy.size) == 0);
+	} else {
+		CHECK(arena.used == 0);
+	}
+	sonde__arena_deinit(&arena);
+}
+
 static void check_error(const struct sonde__error_record *error)
 {
 	const struct sonde__error_link *walk = NULL;
@@ -141,6 +164,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		check_mending(type, fields, sonde__fields_are_valid(type, fields));
 	}
+	check_plain((struct sonde_bytes){ record, size });
+	if (sonde__span_head_is_valid(record, size))
+		check_plain(sonde__span_record_fields((const void *)record));
 	free(record);
 	return 0;
 }

@@ -57,6 +57,8 @@ static size_t encode_span_fields(const struct record_spec *spec, uint8_t *fields
 		id_bytes(spec->link, link.span_id, sizeof(link.span_id));
 		size += sonde__link_encode(&link, fields + size, FIELDS_SIZE - size);
 	}
+	if (spec->is_damaged)
+		fields[1] = 0x7f;
 	return size;
 }
 

@@ -34,6 +34,7 @@ struct record_spec {
 	const struct sonde_attr *event_attrs;
 	size_t n_event_attrs;
 	uint64_t link; /* A span or part: a link to this span of trace 99. */
+	bool is_damaged; /* A span or part: its first field says that it goes on past the end. */
 };
 
 /* False: the box had no room. */

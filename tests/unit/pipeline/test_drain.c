@@ -114,6 +114,33 @@ static void fill_level_begins_a_drain(void **state)
 	assert_true(sonde__box_fill_percent() < 50);
 }
 
+/* A head that is right, and fields that are not; without parts in the table and with some. */
+static void damaged_fields_are_counted(void **state)
+{
+	const struct sonde_attr attr = sonde_int("k", 1);
+	struct record_spec good = { .trace = 1, .span = 1, .name = "good", .attrs = &attr,
+				    .n_attrs = 1 };
+	struct record_spec bad = good;
+
+	(void)state;
+	bad.span = 2;
+	bad.is_damaged = true;
+	assert_true(record_span(&good));
+	assert_true(record_span(&bad));
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).lost[SONDE_LOSS_INVALID], 1);
+	assert_true(record_part(&(struct record_spec){ .trace = 1, .span = 3, .event = "kept" }));
+	good.span = 4;
+	bad.span = 3;
+	assert_true(record_span(&bad));
+	assert_true(record_span(&good));
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).lost[SONDE_LOSS_INVALID], 2);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, 2);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_PART).queued, 1);
+	assert_int_equal(rig_delivered(&rig, 0, "span good "), 2);
+}
+
 static void garbage_is_counted(void **state)
 {
 	(void)state;
@@ -165,6 +192,7 @@ int main(void)
 			log_goes_out_when_its_delay_is_over_and_takes_spans_along, begin, end),
 		cmocka_unit_test_setup_teardown(error_goes_out_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(fill_level_begins_a_drain, begin, end),
+		cmocka_unit_test_setup_teardown(damaged_fields_are_counted, begin, end),
 		cmocka_unit_test_setup_teardown(garbage_is_counted, begin, end),
 		cmocka_unit_test_setup_teardown(idle_process_sends_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(more_than_a_turn_of_spans, begin, end),

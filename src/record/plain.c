@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Most spans are attributes with short keys and values that are no lists, and a few events. For
+ * these one walk finds out everything: that the bytes are what capture writes, that texts are
+ * UTF-8, that no key comes twice, that no limit is passed; and it puts the times in. Whatever else
+ * there is, from a link to a lie about a length, makes it give up, and the thorough ways decide: so
+ * it may be wrong in one direction only, and is short.
+ *
+ * Keys are compared by 64 bits of hash, and those that seem equal count as equal: to give up is
+ * always right. What the thorough ways would do must be left to them; a test compares the two on
+ * random and on damaged fields.
+ */
+
+#include "record/plain.h"
+
+#include "base/utf8.h"
+#include "record/attribute.h"
+#include "record/cursor.h"
+
+/* More keys than this in one list, and it gives up. */
+#define KEYS_MAX 32
+/* A text's last word may be read whole, past the end of the copy. */
+#define SLACK sizeof(uint64_t)
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+struct keys {
+	uint64_t bits; /* One for each key there is, at a place that its hash says. */
+	uint32_t n;
+	uint32_t limit;
+	uint64_t hashes[KEYS_MAX];
+};
+
+/* Of the list as it is now; the hashes need no clearing. */
+static SONDE__ALWAYS_INLINE void keys_begin(struct keys *keys, uint32_t limit)
+{
+	keys->bits = 0;
+	keys->n = 0;
+	keys->limit = limit < KEYS_MAX ? limit : KEYS_MAX;
+}
+
+/* False: it may be there already, or is one too many. */
+static SONDE__ALWAYS_INLINE bool keys_add(struct keys *keys, uint64_t hash)
+{
+	uint64_t bit = UINT64_C(1) << (hash >> 58);
+
+	if (keys->n == keys->limit)
+		return false;
+	if (keys->bits & bit)
+		for (uint32_t i = 0; i < keys->n; i++)
+			if (keys->hashes[i] == hash)
+				return false;
+	keys->bits |= bit;
+	keys->hashes[keys->n++] = hash;
+	return true;
+}
+
+static SONDE__ALWAYS_INLINE uint64_t hash_step(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
+/* Whether the text is UTF-8; its hash on the way. */
+static SONDE__ALWAYS_INLINE bool text_read(const struct sonde__cursor *text, uint64_t *ret_hash)
+{
+	size_t size = sonde__cursor_left(text);
+	uint64_t hash = size;
+	uint64_t high = 0;
+	uint64_t word;
+
+	for (size_t i = 0; i + sizeof(word) < size; i += sizeof(word)) {
+		word = sonde__fixed64_get(text->at + i);
+		high |= word;
+		hash = hash_step(hash, word);
+	}
+	if (size >= sizeof(word))
+		word = sonde__fixed64_get(text->end - sizeof(word));
+	else
+		word = sonde__fixed64_get(text->at) & ((UINT64_C(1) << 8 * size) - 1);
+	high |= word;
+	*ret_hash = hash_step(hash, word);
+	return SONDE__LIKELY(!(high & HIGH_BITS)) || sonde__utf8_is_valid(text->at, size);
+}
+
+/* sonde__bytes_take for lengths that mostly take one byte. */
+static SONDE__ALWAYS_INLINE bool bytes_take(struct sonde__cursor *cursor, struct sonde__cursor *ret)
+{
+	size_t left = sonde__cursor_left(cursor);
+
+	if (SONDE__UNLIKELY(!left || *cursor->at >= 0x80))
+		return sonde__bytes_take(cursor, ret);
+	if (SONDE__UNLIKELY(*cursor->at >= left))
+		return false;
+	ret->at = cursor->at + 1;
+	ret->end = ret->at + *cursor->at;
+	cursor->at = ret->end;
+	return true;
+}
+
+static SONDE__ALWAYS_INLINE bool value_read(struct sonde__cursor value, uint32_t limit)
+{
+	struct sonde__cursor text;
+	uint64_t number;
+
+	if (SONDE__UNLIKELY(value.at == value.end))
+		return true;
+	switch (*value.at++) {
+	case SONDE__TAG_ANY_STRING:
+		return bytes_take(&value, &text) && sonde__cursor_left(&text) <= limit &&
+		       text_read(&text, &number) && value.at == value.end;
+	case SONDE__TAG_ANY_BYTES:
+		return bytes_take(&value, &text) && sonde__cursor_left(&text) <= limit &&
+		       value.at == value.end;
+	case SONDE__TAG_ANY_BOOL:
+		return sonde__varint_take(&value, /* max= */ 1, &number) && value.at == value.end;
+	case SONDE__TAG_ANY_INT:
+		return sonde__varint_take(&value, UINT64_MAX, &number) && value.at == value.end;
+	case SONDE__TAG_ANY_DOUBLE:
+		return sonde__cursor_left(&value) == sizeof(double);
+	default:
+		return false;
+	}
+}
+
+static SONDE__ALWAYS_INLINE bool attribute_read(struct sonde__cursor attribute, struct keys *keys,
+						uint32_t limit)
+{
+	struct sonde__cursor key;
+	struct sonde__cursor value;
+	uint64_t hash;
+
+	return sonde__tag_take(&attribute, SONDE__TAG_KEY) && bytes_take(&attribute, &key) &&
+	       key.at != key.end && text_read(&key, &hash) && keys_add(keys, hash) &&
+	       sonde__tag_take(&attribute, SONDE__TAG_VALUE) && bytes_take(&attribute, &value) &&
+	       attribute.at == attribute.end && value_read(value, limit);
+}
+
+/* An event's time, at its place in the copy. */
+static void ticks_replace(const struct sonde__clock *clock, uint8_t *time)
+{
+	time[-1] = SONDE__TAG_EVENT_TIME;
+	sonde__fixed64_put(time, sonde__clock_unix_ns(clock, sonde__fixed64_get(time)));
+}
+
+static bool event_read(const struct sonde__mender *mender, struct sonde__cursor event,
+		       struct keys *keys, uint8_t **ret_ticks)
+{
+	struct sonde__cursor name;
+	struct sonde__cursor attribute;
+	uint64_t number;
+
+	*ret_ticks = NULL;
+	if (sonde__tag_take(&event, SONDE__TAG_EVENT_TICKS))
+		*ret_ticks = (uint8_t *)(uintptr_t)event.at;
+	else if (!sonde__tag_take(&event, SONDE__TAG_EVENT_TIME))
+		return false;
+	if (!sonde__fixed_take(&event, sizeof(uint64_t)) ||
+	    !sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) || !bytes_take(&event, &name) ||
+	    !text_read(&name, &number))
+		return false;
+	keys_begin(keys, mender->limits.event_attributes);
+	while (sonde__tag_take(&event, SONDE__TAG_EVENT_ATTRIBUTE))
+		if (!bytes_take(&event, &attribute) ||
+		    !attribute_read(attribute, keys, mender->limits.value_length))
+			return false;
+	if (sonde__tag_take(&event, SONDE__TAG_EVENT_DROPPED) &&
+	    !sonde__varint_take(&event, UINT32_MAX, &number))
+		return false;
+	return event.at == event.end;
+}
+
+static bool fields_read(const struct sonde__mender *mender, struct sonde__cursor fields)
+{
+	struct sonde__cursor body;
+	struct keys event_keys;
+	struct keys keys;
+	uint32_t n_events = 0;
+	uint8_t *ticks;
+
+	keys_begin(&keys, mender->limits.attributes);
+	while (fields.at != fields.end) {
+		uint8_t tag = *fields.at++;
+
+		if (!bytes_take(&fields, &body))
+			return false;
+		if (tag == SONDE__TAG_SPAN_ATTRIBUTE) {
+			if (!attribute_read(body, &keys, mender->limits.value_length))
+				return false;
+			continue;
+		}
+		if (tag != SONDE__TAG_SPAN_EVENT || n_events++ == mender->limits.events ||
+		    !event_read(mender, body, &event_keys, &ticks))
+			return false;
+		if (ticks)
+			ticks_replace(mender->clock, ticks);
+	}
+	return true;
+}
+
+bool sonde__plain_copy(const struct sonde__mender *mender, struct sonde_bytes fields,
+		       struct sonde__arena *arena, struct sonde_bytes *ret)
+{
+	const size_t used = arena->used;
+	uint8_t *copy = sonde__arena_take(arena, fields.size + SLACK);
+
+	if (!copy)
+		return false;
+	if (fields.size)
+		memcpy(copy, fields.data, fields.size);
+	/* The slack decides nothing, but is to be defined. */
+	memset(copy + fields.size, 0, SLACK);
+	if (!fields_read(mender, (struct sonde__cursor){ copy, copy + fields.size })) {
+		arena->used = used;
+		return false;
+	}
+	sonde__arena_trim(arena, copy + fields.size);
+	*ret = (struct sonde_bytes){ copy, fields.size };
+	return true;
+}
