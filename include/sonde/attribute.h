@@ -36,6 +36,7 @@ enum sonde_attr_type {
 struct sonde_attr {
 	const char *key;
 	enum sonde_attr_type type;
+	uint32_t key_size; /* In bytes; 0: the key ends with a zero. */
 	size_t size; /* Bytes of a string or byte value, elements of an array. */
 	union {
 		const char *string; /* Need not be terminated: `size` counts. */
@@ -63,6 +64,7 @@ static inline struct sonde_attr sonde__attr(const char *key, enum sonde_attr_typ
 
 	attr.key = key;
 	attr.type = type;
+	attr.key_size = (uint32_t)(key ? strlen(key) : 0);
 	attr.size = size;
 	attr.value.integer = 0;
 	return attr;

@@ -46,17 +46,22 @@ static bool method_is_known(const char *method)
 	return false;
 }
 
+static void attribute_set(struct sonde_span *memory, const char *key, const char *value)
+{
+	sonde__span_set_strn(memory, key, strlen(key), value, strlen(value));
+}
+
 static void attributes_set(struct sonde_span *memory, const char *method, const char *route)
 {
 	if (method_is_known(method)) {
-		sonde__span_set_strn(memory, "http.request.method", method, strlen(method));
+		attribute_set(memory, "http.request.method", method);
 	} else {
-		sonde__span_set_strn(memory, "http.request.method", "_OTHER", strlen("_OTHER"));
+		attribute_set(memory, "http.request.method", "_OTHER");
 		if (*method)
-			sonde__span_set_strn(memory, "http.request.method_original", method, strlen(method));
+			attribute_set(memory, "http.request.method_original", method);
 	}
 	if (route && *route)
-		sonde__span_set_strn(memory, "http.route", route, strlen(route));
+		attribute_set(memory, "http.route", route);
 }
 
 void sonde__span_begin_server(struct sonde_span *memory, const char *method, const char *route,

@@ -32,13 +32,13 @@ static SONDE__ALWAYS_INLINE size_t fields_room(const struct sonde__span *span)
 
 /* The span, if it takes one more attribute. */
 static SONDE__ALWAYS_INLINE struct sonde__span *attribute_begin(struct sonde_span *memory,
-								const char *key)
+								size_t key_size)
 {
 	struct sonde__span *span = sonde__span_recording(memory);
 
 	if (SONDE__UNLIKELY(!span))
 		return NULL;
-	if (SONDE__UNLIKELY(!key || !*key ||
+	if (SONDE__UNLIKELY(!key_size ||
 			    span->n_attributes >= SONDE__SETTING(max_attributes))) {
 		sonde__count_up(&span->n_dropped_attributes);
 		return NULL;
@@ -68,10 +68,10 @@ static SONDE__ALWAYS_INLINE uint8_t *fields_end(struct sonde__span *span)
 	return span->bytes + span->fields_size;
 }
 
-void sonde__span_set_strn(struct sonde_span *memory, const char *key, const char *value,
-			  size_t size)
+void sonde__span_set_strn(struct sonde_span *memory, const char *key, size_t key_size,
+			  const char *value, size_t size)
 {
-	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde__span *span = attribute_begin(memory, key_size);
 	struct sonde_attr attr;
 
 	if (!span)
@@ -79,46 +79,47 @@ void sonde__span_set_strn(struct sonde_span *memory, const char *key, const char
 	if (!value)
 		size = 0;
 	if (fields_take(span,
-			sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key), value,
+			sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size, value,
 					    size, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_strn(key, value, size);
 	attribute_spill(span, &attr);
 }
 
-void sonde__span_set_int(struct sonde_span *memory, const char *key, int64_t value)
+void sonde__span_set_int(struct sonde_span *memory, const char *key, size_t key_size, int64_t value)
 {
-	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde__span *span = attribute_begin(memory, key_size);
 	struct sonde_attr attr;
 
 	if (!span ||
-	    fields_take(span, sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
+	    fields_take(span, sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size,
 						  value, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_int(key, value);
 	attribute_spill(span, &attr);
 }
 
-void sonde__span_set_double(struct sonde_span *memory, const char *key, double value)
+void sonde__span_set_double(struct sonde_span *memory, const char *key, size_t key_size,
+			    double value)
 {
-	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde__span *span = attribute_begin(memory, key_size);
 	struct sonde_attr attr;
 
 	if (!span ||
-	    fields_take(span, sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
+	    fields_take(span, sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size,
 						     value, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_double(key, value);
 	attribute_spill(span, &attr);
 }
 
-void sonde__span_set_bool(struct sonde_span *memory, const char *key, bool value)
+void sonde__span_set_bool(struct sonde_span *memory, const char *key, size_t key_size, bool value)
 {
-	struct sonde__span *span = attribute_begin(memory, key);
+	struct sonde__span *span = attribute_begin(memory, key_size);
 	struct sonde_attr attr;
 
 	if (!span ||
-	    fields_take(span, sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, strlen(key),
+	    fields_take(span, sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size,
 						   value, fields_end(span), fields_room(span))))
 		return;
 	attr = sonde_bool(key, value);
@@ -127,7 +128,8 @@ void sonde__span_set_bool(struct sonde_span *memory, const char *key, bool value
 
 void sonde__span_set(struct sonde_span *memory, const struct sonde_attr *attr)
 {
-	struct sonde__span *span = attr ? attribute_begin(memory, attr->key) : NULL;
+	struct sonde__span *span = attr ? attribute_begin(memory, sonde__attr_key_size(attr))
+					: NULL;
 
 	if (span && !fields_take(span, sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, attr,
 							  fields_end(span), fields_room(span))))

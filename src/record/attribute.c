@@ -11,6 +11,37 @@
 /* No array has more elements than a record has bytes. */
 #define ARRAY_MAX 65536
 
+/* Everything up to the AnyValue, with lengths of any size; NULL where the whole does not fit. */
+static uint8_t *head_put(uint8_t tag, const char *key, size_t key_size, size_t value_size,
+			 uint8_t *buffer, size_t capacity)
+{
+	size_t body_size;
+
+	if (key_size > SONDE__TEXT_MAX_SIZE || value_size > 2 * SONDE__TEXT_MAX_SIZE)
+		return NULL;
+	body_size = sonde__field_size(key_size) + sonde__field_size(value_size);
+	if (sonde__field_size(body_size) > capacity)
+		return NULL;
+	*buffer++ = tag;
+	buffer = sonde__varint_put(buffer, body_size);
+	*buffer++ = SONDE__TAG_KEY;
+	buffer = sonde__varint_put(buffer, key_size);
+	buffer = sonde__bytes_put(buffer, key, key_size);
+	*buffer++ = SONDE__TAG_VALUE;
+	return sonde__varint_put(buffer, value_size);
+}
+
+uint8_t *sonde__attr_begin_long(uint8_t tag, const char *key, size_t key_size, uint8_t any_tag,
+				size_t value_size, uint8_t *buffer, size_t capacity)
+{
+	uint8_t *at = head_put(tag, key, key_size, value_size, buffer, capacity);
+
+	if (!at)
+		return NULL;
+	*at++ = any_tag;
+	return at;
+}
+
 /* Bytes or elements; a missing pointer is an empty value. */
 static size_t content_size(const struct sonde_attr *attr)
 {
@@ -128,68 +159,85 @@ static bool value_size(const struct sonde_attr *attr, size_t *ret)
 	return true;
 }
 
+static uint8_t any_tag_of(const struct sonde_attr *attr)
+{
+	return attr->type == SONDE_ATTR_BYTES ? SONDE__TAG_ANY_BYTES : SONDE__TAG_ANY_ARRAY;
+}
+
+/* Bytes and arrays, behind their tag. */
 static uint8_t *value_put(uint8_t *at, const struct sonde_attr *attr)
 {
 	size_t size = content_size(attr);
 	size_t n;
 
-	switch (attr->type) {
-	case SONDE_ATTR_STR:
-	case SONDE_ATTR_BYTES:
-		*at++ = attr->type == SONDE_ATTR_STR ? SONDE__TAG_ANY_STRING : SONDE__TAG_ANY_BYTES;
+	if (attr->type == SONDE_ATTR_BYTES)
 		return sonde__bytes_put(sonde__varint_put(at, size), attr->value.bytes, size);
-	case SONDE_ATTR_BOOL:
-		*at++ = SONDE__TAG_ANY_BOOL;
-		*at++ = attr->value.boolean;
-		return at;
-	case SONDE_ATTR_INT:
-		*at++ = SONDE__TAG_ANY_INT;
-		return sonde__varint_put(at, (uint64_t)attr->value.integer);
-	case SONDE_ATTR_DOUBLE:
-		*at++ = SONDE__TAG_ANY_DOUBLE;
-		memcpy(at, &attr->value.real, sizeof(double));
-		return at + sizeof(double);
-	case SONDE_ATTR_STR_ARRAY:
-	case SONDE_ATTR_BOOL_ARRAY:
-	case SONDE_ATTR_INT_ARRAY:
-	case SONDE_ATTR_DOUBLE_ARRAY:
-		n = elements_fitting(attr, SONDE__TEXT_MAX_SIZE, &size);
-		*at++ = SONDE__TAG_ANY_ARRAY;
-		at = sonde__varint_put(at, size);
-		for (size_t i = 0; i < n; i++)
-			at = element_put(at, attr, i);
-		return at;
-	default:
-		return at;
-	}
-}
-
-static size_t key_size(const struct sonde_attr *attr)
-{
-	return attr->key ? strlen(attr->key) : 0;
+	n = elements_fitting(attr, SONDE__TEXT_MAX_SIZE, &size);
+	at = sonde__varint_put(at, size);
+	for (size_t i = 0; i < n; i++)
+		at = element_put(at, attr, i);
+	return at;
 }
 
 size_t sonde__attr_size(const struct sonde_attr *attr)
 {
 	size_t size;
 
-	if (!value_size(attr, &size) || key_size(attr) > SONDE__TEXT_MAX_SIZE)
+	if (!value_size(attr, &size) || sonde__attr_key_size(attr) > SONDE__TEXT_MAX_SIZE)
 		return 0;
-	return sonde__field_size(sonde__field_size(key_size(attr)) + sonde__field_size(size));
+	return sonde__field_size(sonde__field_size(sonde__attr_key_size(attr)) +
+				 sonde__field_size(size));
 }
 
-size_t sonde__attr_encode(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
-			  size_t capacity)
+static size_t encode_sized(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
+			   size_t capacity)
 {
 	uint8_t *at;
 	size_t size;
 
 	if (!value_size(attr, &size))
 		return 0;
-	at = sonde__attr_begin(tag, attr->key, key_size(attr), size, buffer, capacity);
-	if (!at)
-		return 0;
-	return (size_t)(value_put(at, attr) - buffer);
+	at = sonde__attr_begin(tag, attr->key, sonde__attr_key_size(attr), any_tag_of(attr), size,
+			       /* next= */ 0, buffer, capacity);
+	return at ? (size_t)(value_put(at, attr) - buffer) : 0;
+}
+
+/* An AnyValue with nothing in it. */
+static size_t encode_empty(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
+			   size_t capacity)
+{
+	const uint8_t *at = head_put(tag, attr->key, sonde__attr_key_size(attr),
+				     /* value_size= */ 0, buffer, capacity);
+
+	return at ? (size_t)(at - buffer) : 0;
+}
+
+size_t sonde__attr_encode(uint8_t tag, const struct sonde_attr *attr, uint8_t *buffer,
+			  size_t capacity)
+{
+	switch (attr->type) {
+	case SONDE_ATTR_STR:
+		return sonde__attr_put_str(tag, attr->key, sonde__attr_key_size(attr),
+					   attr->value.string, content_size(attr), buffer,
+					   capacity);
+	case SONDE_ATTR_INT:
+		return sonde__attr_put_int(tag, attr->key, sonde__attr_key_size(attr),
+					   attr->value.integer, buffer, capacity);
+	case SONDE_ATTR_DOUBLE:
+		return sonde__attr_put_double(tag, attr->key, sonde__attr_key_size(attr),
+					      attr->value.real, buffer, capacity);
+	case SONDE_ATTR_BOOL:
+		return sonde__attr_put_bool(tag, attr->key, sonde__attr_key_size(attr),
+					    attr->value.boolean, buffer, capacity);
+	case SONDE_ATTR_BYTES:
+	case SONDE_ATTR_STR_ARRAY:
+	case SONDE_ATTR_BOOL_ARRAY:
+	case SONDE_ATTR_INT_ARRAY:
+	case SONDE_ATTR_DOUBLE_ARRAY:
+		return encode_sized(tag, attr, buffer, capacity);
+	default:
+		return encode_empty(tag, attr, buffer, capacity);
+	}
 }
 
 /* Shortens the value to what fits into `room` bytes of content. */
@@ -225,7 +273,7 @@ size_t sonde__attr_encode_cut(uint8_t tag, const struct sonde_attr *attr, uint8_
 	size_t lengths_size;
 	size_t fixed_size;
 
-	if (written || key_size(attr) > SONDE__TEXT_MAX_SIZE)
+	if (written || sonde__attr_key_size(attr) > SONDE__TEXT_MAX_SIZE)
 		return written;
 	if (capacity > SONDE__TEXT_MAX_SIZE)
 		capacity = SONDE__TEXT_MAX_SIZE;
@@ -234,7 +282,7 @@ size_t sonde__attr_encode_cut(uint8_t tag, const struct sonde_attr *attr, uint8_
 	 * room.
 	 */
 	lengths_size = 3 * (1 + sonde__varint_size(capacity));
-	fixed_size = sonde__field_size(key_size(attr)) + lengths_size;
+	fixed_size = sonde__field_size(sonde__attr_key_size(attr)) + lengths_size;
 	if (fixed_size >= capacity)
 		return 0;
 	value_cut(&cut, capacity - fixed_size);

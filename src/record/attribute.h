@@ -42,50 +42,61 @@ static SONDE__ALWAYS_INLINE size_t sonde__field_size(size_t size)
 	return 1 + sonde__varint_size(size) + size;
 }
 
-/* Writes everything up to the AnyValue of `value_size` bytes; NULL where the whole does not fit. */
+static SONDE__ALWAYS_INLINE void sonde__four_put(uint8_t *at, size_t a, size_t b, size_t c,
+						 size_t d)
+{
+	const uint32_t word = (uint32_t)(a | b << 8 | c << 16 | d << 24);
+
+	memcpy(at, &word, sizeof(word));
+}
+
+/* As sonde__attr_begin, where a length takes more than a byte; `next` is not written. */
+uint8_t *sonde__attr_begin_long(uint8_t tag, const char *key, size_t key_size, uint8_t any_tag,
+				size_t value_size, uint8_t *buffer, size_t capacity);
+
+/*
+ * Writes everything up to the AnyValue of `value_size` bytes, two at least, and of that the tag and
+ * the `next` byte, which the caller may write again. Returns what comes after the AnyValue's tag;
+ * NULL where the whole does not fit.
+ */
 static SONDE__ALWAYS_INLINE uint8_t *sonde__attr_begin(uint8_t tag, const char *key,
-						       size_t key_size, size_t value_size,
+						       size_t key_size, uint8_t any_tag,
+						       size_t value_size, uint8_t next,
 						       uint8_t *buffer, size_t capacity)
 {
-	size_t body_size;
+	const size_t body_size = 4 + key_size + value_size; /* With lengths of one byte each. */
 
-	if (SONDE__UNLIKELY(key_size > SONDE__TEXT_MAX_SIZE ||
-			    value_size > 2 * SONDE__TEXT_MAX_SIZE))
+	if (SONDE__UNLIKELY(key_size >= 0x80 || value_size >= 0x80 || body_size >= 0x80))
+		return sonde__attr_begin_long(tag, key, key_size, any_tag, value_size, buffer,
+					      capacity);
+	if (SONDE__UNLIKELY(2 + body_size > capacity))
 		return NULL;
-	body_size = sonde__field_size(key_size) + sonde__field_size(value_size);
-	if (SONDE__UNLIKELY(sonde__field_size(body_size) > capacity))
-		return NULL;
-	*buffer++ = tag;
-	buffer = sonde__varint_put(buffer, body_size);
-	*buffer++ = SONDE__TAG_KEY;
-	buffer = sonde__varint_put(buffer, key_size);
-	buffer = sonde__bytes_put(buffer, key, key_size);
-	*buffer++ = SONDE__TAG_VALUE;
-	return sonde__varint_put(buffer, value_size);
+	sonde__four_put(buffer, tag, body_size, SONDE__TAG_KEY, key_size);
+	buffer = sonde__bytes_put(buffer + 4, key, key_size);
+	sonde__four_put(buffer, SONDE__TAG_VALUE, value_size, any_tag, next);
+	return buffer + 3;
 }
 
 static SONDE__ALWAYS_INLINE size_t sonde__attr_put_int(uint8_t tag, const char *key,
 						       size_t key_size, int64_t value,
 						       uint8_t *buffer, size_t capacity)
 {
-	uint8_t *at = sonde__attr_begin(tag, key, key_size, 1 + sonde__varint_size((uint64_t)value),
+	uint8_t *at = sonde__attr_begin(tag, key, key_size, SONDE__TAG_ANY_INT,
+					1 + sonde__varint_size((uint64_t)value), /* next= */ 0,
 					buffer, capacity);
 
-	if (!at)
-		return 0;
-	*at++ = SONDE__TAG_ANY_INT;
-	return (size_t)(sonde__varint_put(at, (uint64_t)value) - buffer);
+	return at ? (size_t)(sonde__varint_put(at, (uint64_t)value) - buffer) : 0;
 }
 
 static SONDE__ALWAYS_INLINE size_t sonde__attr_put_bool(uint8_t tag, const char *key,
 							size_t key_size, bool value,
 							uint8_t *buffer, size_t capacity)
 {
-	uint8_t *at = sonde__attr_begin(tag, key, key_size, /* value_size= */ 2, buffer, capacity);
+	uint8_t *at = sonde__attr_begin(tag, key, key_size, SONDE__TAG_ANY_BOOL,
+					/* value_size= */ 2, value, buffer, capacity);
 
 	if (!at)
 		return 0;
-	*at++ = SONDE__TAG_ANY_BOOL;
 	*at++ = value;
 	return (size_t)(at - buffer);
 }
@@ -94,11 +105,11 @@ static SONDE__ALWAYS_INLINE size_t sonde__attr_put_double(uint8_t tag, const cha
 							  size_t key_size, double value,
 							  uint8_t *buffer, size_t capacity)
 {
-	uint8_t *at = sonde__attr_begin(tag, key, key_size, 1 + sizeof(value), buffer, capacity);
+	uint8_t *at = sonde__attr_begin(tag, key, key_size, SONDE__TAG_ANY_DOUBLE,
+					1 + sizeof(value), /* next= */ 0, buffer, capacity);
 
 	if (!at)
 		return 0;
-	*at++ = SONDE__TAG_ANY_DOUBLE;
 	memcpy(at, &value, sizeof(value));
 	return (size_t)(at + sizeof(value) - buffer);
 }
@@ -112,15 +123,22 @@ static SONDE__ALWAYS_INLINE size_t sonde__attr_put_str(uint8_t tag, const char *
 
 	if (SONDE__UNLIKELY(size > SONDE__TEXT_MAX_SIZE))
 		return 0;
-	at = sonde__attr_begin(tag, key, key_size, sonde__field_size(size), buffer, capacity);
+	at = sonde__attr_begin(tag, key, key_size, SONDE__TAG_ANY_STRING, sonde__field_size(size),
+			       (uint8_t)size, buffer, capacity);
 	if (!at)
 		return 0;
-	*at++ = SONDE__TAG_ANY_STRING;
 	at = sonde__varint_put(at, size);
 	return (size_t)(sonde__bytes_put(at, value, size) - buffer);
 }
 
 /* ---- Any attribute --------------------------------------------------------------------------- */
+
+static SONDE__ALWAYS_INLINE size_t sonde__attr_key_size(const struct sonde_attr *attr)
+{
+	if (!attr->key)
+		return 0;
+	return attr->key_size ? attr->key_size : strlen(attr->key);
+}
 
 /* Bytes that the attribute's field takes; 0 for one that is too big for any record. */
 size_t sonde__attr_size(const struct sonde_attr *attr);

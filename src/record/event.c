@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events and links: a fixed front, attributes, and a count of those left out. Written whole where
- * they fit; the cutting form writes the content first, behind room for the longest length it could
- * have, and moves it up once the length is known.
+ * Events and links: a fixed front, attributes, and a count of those left out. The content is
+ * written first, behind room for a length of one byte, which is enough for most; a longer one moves
+ * it. The cutting form leaves room for the longest length that the content could have.
  */
 
 #include "record/event.h"
@@ -106,11 +106,20 @@ static uint8_t *part_dropped_put(uint8_t *at, const struct part *part, uint32_t 
 	return sonde__varint_put(at, n_dropped);
 }
 
-static uint8_t *part_rest_put(uint8_t *at, const struct part *part, const uint8_t *end)
+/* Attributes and count behind the front; NULL where they do not fit before `end`. */
+static SONDE__ALWAYS_INLINE uint8_t *part_rest_put(uint8_t *at, const struct part *part,
+						   const uint8_t *end)
 {
-	for (size_t i = 0; i < part->n_attrs; i++)
-		at += sonde__attr_encode(part->attribute_tag, &part->attrs[i], at,
-					 (size_t)(end - at));
+	for (size_t i = 0; i < part->n_attrs; i++) {
+		size_t size = sonde__attr_encode(part->attribute_tag, &part->attrs[i], at,
+						 (size_t)(end - at));
+
+		if (!size)
+			return NULL;
+		at += size;
+	}
+	if (part->n_dropped && (size_t)(end - at) < 1 + sonde__varint_size(part->n_dropped))
+		return NULL;
 	return part_dropped_put(at, part, part->n_dropped);
 }
 
@@ -122,11 +131,25 @@ static size_t part_size(const struct part *part, size_t front_size)
 	return rest_size == SIZE_MAX ? 0 : sonde__field_size(front_size + rest_size);
 }
 
-/* Tag and length of a field of `size` bytes in all, of which the content's length follows. */
-static uint8_t *part_begin(const struct part *part, size_t front_size, uint8_t *at)
+/* Where the content of a field goes whose length takes one byte. */
+#define HEAD_SIZE 2
+
+/* Puts tag and length before the content, which ends at `at`; 0 where it does not fit. */
+static SONDE__ALWAYS_INLINE size_t part_finish(uint8_t tag, uint8_t *buffer, const uint8_t *at,
+					       size_t capacity)
 {
-	*at++ = part->tag;
-	return sonde__varint_put(at, front_size + part_rest_size(part));
+	size_t content_size = (size_t)(at - buffer) - HEAD_SIZE;
+	uint8_t *content = buffer + HEAD_SIZE;
+
+	buffer[0] = tag;
+	buffer[1] = (uint8_t)content_size;
+	if (SONDE__LIKELY(content_size < 0x80))
+		return HEAD_SIZE + content_size;
+	if (sonde__field_size(content_size) > capacity)
+		return 0;
+	memmove(content + sonde__varint_size(content_size) - 1, content, content_size);
+	sonde__varint_put(buffer + 1, content_size);
+	return sonde__field_size(content_size);
 }
 
 size_t sonde__event_size(const struct sonde__event *event)
@@ -141,14 +164,13 @@ size_t sonde__event_size(const struct sonde__event *event)
 size_t sonde__event_encode(const struct sonde__event *event, uint8_t *buffer, size_t capacity)
 {
 	struct part part = event_part(event);
-	size_t size = sonde__event_size(event);
 	uint8_t *at;
 
-	if (!size || size > capacity)
+	if (event->name_size > SONDE__TEXT_MAX_SIZE ||
+	    HEAD_SIZE + event_front_size(event) > capacity)
 		return 0;
-	at = part_begin(&part, event_front_size(event), buffer);
-	at = event_front_put(at, event);
-	return (size_t)(part_rest_put(at, &part, buffer + size) - buffer);
+	at = part_rest_put(event_front_put(buffer + HEAD_SIZE, event), &part, buffer + capacity);
+	return at ? part_finish(part.tag, buffer, at, capacity) : 0;
 }
 
 size_t sonde__link_size(const struct sonde__link *link)
@@ -163,14 +185,13 @@ size_t sonde__link_size(const struct sonde__link *link)
 size_t sonde__link_encode(const struct sonde__link *link, uint8_t *buffer, size_t capacity)
 {
 	struct part part = link_part(link);
-	size_t size = sonde__link_size(link);
 	uint8_t *at;
 
-	if (!size || size > capacity)
+	if (link->trace_state_size > SONDE__TEXT_MAX_SIZE ||
+	    HEAD_SIZE + link_front_size(link) > capacity)
 		return 0;
-	at = part_begin(&part, link_front_size(link), buffer);
-	at = link_front_put(at, link);
-	return (size_t)(part_rest_put(at, &part, buffer + size) - buffer);
+	at = part_rest_put(link_front_put(buffer + HEAD_SIZE, link), &part, buffer + capacity);
+	return at ? part_finish(part.tag, buffer, at, capacity) : 0;
 }
 
 /* ---- Cutting --------------------------------------------------------------------------------- */

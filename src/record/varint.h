@@ -73,24 +73,34 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__fixed64_get(const uint8_t *at)
 	return value;
 }
 
-/* Short texts are copied with two overlapping words in place of a call. */
+/* The first and the last `n` bytes of `size`, which meet or overlap: n <= size <= 2 * n. */
+#define SONDE__COPY_ENDS(at, from, size, n) \
+	do { \
+		uint8_t ends[2][n]; \
+		memcpy(ends[0], from, n); \
+		memcpy(ends[1], (from) + (size) - (n), n); \
+		memcpy(at, ends[0], n); \
+		memcpy((at) + (size) - (n), ends[1], n); \
+	} while (0)
+
+/* Short texts are copied without a call. */
 static SONDE__ALWAYS_INLINE uint8_t *sonde__bytes_put(uint8_t *at, const void *data, size_t size)
 {
 	const uint8_t *from = data;
-	uint64_t words[4];
 
-	if (size >= 8 && size <= 16) {
-		memcpy(&words[0], from, 8);
-		memcpy(&words[1], from + size - 8, 8);
-		memcpy(at, &words[0], 8);
-		memcpy(at + size - 8, &words[1], 8);
-	} else if (size > 16 && size <= 32) {
-		memcpy(&words[0], from, 16);
-		memcpy(&words[2], from + size - 16, 16);
-		memcpy(at, &words[0], 16);
-		memcpy(at + size - 16, &words[2], 16);
+	if (SONDE__LIKELY(size >= 8)) {
+		if (size <= 16)
+			SONDE__COPY_ENDS(at, from, size, 8);
+		else if (size <= 32)
+			SONDE__COPY_ENDS(at, from, size, 16);
+		else
+			memcpy(at, from, size);
+	} else if (size >= 4) {
+		SONDE__COPY_ENDS(at, from, size, 4);
 	} else if (size) {
-		memcpy(at, from, size);
+		at[0] = from[0];
+		at[size / 2] = from[size / 2];
+		at[size - 1] = from[size - 1];
 	}
 	return at + size;
 }

@@ -15,11 +15,14 @@ SONDE_API void sonde__span_begin_at(struct sonde_span *span, struct sonde_site *
 SONDE_API void sonde__span_begin_server(struct sonde_span *span, const char *method,
 					const char *route, sonde_header_get_fn *get, void *carrier);
 SONDE_API void sonde__span_end(struct sonde_span *span, uint64_t end_unix_ns);
-SONDE_API void sonde__span_set_strn(struct sonde_span *span, const char *key, const char *value,
-				    size_t size);
-SONDE_API void sonde__span_set_int(struct sonde_span *span, const char *key, int64_t value);
-SONDE_API void sonde__span_set_double(struct sonde_span *span, const char *key, double value);
-SONDE_API void sonde__span_set_bool(struct sonde_span *span, const char *key, bool value);
+SONDE_API void sonde__span_set_strn(struct sonde_span *span, const char *key, size_t key_size,
+				    const char *value, size_t size);
+SONDE_API void sonde__span_set_int(struct sonde_span *span, const char *key, size_t key_size,
+				   int64_t value);
+SONDE_API void sonde__span_set_double(struct sonde_span *span, const char *key, size_t key_size,
+				   double value);
+SONDE_API void sonde__span_set_bool(struct sonde_span *span, const char *key, size_t key_size,
+				   bool value);
 SONDE_API void sonde__span_set(struct sonde_span *span, const struct sonde_attr *attr);
 SONDE_API void sonde__span_add_event(struct sonde_span *span, const char *name, uint64_t unix_ns,
 				     const struct sonde_attr *attrs, size_t n_attrs);
@@ -91,35 +94,42 @@ static inline void sonde_span_end_with_time(struct sonde_span *span, uint64_t en
 		sonde__span_end(span, end_unix_ns);
 }
 
+/* Known to the compiler where the key stands in the source. */
+static inline size_t sonde__key_size(const char *key)
+{
+	return key ? strlen(key) : 0;
+}
+
 static inline void sonde_span_set_strn(struct sonde_span *span, const char *key, const char *value,
 				       size_t size)
 {
 	if (sonde_is_recording())
-		sonde__span_set_strn(span, key, value, size);
+		sonde__span_set_strn(span, key, sonde__key_size(key), value, size);
 }
 
 static inline void sonde_span_set_str(struct sonde_span *span, const char *key, const char *value)
 {
 	if (sonde_is_recording())
-		sonde__span_set_strn(span, key, value, value ? strlen(value) : 0);
+		sonde__span_set_strn(span, key, sonde__key_size(key), value,
+				     value ? strlen(value) : 0);
 }
 
 static inline void sonde_span_set_int(struct sonde_span *span, const char *key, int64_t value)
 {
 	if (sonde_is_recording())
-		sonde__span_set_int(span, key, value);
+		sonde__span_set_int(span, key, sonde__key_size(key), value);
 }
 
 static inline void sonde_span_set_double(struct sonde_span *span, const char *key, double value)
 {
 	if (sonde_is_recording())
-		sonde__span_set_double(span, key, value);
+		sonde__span_set_double(span, key, sonde__key_size(key), value);
 }
 
 static inline void sonde_span_set_bool(struct sonde_span *span, const char *key, bool value)
 {
 	if (sonde_is_recording())
-		sonde__span_set_bool(span, key, value);
+		sonde__span_set_bool(span, key, sonde__key_size(key), value);
 }
 
 static inline void sonde_span_set(struct sonde_span *span, struct sonde_attr attr)
