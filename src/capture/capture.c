@@ -33,6 +33,8 @@ void sonde__capture_open(const struct sonde__capture_options *options)
 	SET(max_attributes, twice(options->span_attributes));
 	SET(max_events, options->span_events);
 	SET(max_links, options->span_links);
+	SET(sampler, SONDE__SAMPLER(options->sample_threshold, !options->ignores_parent));
+	SET(counts_figures, !options->counts_no_figures);
 	SET(enter_child, options->enter_child);
 	SET(generation, SONDE__SETTING(generation) + 1);
 	sonde__identity_open();

@@ -19,6 +19,9 @@ struct sonde__capture_options {
 	uint32_t span_attributes; /* Capture lets through twice the limit; the pipeline is exact. */
 	uint32_t span_events;
 	uint32_t span_links;
+	uint64_t sample_threshold; /* Of 2^56: traces whose random bits are below are not taken. */
+	bool ignores_parent; /* The threshold decides for spans with a parent, too. */
+	bool counts_no_figures;
 	/*
 	 * A forked child's first capture, before it reserves. Makes the child's box and, unless
 	 * `signal_safe`, its worker; async-signal-safe then. Returns false where nothing can be

@@ -254,7 +254,11 @@ void sonde__error_capture(struct sonde_error *error)
 	if (!error || !sonde__capture_enter())
 		return;
 	event_id = sonde__identity_draw();
-	if (!sonde__error_mark_captured(error, event_id, &earlier_id))
+	if (!sonde__error_mark_captured(error, event_id, &earlier_id)) {
+		/* Where the span gets an event it gets the status, sampled or not. */
+		if (SONDE__SETTING(exception_signal) & SONDE_EXCEPTION_SPAN_EVENT)
+			sonde__current_say(SONDE__CONTEXT_ERROR);
 		error_write(error, event_id);
+	}
 	errno = saved_errno;
 }

@@ -154,12 +154,24 @@ void sonde__current_add_event(const char *name, const struct sonde_attr *attrs, 
 	sonde__part_write(&part);
 }
 
+void sonde__current_say(uint64_t said)
+{
+	struct sonde__context_words *current = sonde__context_current();
+
+	/* A caller's span in another process is not ours to count. */
+	if (current->span_id && !(current->flags & SONDE__CONTEXT_REMOTE))
+		current->flags |= said;
+}
+
 void sonde__current_set_status(enum sonde_span_status status, const char *description)
 {
 	struct sonde_context context;
 	struct sonde__part part = { .context = &context, .status = status };
 
-	if ((status != SONDE_SPAN_OK && status != SONDE_SPAN_ERROR) || !part_begin(&context))
+	if (status != SONDE_SPAN_OK && status != SONDE_SPAN_ERROR)
+		return;
+	sonde__current_say(status == SONDE_SPAN_OK ? SONDE__CONTEXT_OK : SONDE__CONTEXT_ERROR);
+	if (!part_begin(&context))
 		return;
 	if (status == SONDE_SPAN_ERROR && description)
 		part.description = (struct sonde_text){ description, strlen(description) };

@@ -28,4 +28,7 @@ void sonde__part_write(const struct sonde__part *part);
 /* The thread's current span if something may be said about it: it is there and sampled. */
 bool sonde__current_span(struct sonde_context *ret);
 
+/* Notes SONDE__CONTEXT_ERROR or _OK for the end of the current span, recorded or not. */
+void sonde__current_say(uint64_t said);
+
 #endif

@@ -13,14 +13,13 @@
 
 #include "base/clock.h"
 #include "box/box.h"
+#include "capture/figures.h"
 #include "box/write_inline.h"
 #include "context/context.h"
 #include "record/varint.h"
 
 /* A span further away than this stands in another stack. */
 #define STACK_REACH ((uintptr_t)1 << 23)
-
-#define KNOWN_FLAGS (SONDE_TRACE_FLAG_SAMPLED | SONDE_TRACE_FLAG_RANDOM)
 
 /* ---- Begin ----------------------------------------------------------------------------------- */
 
@@ -74,7 +73,8 @@ static SONDE__ALWAYS_INLINE void child_begin(struct sonde__span *span, enum sond
 	own->extension01 = current->extension01;
 	own->extension2 = current->extension2;
 	current->span_id = own->span_id = sonde__identity_draw();
-	current->flags = own->flags = (previous_flags & KNOWN_FLAGS) | place_of(span);
+	current->flags = own->flags = (previous_flags & SONDE_TRACE_FLAG_RANDOM) |
+				      SONDE_TRACE_FLAG_SAMPLED | place_of(span);
 	span->start = sonde__ticks();
 }
 
@@ -102,7 +102,7 @@ static void context_make_root(struct sonde__context_words *words)
 static bool context_make(struct sonde__span *span, struct sonde__context_words *words, bool root)
 {
 	const bool has_parent = !root && sonde__context_words_are_valid(words);
-	const bool sampled = sonde__sampler_decide(has_parent, (uint8_t)words->flags);
+	bool sampled;
 
 	span->parent_id = has_parent ? words->span_id : 0;
 	if (has_parent && (words->flags & SONDE__CONTEXT_REMOTE))
@@ -110,7 +110,8 @@ static bool context_make(struct sonde__span *span, struct sonde__context_words *
 	if (!has_parent)
 		context_make_root(words);
 	words->span_id = sonde__identity_draw();
-	words->flags &= KNOWN_FLAGS & ~(uint64_t)SONDE_TRACE_FLAG_SAMPLED;
+	sampled = sonde__sampler_decide(has_parent, (uint8_t)words->flags, words->trace_id[1]);
+	words->flags &= SONDE_TRACE_FLAG_RANDOM;
 	if (sampled)
 		words->flags |= SONDE_TRACE_FLAG_SAMPLED;
 	return sampled;
@@ -150,16 +151,18 @@ struct sonde__span *sonde__span_start(struct sonde_span *memory,
 	else
 		context_enter(span, &words);
 	*sonde__context_words(&span->context) = words;
-	if (!sampled) {
-		span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING);
-		sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_UNSAMPLED);
-		return NULL;
-	}
-	span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING);
-	span->start = known.start_unix_ns ? known.start_unix_ns : sonde__ticks();
-	if (known.start_unix_ns)
+	span->memento = sonde__memento(SONDE__MAGIC_SPAN,
+				       sampled ? SONDE__RECORDING : SONDE__PASSING);
+	if (known.start_unix_ns) {
+		span->start = known.start_unix_ns;
 		span->record_flags |= SONDE__RECORD_START_IS_UNIX;
-	return span;
+	} else if (sampled || SONDE__SETTING(counts_figures)) {
+		span->start = sonde__ticks();
+	}
+	if (sampled)
+		return span;
+	sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_UNSAMPLED);
+	return NULL;
 }
 
 static const char *name_or_default(const char *name)
@@ -187,6 +190,15 @@ static SONDE__COLD void span_name_by_site(struct sonde__span *span, struct sonde
 		sonde__span_name(span, name, strlen(name));
 }
 
+/* A span that is not recorded needs no name, but has figures. */
+static void span_pass_site(struct sonde_span *memory, struct sonde_site *site)
+{
+	struct sonde__span *span = (struct sonde__span *)memory;
+
+	if (site && span && sonde__memento_is(span->memento, SONDE__MAGIC_SPAN))
+		span->site = sonde__site_id(site);
+}
+
 static SONDE__ALWAYS_INLINE void span_set_site(struct sonde__span *span, struct sonde_site *site)
 {
 	/* Relaxed: the id names an entry that the table published before it gave the id away. */
@@ -202,8 +214,10 @@ static __attribute__((noinline)) void span_begin_with_options(
 {
 	struct sonde__span *span = sonde__span_start(memory, options);
 
-	if (span)
+	if (SONDE__LIKELY(span != NULL))
 		span_set_site(span, site);
+	else
+		span_pass_site(memory, site);
 }
 
 static SONDE__COLD void span_begin_of_kind(struct sonde_span *memory, struct sonde_site *site,
@@ -225,7 +239,8 @@ void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site, en
 		span_begin_with_options(memory, site, options);
 	} else if (SONDE__LIKELY(span && sonde__process_is_known() && current->span_id &&
 				 sonde__sampler_decide(/* has_parent= */ true,
-						       (uint8_t)current->flags))) {
+						       (uint8_t)current->flags,
+						       current->trace_id[1]))) {
 		child_begin(span, kind);
 		span_set_site(span, site);
 	} else {
@@ -381,29 +396,55 @@ static __attribute__((noinline)) void span_write_with_trace_state(const struct s
 	span_write(span, trace_state, time, time_flag);
 }
 
+/* The current span's until now: its thread goes on with what was current before. */
+static SONDE__ALWAYS_INLINE void span_close(struct sonde__span *span, bool *ret_has_failed)
+{
+	span->memento |= SONDE__ENDED;
+	*ret_has_failed = sonde__span_has_failed(span);
+	context_leave(span);
+}
+
+/* A span that is not recorded, and what is no span or has ended. */
+static __attribute__((noinline)) void span_end_unrecorded(struct sonde__span *span,
+							   uint64_t end_unix_ns)
+{
+	const uint64_t memento = span->memento;
+	bool has_failed;
+
+	if (!sonde__memento_is(memento, SONDE__MAGIC_SPAN) ||
+	    (memento & SONDE__STATE_MASK) == SONDE__ENDED)
+		return;
+	span_close(span, &has_failed);
+	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING) &&
+	    sonde_is_recording() && SONDE__SETTING(counts_figures))
+		sonde__span_count(span, sonde__ticks(), end_unix_ns, has_failed);
+	if (span->own_flags & SONDE__SPAN_OWNS_TRACESTATE)
+		sonde__tracestate_free(span->context.extension[SONDE__EXTENSION_TRACESTATE]);
+}
+
 void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 {
 	struct sonde__span *span = (struct sonde__span *)memory;
-	uint64_t time = end_unix_ns ? end_unix_ns : sonde__ticks();
 	uint8_t time_flag = end_unix_ns ? SONDE__RECORD_TIME_IS_UNIX : 0;
-	uint64_t memento;
+	bool has_failed;
+	uint64_t time;
 
 	if (SONDE__UNLIKELY(!span))
 		return;
-	memento = span->memento;
-	if (SONDE__UNLIKELY(!sonde__memento_is(memento, SONDE__MAGIC_SPAN) ||
-			    (memento & SONDE__STATE_MASK) == SONDE__ENDED))
-		return;
-	span->memento = memento | SONDE__ENDED;
-	context_leave(span);
 	/* Not what an earlier agent or the parent process began, and nothing after the stop. */
-	if (SONDE__LIKELY(memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING) &&
-			  sonde_is_recording())) {
-		if (SONDE__LIKELY(!span->context.extension[SONDE__EXTENSION_TRACESTATE]))
-			span_write(span, (struct sonde_text){ "", 0 }, time, time_flag);
-		else
-			span_write_with_trace_state(span, time, time_flag);
+	if (SONDE__UNLIKELY(span->memento != sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING) ||
+			    !sonde_is_recording())) {
+		span_end_unrecorded(span, end_unix_ns);
+		return;
 	}
+	time = end_unix_ns ? end_unix_ns : sonde__ticks();
+	span_close(span, &has_failed);
+	if (SONDE__LIKELY(!span->context.extension[SONDE__EXTENSION_TRACESTATE]))
+		span_write(span, (struct sonde_text){ "", 0 }, time, time_flag);
+	else
+		span_write_with_trace_state(span, time, time_flag);
+	if (SONDE__LIKELY(SONDE__SETTING(counts_figures)))
+		sonde__span_count(span, time, end_unix_ns, has_failed);
 	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_OWNS_TRACESTATE))
 		sonde__tracestate_free(span->context.extension[SONDE__EXTENSION_TRACESTATE]);
 }

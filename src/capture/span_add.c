@@ -278,12 +278,25 @@ static void description_set(struct sonde__span *span, const char *text)
 	sonde__part_write(&part);
 }
 
+/* Of a span that is not recorded only the figures want to know whether it failed. */
+static SONDE__COLD void status_pass(struct sonde__span *span, enum sonde_span_status status)
+{
+	if (span && span->memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING) &&
+	    span->status != SONDE_SPAN_OK &&
+	    (status == SONDE_SPAN_OK || status == SONDE_SPAN_ERROR))
+		span->status = (uint8_t)status;
+}
+
 void sonde__span_set_status(struct sonde_span *memory, enum sonde_span_status status,
 			    const char *description)
 {
 	struct sonde__span *span = sonde__span_recording(memory);
 
-	if (!span || span->status == SONDE_SPAN_OK)
+	if (SONDE__UNLIKELY(!span)) {
+		status_pass((struct sonde__span *)memory, status);
+		return;
+	}
+	if (span->status == SONDE_SPAN_OK)
 		return;
 	if (status == SONDE_SPAN_OK) {
 		span->status = SONDE_SPAN_OK;

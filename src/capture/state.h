@@ -21,7 +21,9 @@
 
 /* Relaxed throughout: settings that a call takes as it finds them, and that order nothing. */
 struct sonde__capture {
+	_Atomic uint64_t sampler; /* See below. */
 	_Atomic uint32_t generation; /* Counts the agents that started. */
+	_Atomic uint32_t counts_figures; /* Calls, errors and durations by site. */
 	_Atomic uint32_t slow_threshold_ms;
 	_Atomic uint32_t exception_signal;
 	_Atomic uint32_t max_attributes; /* Twice the limit: the pipeline is exact. */
@@ -87,12 +89,26 @@ static SONDE__ALWAYS_INLINE bool sonde__capture_enter(void)
  */
 
 /*
- * The head sampler, the one place that decides whether a span is recorded: a trace that begins here
- * is, one that came from elsewhere as its parent says. Standard: ParentBased(root = AlwaysOn).
+ * The head sampler, the one place that decides whether a span is recorded, in one word: the
+ * threshold that the trace id's lowest 56 bits must reach, times 2, plus 1 where a parent decides
+ * for its children. A threshold of 0 takes every trace, 2^56 none. Standard: the samplers AlwaysOn,
+ * AlwaysOff, TraceIdRatioBased, and ParentBased with any of them as root. docs/design/sampling.md
+ * says why these bits.
  */
-static SONDE__ALWAYS_INLINE bool sonde__sampler_decide(bool has_parent, uint8_t parent_flags)
+#define SONDE__SAMPLER_PARENT_BASED UINT64_C(1)
+#define SONDE__SAMPLER_RANDOM_BITS 56
+#define SONDE__SAMPLER_NONE (UINT64_C(1) << SONDE__SAMPLER_RANDOM_BITS)
+#define SONDE__SAMPLER(threshold, is_parent_based) ((threshold) << 1 | (is_parent_based))
+
+/* The second half of a trace id, as it lies in memory, gives the bits that decide. */
+static SONDE__ALWAYS_INLINE bool sonde__sampler_decide(bool has_parent, uint8_t parent_flags,
+						       uint64_t trace_id_tail)
 {
-	return !has_parent || (parent_flags & SONDE_TRACE_FLAG_SAMPLED);
+	const uint64_t sampler = SONDE__SETTING(sampler);
+
+	if (SONDE__LIKELY(has_parent && (sampler & SONDE__SAMPLER_PARENT_BASED)))
+		return parent_flags & SONDE_TRACE_FLAG_SAMPLED;
+	return (__builtin_bswap64(trace_id_tail) & (SONDE__SAMPLER_NONE - 1)) >= sampler >> 1;
 }
 
 #endif

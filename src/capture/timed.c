@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timed scopes. Below the threshold a scope costs two readings of the clock; above it, it leaves a
- * warning and says so on the current span.
+ * Timed scopes. Below the threshold a scope costs two readings of the clock and a count; above it,
+ * it leaves a warning and says so on the current span.
  */
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "box/box.h"
+#include "capture/figures.h"
 #include "capture/log.h"
 #include "capture/part.h"
 #include "capture/state.h"
@@ -93,21 +94,21 @@ static SONDE__COLD void slow_write(struct sonde_site *site, double seconds)
 void sonde__timed_end(struct sonde_timed *memory)
 {
 	struct timed *timed = (struct timed *)memory;
-	uint64_t now;
+	uint64_t ticks;
 
 	if (!timed || timed->memento != sonde__memento(SONDE__MAGIC_TIMED, SONDE__RECORDING))
 		return;
 	timed->memento = 0;
-	if (!sonde_is_recording() || !timed->slow_ms)
+	if (!sonde_is_recording())
 		return;
-	now = sonde__ticks();
-	/* The counters of two CPUs may differ by some ticks: no time is negative. */
-	if (SONDE__UNLIKELY(now > timed->start &&
-			    now - timed->start >= timed->slow_ms * sonde__ticks_per_ms())) {
+	ticks = sonde__ticks_between(timed->start, sonde__ticks());
+	if (SONDE__LIKELY(SONDE__SETTING(counts_figures)))
+		sonde__figures_count(timed->site ? sonde__site_id(timed->site) : 0,
+				     sonde__ticks_units(ticks), /* is_error= */ false);
+	if (SONDE__UNLIKELY(timed->slow_ms && ticks >= timed->slow_ms * sonde__ticks_per_ms())) {
 		int saved_errno = errno;
 
-		slow_write(timed->site,
-			   (double)(now - timed->start) / (double)sonde__ticks_per_ms() / 1000);
+		slow_write(timed->site, (double)ticks / (double)sonde__ticks_per_ms() / 1000);
 		errno = saved_errno;
 	}
 }

@@ -51,6 +51,13 @@ _Static_assert(offsetof(struct sonde__context_words, flags) ==
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flags are the lowest byte of their word");
 
 #define SONDE__CONTEXT_REMOTE UINT64_C(0x100)
+/*
+ * What was said of the current span's status through the context, in the lowest bits of its place,
+ * which are 0 in every place: the span reads it there when it ends.
+ */
+#define SONDE__CONTEXT_ERROR UINT64_C(0x10000)
+#define SONDE__CONTEXT_OK UINT64_C(0x20000)
+#define SONDE__CONTEXT_STATUS (SONDE__CONTEXT_ERROR | SONDE__CONTEXT_OK)
 #define SONDE__CONTEXT_MARK_SHIFT 16
 
 static SONDE__ALWAYS_INLINE struct sonde__context_words *sonde__context_words(
