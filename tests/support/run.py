@@ -33,6 +33,7 @@ BUILDS = {
 PLAN = {
     "unit": ["debug", "asan", "tsan", "valgrind"],
     "interleave": ["debug", "tsan"],
+    "model": ["debug"],
     "stress": ["release", "tsan"],
     "fault": ["debug", "asan", "tsan", "valgrind"],
     "fuzz": ["debug", "asan"],
@@ -40,7 +41,7 @@ PLAN = {
     "e2e": ["release"],
     "bench": ["release"],
 }
-DEFAULT = ["unit", "interleave", "stress", "fault", "fuzz", "abi", "e2e"]
+DEFAULT = ["unit", "interleave", "model", "stress", "fault", "fuzz", "abi", "e2e"]
 
 # (build, test name prefix) -> why it does not run there.
 LEFT_OUT = {
