@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is said about a span that is in hand: attributes, events, links, status, name. It is encoded
- * straight into the span's memory; what does not fit there becomes a part.
+ * What is said about a span that is in hand besides its attributes: events, links, status, name. It
+ * is encoded straight into the span's memory; what does not fit there becomes a part.
  */
 
 #include <string.h>
@@ -12,129 +12,11 @@
 #include "base/text.h"
 #include "capture/part.h"
 #include "capture/span.h"
+#include "capture/span_fields.h"
 #include "context/context.h"
 
 /* A name that went out as a part leaves this much of it behind, in case the part is lost. */
 #define NAME_KEPT 128
-
-/*
- * ---- Attributes
- * -------------------------------------------------------------------------------------
- */
-
-/* Bytes for fields; none once a field went out as a part. */
-static SONDE__ALWAYS_INLINE size_t fields_room(const struct sonde__span *span)
-{
-	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_FIELDS_IN_PARTS))
-		return 0;
-	return (size_t)(SONDE__SPAN_BYTES - span->texts_size - span->fields_size);
-}
-
-/* The span, if it takes one more attribute. */
-static SONDE__ALWAYS_INLINE struct sonde__span *attribute_begin(struct sonde_span *memory,
-								size_t key_size)
-{
-	struct sonde__span *span = sonde__span_recording(memory);
-
-	if (SONDE__UNLIKELY(!span))
-		return NULL;
-	if (SONDE__UNLIKELY(!key_size ||
-			    span->n_attributes >= SONDE__SETTING(max_attributes))) {
-		sonde__count_up(&span->n_dropped_attributes);
-		return NULL;
-	}
-	sonde__count_up(&span->n_attributes);
-	return span;
-}
-
-static SONDE__COLD void attribute_spill(struct sonde__span *span, const struct sonde_attr *attr)
-{
-	struct sonde__part part = { .context = &span->context, .attrs = attr, .n_attrs = 1 };
-
-	span->own_flags |= SONDE__SPAN_FIELDS_IN_PARTS;
-	span->record_flags |= SONDE__RECORD_HAS_PARTS;
-	sonde__part_write(&part);
-}
-
-/* Takes what an encoder wrote; false where it wrote nothing. */
-static SONDE__ALWAYS_INLINE bool fields_take(struct sonde__span *span, size_t size)
-{
-	span->fields_size = (uint16_t)(span->fields_size + size);
-	return SONDE__LIKELY(size != 0);
-}
-
-static SONDE__ALWAYS_INLINE uint8_t *fields_end(struct sonde__span *span)
-{
-	return span->bytes + span->fields_size;
-}
-
-void sonde__span_set_strn(struct sonde_span *memory, const char *key, size_t key_size,
-			  const char *value, size_t size)
-{
-	struct sonde__span *span = attribute_begin(memory, key_size);
-	struct sonde_attr attr;
-
-	if (!span)
-		return;
-	if (!value)
-		size = 0;
-	if (fields_take(span,
-			sonde__attr_put_str(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size, value,
-					    size, fields_end(span), fields_room(span))))
-		return;
-	attr = sonde_strn(key, value, size);
-	attribute_spill(span, &attr);
-}
-
-void sonde__span_set_int(struct sonde_span *memory, const char *key, size_t key_size, int64_t value)
-{
-	struct sonde__span *span = attribute_begin(memory, key_size);
-	struct sonde_attr attr;
-
-	if (!span ||
-	    fields_take(span, sonde__attr_put_int(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size,
-						  value, fields_end(span), fields_room(span))))
-		return;
-	attr = sonde_int(key, value);
-	attribute_spill(span, &attr);
-}
-
-void sonde__span_set_double(struct sonde_span *memory, const char *key, size_t key_size,
-			    double value)
-{
-	struct sonde__span *span = attribute_begin(memory, key_size);
-	struct sonde_attr attr;
-
-	if (!span ||
-	    fields_take(span, sonde__attr_put_double(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size,
-						     value, fields_end(span), fields_room(span))))
-		return;
-	attr = sonde_double(key, value);
-	attribute_spill(span, &attr);
-}
-
-void sonde__span_set_bool(struct sonde_span *memory, const char *key, size_t key_size, bool value)
-{
-	struct sonde__span *span = attribute_begin(memory, key_size);
-	struct sonde_attr attr;
-
-	if (!span ||
-	    fields_take(span, sonde__attr_put_bool(SONDE__TAG_SPAN_ATTRIBUTE, key, key_size,
-						   value, fields_end(span), fields_room(span))))
-		return;
-	attr = sonde_bool(key, value);
-	attribute_spill(span, &attr);
-}
-
-void sonde__span_set(struct sonde_span *memory, const struct sonde_attr *attr)
-{
-	struct sonde__span *span = attr ? attribute_begin(memory, sonde__attr_key_size(attr))
-					: NULL;
-
-	if (span && !fields_take(span, sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, attr,
-							  fields_end(span), fields_room(span))))
-		attribute_spill(span, attr);
-}
 
 /*
  * ---- Events and links
@@ -162,10 +44,10 @@ void sonde__span_add_event(struct sonde_span *memory, const char *name, uint64_t
 	event.name_size = strlen(event.name);
 	if (!unix_ns)
 		event.time = sonde__ticks();
-	if (fields_take(span, sonde__event_encode(&event, fields_end(span), fields_room(span))))
+	if (sonde__span_fields_take(span, sonde__event_encode(&event, sonde__span_fields_end(span),
+							      sonde__span_fields_room(span))))
 		return;
-	span->own_flags |= SONDE__SPAN_FIELDS_IN_PARTS;
-	span->record_flags |= SONDE__RECORD_HAS_PARTS;
+	sonde__span_fields_spill(span);
 	part.context = &span->context;
 	sonde__part_write(&part);
 }
@@ -180,10 +62,10 @@ static void link_write(struct sonde__span *span, struct sonde__link *link)
 {
 	struct sonde__part part = { .context = &span->context, .link = link };
 
-	if (fields_take(span, sonde__link_encode(link, fields_end(span), fields_room(span))))
+	if (sonde__span_fields_take(span, sonde__link_encode(link, sonde__span_fields_end(span),
+							     sonde__span_fields_room(span))))
 		return;
-	span->own_flags |= SONDE__SPAN_FIELDS_IN_PARTS;
-	span->record_flags |= SONDE__RECORD_HAS_PARTS;
+	sonde__span_fields_spill(span);
 	sonde__part_write(&part);
 }
 

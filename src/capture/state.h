@@ -67,6 +67,13 @@ static SONDE__ALWAYS_INLINE bool sonde__memento_is(uint64_t memento, uint64_t ma
 	return memento >> 40 == magic;
 }
 
+/* Of whatever process and agent. */
+static SONDE__ALWAYS_INLINE bool sonde__memento_is_recording(uint64_t memento, uint64_t magic)
+{
+	return (memento & (UINT64_C(0xffffff) << 40 | SONDE__STATE_MASK)) ==
+	       (magic << 40 | SONDE__RECORDING);
+}
+
 /*
  * ---- Entering
  * -------------------------------------------------------------------------------------

@@ -50,31 +50,46 @@ static SONDE__ALWAYS_INLINE void sonde__four_put(uint8_t *at, size_t a, size_t b
 	memcpy(at, &word, sizeof(word));
 }
 
-/* As sonde__attr_begin, where a length takes more than a byte; `next` is not written. */
+/*
+ * Writes everything up to the AnyValue of `value_size` bytes, two at least, and of that the tag and
+ * the `next` byte, which the caller may write again. Returns what comes after the AnyValue's tag.
+ * For keys up to SONDE__SHORT_MAX and bodies below 128, where there is room.
+ */
+static SONDE__ALWAYS_INLINE uint8_t *sonde__attr_begin_short(uint8_t tag, const char *key,
+							     size_t key_size, uint8_t any_tag,
+							     size_t value_size, uint8_t next,
+							     uint8_t *buffer)
+{
+	sonde__four_put(buffer, tag, 4 + key_size + value_size, SONDE__TAG_KEY, key_size);
+	buffer = sonde__short_put(buffer + 4, key, key_size);
+	sonde__four_put(buffer, SONDE__TAG_VALUE, value_size, any_tag, next);
+	return buffer + 3;
+}
+
+/* The same for any sizes, but for the `next` byte; NULL where the whole does not fit. */
 uint8_t *sonde__attr_begin_long(uint8_t tag, const char *key, size_t key_size, uint8_t any_tag,
 				size_t value_size, uint8_t *buffer, size_t capacity);
 
-/*
- * Writes everything up to the AnyValue of `value_size` bytes, two at least, and of that the tag and
- * the `next` byte, which the caller may write again. Returns what comes after the AnyValue's tag;
- * NULL where the whole does not fit.
- */
+/* Bytes of tags and lengths around key and AnyValue while each length takes one byte. */
+#define SONDE__ATTR_FRAME 6
+
+static SONDE__ALWAYS_INLINE bool sonde__attr_is_short(size_t key_size, size_t value_size)
+{
+	return key_size <= SONDE__SHORT_MAX && value_size < 0x80 &&
+	       SONDE__ATTR_FRAME - 2 + key_size + value_size < 0x80;
+}
+
 static SONDE__ALWAYS_INLINE uint8_t *sonde__attr_begin(uint8_t tag, const char *key,
 						       size_t key_size, uint8_t any_tag,
 						       size_t value_size, uint8_t next,
 						       uint8_t *buffer, size_t capacity)
 {
-	const size_t body_size = 4 + key_size + value_size; /* With lengths of one byte each. */
-
-	if (SONDE__UNLIKELY(key_size >= 0x80 || value_size >= 0x80 || body_size >= 0x80))
+	if (SONDE__UNLIKELY(!sonde__attr_is_short(key_size, value_size)))
 		return sonde__attr_begin_long(tag, key, key_size, any_tag, value_size, buffer,
 					      capacity);
-	if (SONDE__UNLIKELY(2 + body_size > capacity))
+	if (SONDE__UNLIKELY(SONDE__ATTR_FRAME + key_size + value_size > capacity))
 		return NULL;
-	sonde__four_put(buffer, tag, body_size, SONDE__TAG_KEY, key_size);
-	buffer = sonde__bytes_put(buffer + 4, key, key_size);
-	sonde__four_put(buffer, SONDE__TAG_VALUE, value_size, any_tag, next);
-	return buffer + 3;
+	return sonde__attr_begin_short(tag, key, key_size, any_tag, value_size, next, buffer);
 }
 
 static SONDE__ALWAYS_INLINE size_t sonde__attr_put_int(uint8_t tag, const char *key,

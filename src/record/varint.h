@@ -83,18 +83,21 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__fixed64_get(const uint8_t *at)
 		memcpy((at) + (size) - (n), ends[1], n); \
 	} while (0)
 
-/* Short texts are copied without a call. */
-static SONDE__ALWAYS_INLINE uint8_t *sonde__bytes_put(uint8_t *at, const void *data, size_t size)
+/* Texts up to this are copied without a call. */
+#define SONDE__SHORT_MAX 64
+
+static SONDE__ALWAYS_INLINE uint8_t *sonde__short_put(uint8_t *at, const void *data, size_t size)
 {
 	const uint8_t *from = data;
 
 	if (SONDE__LIKELY(size >= 8)) {
-		if (size <= 16)
+		if (size <= 16) {
 			SONDE__COPY_ENDS(at, from, size, 8);
-		else if (size <= 32)
+		} else {
 			SONDE__COPY_ENDS(at, from, size, 16);
-		else
-			memcpy(at, from, size);
+			if (size > 32)
+				SONDE__COPY_ENDS(at + 16, from + 16, size - 32, 16);
+		}
 	} else if (size >= 4) {
 		SONDE__COPY_ENDS(at, from, size, 4);
 	} else if (size) {
@@ -102,6 +105,14 @@ static SONDE__ALWAYS_INLINE uint8_t *sonde__bytes_put(uint8_t *at, const void *d
 		at[size / 2] = from[size / 2];
 		at[size - 1] = from[size - 1];
 	}
+	return at + size;
+}
+
+static SONDE__ALWAYS_INLINE uint8_t *sonde__bytes_put(uint8_t *at, const void *data, size_t size)
+{
+	if (SONDE__LIKELY(size <= SONDE__SHORT_MAX))
+		return sonde__short_put(at, data, size);
+	memcpy(at, data, size);
 	return at + size;
 }
 
