@@ -47,14 +47,14 @@ SONDE_API void sonde__message(enum sonde_level level, const char *file, int line
  * A log record with attributes; the body is taken as it is. End with SONDE_ATTRS(…) or
  * SONDE_NO_ATTRS.
  */
-SONDE_API void sonde__log(enum sonde_level level, const char *body, const struct sonde_attr *attrs,
-			  size_t n_attrs);
+SONDE_API void sonde__log(enum sonde_level level, const char *body, size_t body_size,
+			  const struct sonde_attr *attrs, size_t n_attrs);
 
 static inline void sonde_log(enum sonde_level level, const char *body,
 			     const struct sonde_attr *attrs, size_t n_attrs)
 {
 	if (sonde_is_recording())
-		sonde__log(level, body, attrs, n_attrs);
+		sonde__log(level, body, body ? strlen(body) : 0, attrs, n_attrs);
 }
 
 /*

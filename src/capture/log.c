@@ -2,7 +2,9 @@
 /*
  * Messages. From ERROR on they are urgent: they may use the reserve, and the worker is roused.
  *
- * Where body and attributes are more than a record can be, the attributes keep at least a quarter.
+ * A record must be reserved with its size. The usual one, a short body and some attributes, is
+ * encoded on the stack and copied; a larger one is measured first and written in place. Where body
+ * and attributes are more than a record can be, the attributes keep at least a quarter.
  */
 
 #include "capture/log.h"
@@ -16,6 +18,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "box/box.h"
+#include "box/write_inline.h"
 #include "capture/state.h"
 #include "context/context.h"
 #include "record/attribute.h"
@@ -23,6 +26,9 @@
 #define MESSAGE_MAX_SIZE 1023
 #define CHARACTER_MAX_SIZE 4
 #define SEVERITY_MAX 24
+
+/* Bodies and attributes up to this are encoded beside the box: one pass, no measuring. */
+#define SHORT_SIZE 512
 
 #define ROOM (SONDE__RECORD_MAX_SIZE - sizeof(struct sonde__log_record))
 
@@ -60,23 +66,34 @@ static void sizes_choose(const struct sonde__log *log, size_t *ret_body, size_t 
 	*ret_fields = fields;
 }
 
-static void head_fill(struct sonde__log_record *record, const struct sonde__log *log,
-		      uint8_t severity)
+/* The fixed part by words, in the order of struct sonde__log_record; of the flags only ours. */
+static SONDE__ALWAYS_INLINE void head_fill(uint64_t *record, const struct sonde__log *log,
+					   uint8_t severity, size_t body_size, size_t fields_size)
 {
-	const struct sonde_context *context = &sonde__thread.current;
+	const size_t size = sizeof(struct sonde__log_record) + body_size + fields_size;
+	const uint64_t flags = log->is_cut || body_size < log->body.size ? SONDE__RECORD_TEXT_CUT
+									  : 0;
+	const struct sonde__context_words *context = sonde__context_current();
+	const bool has_context = context->span_id != 0;
+	const uint64_t trace_flags = has_context ? context->flags & 0xff : 0;
 
-	memset(record, 0, sizeof(*record));
-	record->head.type = SONDE__RECORD_LOG;
-	record->head.flags = log->is_cut ? SONDE__RECORD_TEXT_CUT : 0;
-	record->head.time = sonde__ticks();
-	record->site = log->site;
-	record->severity = severity;
-	if (!sonde_context_is_valid(context))
-		return;
-	memcpy(record->trace_id, context->trace_id, sizeof(record->trace_id));
-	memcpy(record->span_id, context->span_id, sizeof(record->span_id));
-	record->trace_flags = context->trace_flags;
+	record[0] = size | (uint64_t)SONDE__RECORD_LOG << 32 | flags << 40;
+	record[1] = sonde__ticks();
+	*(sonde__pair *)(record + 2) = has_context ? context->trace_id : (sonde__pair){ 0 };
+	record[4] = context->span_id;
+	record[5] = log->site | (uint64_t)severity << 32 | trace_flags << 40 |
+		    (uint64_t)body_size << 48;
+	record[6] = fields_size;
 }
+
+_Static_assert(offsetof(struct sonde__log_record, trace_id) == 16 &&
+		       offsetof(struct sonde__log_record, span_id) == 32 &&
+		       offsetof(struct sonde__log_record, site) == 40 &&
+		       offsetof(struct sonde__log_record, trace_flags) == 45 &&
+		       offsetof(struct sonde__log_record, body_size) == 46 &&
+		       offsetof(struct sonde__log_record, fields_size) == 48 &&
+		       sizeof(struct sonde__log_record) == 56,
+	       "head_fill writes it by words");
 
 static void attributes_put(const struct sonde__log *log, struct sonde__log_record *record,
 			   uint8_t *at, size_t room)
@@ -99,9 +116,9 @@ static void attributes_put(const struct sonde__log *log, struct sonde__log_recor
 		record->head.flags |= SONDE__RECORD_TEXT_CUT;
 }
 
-void sonde__log_write(const struct sonde__log *log)
+/* A log record that takes measuring, and cutting perhaps. */
+static __attribute__((noinline)) void write_measured(const struct sonde__log *log, uint8_t severity)
 {
-	uint8_t severity = severity_clamp(log->severity);
 	struct sonde__log_record *record;
 	struct sonde__slot slot;
 	size_t fields_size;
@@ -112,15 +129,52 @@ void sonde__log_write(const struct sonde__log *log)
 				/* urgent= */ severity >= SONDE_ERROR, &slot))
 		return;
 	record = slot.record;
-	head_fill(record, log, severity);
-	record->head.size = (uint32_t)(sizeof(*record) + body_size + fields_size);
-	if (body_size < log->body.size)
-		record->head.flags |= SONDE__RECORD_TEXT_CUT;
-	record->body_size = (uint16_t)body_size;
+	head_fill(slot.record, log, severity, body_size, fields_size);
 	attributes_put(log, record,
 		       sonde__bytes_put((uint8_t *)(record + 1), log->body.data, body_size),
 		       fields_size);
 	sonde__box_commit(&slot);
+}
+
+/* All attributes, encoded; false where one does not fit. */
+static bool attributes_encode(const struct sonde__log *log, uint8_t bytes[SHORT_SIZE],
+			      size_t *ret_size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < log->n_attrs; i++) {
+		size_t one = sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &log->attrs[i],
+						bytes + used, SHORT_SIZE - used);
+
+		if (!one)
+			return false;
+		used += one;
+	}
+	*ret_size = used;
+	return true;
+}
+
+void sonde__log_write(const struct sonde__log *log)
+{
+	const uint8_t severity = severity_clamp(log->severity);
+	uint8_t fields[SHORT_SIZE];
+	struct sonde__slot slot;
+	size_t fields_size;
+	uint8_t *at;
+
+	if (SONDE__UNLIKELY(log->body.size > SHORT_SIZE ||
+			    !attributes_encode(log, fields, &fields_size))) {
+		write_measured(log, severity);
+		return;
+	}
+	if (!sonde__box_take(sizeof(struct sonde__log_record) + log->body.size + fields_size,
+			     SONDE_SIGNAL_LOG, /* urgent= */ severity >= SONDE_ERROR, &slot))
+		return;
+	head_fill(slot.record, log, severity, log->body.size, fields_size);
+	at = (uint8_t *)slot.record + sizeof(struct sonde__log_record);
+	at = sonde__bytes_put(at, log->body.data, log->body.size);
+	sonde__bytes_put(at, fields, fields_size);
+	sonde__box_give(&slot);
 }
 
 /*
@@ -128,11 +182,11 @@ void sonde__log_write(const struct sonde__log *log)
  * --------------------------------------------------------------------------------------
  */
 
-void sonde__log(enum sonde_level level, const char *body, const struct sonde_attr *attrs,
-		size_t n_attrs)
+void sonde__log(enum sonde_level level, const char *body, size_t body_size,
+		const struct sonde_attr *attrs, size_t n_attrs)
 {
 	struct sonde__log log = { .severity = (int)level,
-				  .body = { body, body ? strlen(body) : 0 },
+				  .body = { body, body_size },
 				  .attrs = attrs,
 				  .n_attrs = attrs ? n_attrs : 0 };
 
