@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Where the usual attributes end and the others begin: every length around it, and every room that a
- * span can have left, gives what was set.
+ * Where the usual attributes end and the others begin: every length around it, and every room that
+ * a span can have left, gives what was set.
  */
 
 #include "fixture.h"
