@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The console: traces and logs as text for people, or as OTLP/JSON lines.
+ * The console: traces, logs and metrics as text for people, or as OTLP/JSON lines.
  *
  *	SONDE_CONSOLE_OUTPUT	stdout, stderr
  *	SONDE_CONSOLE_FORMAT	text, json
  *	SONDE_CONSOLE_COLOR	auto (a terminal, and NO_COLOR is not set), always, never
  *
  * The reader of the output may be slow, or stopped. The worker never waits for it: what is not
- * written yet is PENDING (output.h says how). The two signals share the output, so the second waits
+ * written yet is PENDING (output.h says how). The signals share the output, so the second waits
  * until the first is written. SIGPIPE is blocked on the worker, as every signal a write can raise.
  */
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include "console/render.h"
 #include "json/json.h"
 
-#define PENDING_MAX 2
+#define PENDING_MAX 3
 
 struct pending {
 	struct sonde_request request;
@@ -121,15 +121,29 @@ static int console_open(const struct sonde_exporter_host *host, void **ret)
 	return SONDE_OK;
 }
 
+static bool console_accepts(void *instance, enum sonde_signal signal)
+{
+	(void)instance;
+	return signal == SONDE_SIGNAL_SPAN || signal == SONDE_SIGNAL_LOG ||
+	       signal == SONDE_SIGNAL_METRIC;
+}
+
 static int console_encode(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out)
 {
 	const struct console *console = instance;
 
 	if (console->is_json)
 		return sonde__json_encode(batch, out);
-	return batch->signal == SONDE_SIGNAL_SPAN ?
-		       sonde__console_render_spans(batch, &console->look, out) :
-		       sonde__console_render_logs(batch, &console->look, out);
+	switch (batch->signal) {
+	case SONDE_SIGNAL_SPAN:
+		return sonde__console_render_spans(batch, &console->look, out);
+	case SONDE_SIGNAL_LOG:
+		return sonde__console_render_logs(batch, &console->look, out);
+	case SONDE_SIGNAL_METRIC:
+		return sonde__console_render_metrics(batch, &console->look, out);
+	default:
+		return SONDE_E_INVALID;
+	}
 }
 
 static void fill_result(void *token, enum sonde_outcome outcome, int error,
@@ -245,6 +259,7 @@ const struct sonde_exporter sonde_console_exporter = {
 	.size = sizeof(struct sonde_exporter),
 	.name = "console",
 	.open = console_open,
+	.accepts = console_accepts,
 	.encode = console_encode,
 	.send = console_send,
 	.poll = console_poll,

@@ -16,5 +16,7 @@ int sonde__console_render_spans(const struct sonde_batch *batch, const struct lo
 				struct sonde_buffer *out);
 int sonde__console_render_logs(const struct sonde_batch *batch, const struct look *look,
 			       struct sonde_buffer *out);
+int sonde__console_render_metrics(const struct sonde_batch *batch, const struct look *look,
+				  struct sonde_buffer *out);
 
 #endif

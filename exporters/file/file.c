@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines of OTLP/JSON, appended to files: SONDE_FILE_PATH with ".traces.jsonl" and ".logs.jsonl"
- * added, because a file of the standard's format holds one signal. Processes may share the files: a
+ * Lines of OTLP/JSON, appended to files: SONDE_FILE_PATH with ".traces.jsonl", ".logs.jsonl" and
+ * ".metrics.jsonl" added, because a file of the standard's format holds one signal. Processes may share the files: a
  * batch is one line, appended by one write where the file system takes it whole.
  *
  * A write that fell short (a full disk) leaves half a line. When the same batch comes again and the
@@ -41,8 +41,16 @@ struct output {
 	off_t end;
 };
 
+#define N_OUTPUTS (SONDE_SIGNAL_METRIC + 1)
+
 struct file {
-	struct output outputs[2]; /* By enum sonde_signal. */
+	struct output outputs[N_OUTPUTS]; /* By enum sonde_signal. */
+};
+
+static const char *const suffixes[N_OUTPUTS] = {
+	[SONDE_SIGNAL_SPAN] = ".traces.jsonl",
+	[SONDE_SIGNAL_LOG] = ".logs.jsonl",
+	[SONDE_SIGNAL_METRIC] = ".metrics.jsonl",
 };
 
 /* A pipe or a device would block or be a surprise. */
@@ -67,15 +75,14 @@ static int open_path(struct output *output)
 	return output->fd < 0 ? -1 : require_regular(output);
 }
 
-static int open_output(struct output *output, const char *path, const char *suffix)
+static int output_init(struct output *output, const char *path, const char *suffix)
 {
 	int n = snprintf(output->path, sizeof(output->path), "%s%s", path, suffix);
 
-	if (n < 0 || (size_t)n >= sizeof(output->path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	return open_path(output);
+	if (n >= 0 && (size_t)n < sizeof(output->path))
+		return 0;
+	errno = ENAMETOOLONG;
+	return -1;
 }
 
 static bool is_ours(const struct output *output)
@@ -97,18 +104,25 @@ static void file_close(void *instance, bool forked)
 {
 	struct file *file = instance;
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < N_OUTPUTS; i++)
 		close_output(&file->outputs[i]);
 	if (!forked)
 		free(file);
 }
 
+/* Metrics may be wanted elsewhere or nowhere: their file is made by the first of them. */
 static int open_outputs(const struct sonde_exporter_host *host, struct file *file, const char *path)
 {
 	char text[PATH_SIZE + 128];
+	int status = 0;
 
-	if (open_output(&file->outputs[SONDE_SIGNAL_SPAN], path, ".traces.jsonl") == 0 &&
-	    open_output(&file->outputs[SONDE_SIGNAL_LOG], path, ".logs.jsonl") == 0)
+	for (size_t i = 0; i < N_OUTPUTS; i++) {
+		file->outputs[i].fd = -1;
+		if (suffixes[i] && status == 0)
+			status = output_init(&file->outputs[i], path, suffixes[i]);
+	}
+	if (status == 0 && open_path(&file->outputs[SONDE_SIGNAL_SPAN]) == 0 &&
+	    open_path(&file->outputs[SONDE_SIGNAL_LOG]) == 0)
 		return SONDE_OK;
 	snprintf(text, sizeof(text), "SONDE_FILE_PATH=%s: no files can be written there: %s", path,
 		 errno == EINVAL ? "not a regular file" : strerror(errno));
@@ -124,8 +138,6 @@ static int file_open(const struct sonde_exporter_host *host, void **ret)
 
 	if (!file)
 		return SONDE_E_NOMEM;
-	file->outputs[SONDE_SIGNAL_SPAN].fd = -1;
-	file->outputs[SONDE_SIGNAL_LOG].fd = -1;
 	status = open_outputs(host, file, path ? path : "sonde");
 	if (status < 0) {
 		file_close(file, /* forked= */ false);
@@ -204,6 +216,12 @@ static int write_line(struct output *output, struct sonde_bytes body)
 	return error;
 }
 
+static bool file_accepts(void *instance, enum sonde_signal signal)
+{
+	(void)instance;
+	return (size_t)signal < N_OUTPUTS && suffixes[signal];
+}
+
 static enum sonde_outcome outcome_of(int error)
 {
 	switch (error) {
@@ -242,6 +260,7 @@ const struct sonde_exporter sonde_file_exporter = {
 	.size = sizeof(struct sonde_exporter),
 	.name = "file",
 	.open = file_open,
+	.accepts = file_accepts,
 	.encode = file_encode,
 	.send = file_send,
 	.close = file_close,

@@ -8,88 +8,9 @@
 
 #include <sonde/span.h>
 
+#include "json/attributes.h"
+#include "json/metric.h"
 #include "json/write.h"
-
-#define ARRAY_DEPTH_MAX 8
-
-static void put_value(struct sonde__json *json, const struct sonde_value_view *value, int depth);
-
-/* Deeper than what can be captured, an array is empty. */
-static void put_array(struct sonde__json *json, struct sonde_bytes elements, int depth)
-{
-	struct sonde_value_view element;
-	const char *separator = "";
-
-	sonde__json_raw(json, "{\"arrayValue\":{\"values\":[");
-	while (depth < ARRAY_DEPTH_MAX && sonde_value_next(&elements, &element)) {
-		sonde__json_raw(json, separator);
-		put_value(json, &element, depth + 1);
-		separator = ",";
-	}
-	sonde__json_raw(json, "]}");
-}
-
-static void put_value(struct sonde__json *json, const struct sonde_value_view *value, int depth)
-{
-	switch (value->type) {
-	case SONDE_VALUE_STR:
-		sonde__json_raw(json, "{\"stringValue\":");
-		sonde__json_text(json, value->as.string);
-		break;
-	case SONDE_VALUE_BOOL:
-		sonde__json_raw(json, value->as.boolean ? "{\"boolValue\":true" : "{\"boolValue\":false");
-		break;
-	case SONDE_VALUE_INT:
-		sonde__json_raw(json, "{\"intValue\":");
-		sonde__json_i64(json, value->as.integer);
-		break;
-	case SONDE_VALUE_DOUBLE:
-		sonde__json_raw(json, "{\"doubleValue\":");
-		sonde__json_double(json, value->as.real);
-		break;
-	case SONDE_VALUE_BYTES:
-		sonde__json_raw(json, "{\"bytesValue\":");
-		sonde__json_base64(json, value->as.bytes);
-		break;
-	case SONDE_VALUE_ARRAY:
-		put_array(json, value->as.array, depth);
-		break;
-	case SONDE_VALUE_EMPTY:
-		sonde__json_raw(json, "{");
-		break;
-	}
-	sonde__json_raw(json, "}");
-}
-
-static void put_attribute(struct sonde__json *json, const struct sonde_item_view *item)
-{
-	sonde__json_raw(json, "{\"key\":");
-	sonde__json_text(json, item->name);
-	sonde__json_raw(json, ",\"value\":");
-	put_value(json, &item->value, 0);
-	sonde__json_raw(json, "}");
-}
-
-/* The attributes among the fields, as a list; nothing where there are none. */
-static void put_attributes(struct sonde__json *json, enum sonde_fields fields,
-			   const struct sonde_bytes *pieces, size_t n_pieces)
-{
-	struct sonde_item_view item;
-	size_t n = 0;
-
-	for (size_t i = 0; i < n_pieces; i++) {
-		struct sonde_bytes rest = pieces[i];
-
-		while (sonde_item_next(fields, &rest, &item)) {
-			if (item.type != SONDE_ITEM_ATTRIBUTE)
-				continue;
-			sonde__json_raw(json, n++ ? "," : ",\"attributes\":[");
-			put_attribute(json, &item);
-		}
-	}
-	if (n)
-		sonde__json_raw(json, "]");
-}
 
 static void put_count(struct sonde__json *json, const char *key, uint32_t count)
 {
@@ -105,7 +26,7 @@ static void put_event(struct sonde__json *json, const struct sonde_item_view *ev
 	sonde__json_u64(json, event->unix_ns);
 	sonde__json_raw(json, ",\"name\":");
 	sonde__json_text(json, event->name);
-	put_attributes(json, SONDE_FIELDS_EVENT, &event->attributes, 1);
+	sonde__json_attributes(json, SONDE_FIELDS_EVENT, &event->attributes, 1);
 	put_count(json, ",\"droppedAttributesCount\":", event->dropped_attributes);
 	sonde__json_raw(json, "}");
 }
@@ -120,13 +41,13 @@ static void put_link(struct sonde__json *json, const struct sonde_item_view *lin
 		sonde__json_raw(json, ",\"traceState\":");
 		sonde__json_text(json, link->trace_state);
 	}
-	put_attributes(json, SONDE_FIELDS_LINK, &link->attributes, 1);
+	sonde__json_attributes(json, SONDE_FIELDS_LINK, &link->attributes, 1);
 	put_count(json, ",\"droppedAttributesCount\":", link->dropped_attributes);
 	sonde__json_raw(json, "}");
 }
 
 /* The events, or the links, of a span's fields, under `key`. */
-static void put_items(struct sonde__json *json, const struct sonde_span_view *span,
+static void put_span_items(struct sonde__json *json, const struct sonde_span_view *span,
 		      enum sonde_item_type type, const char *key)
 {
 	struct sonde_item_view item;
@@ -200,11 +121,11 @@ static void put_span_head(struct sonde__json *json, const struct sonde_span_view
 static void put_span(struct sonde__json *json, const struct sonde_span_view *span)
 {
 	put_span_head(json, span);
-	put_attributes(json, SONDE_FIELDS_SPAN, span->pieces, span->n_pieces);
+	sonde__json_attributes(json, SONDE_FIELDS_SPAN, span->pieces, span->n_pieces);
 	put_count(json, ",\"droppedAttributesCount\":", span->dropped_attributes);
-	put_items(json, span, SONDE_ITEM_EVENT, ",\"events\":[");
+	put_span_items(json, span, SONDE_ITEM_EVENT, ",\"events\":[");
 	put_count(json, ",\"droppedEventsCount\":", span->dropped_events);
-	put_items(json, span, SONDE_ITEM_LINK, ",\"links\":[");
+	put_span_items(json, span, SONDE_ITEM_LINK, ",\"links\":[");
 	put_count(json, ",\"droppedLinksCount\":", span->dropped_links);
 	put_status(json, span);
 	sonde__json_raw(json, "}");
@@ -225,7 +146,7 @@ static void put_log(struct sonde__json *json, const struct sonde_log_view *log)
 	sonde__json_raw(json, ",\"body\":{\"stringValue\":");
 	sonde__json_text(json, log->body);
 	sonde__json_raw(json, "}");
-	put_attributes(json, SONDE_FIELDS_LOG, log->pieces, log->n_pieces);
+	sonde__json_attributes(json, SONDE_FIELDS_LOG, log->pieces, log->n_pieces);
 	put_count(json, ",\"droppedAttributesCount\":", log->dropped_attributes);
 	if (is_set(log->trace_id, sizeof(log->trace_id))) {
 		sonde__json_raw(json, ",\"flags\":");
@@ -253,29 +174,50 @@ static void put_scope(struct sonde__json *json, const struct sonde_resource *res
 static void put_resource(struct sonde__json *json, const struct sonde_resource *resource)
 {
 	sonde__json_raw(json, "[{\"resource\":{\"droppedAttributesCount\":0");
-	put_attributes(json, SONDE_FIELDS_RESOURCE, &resource->attributes, 1);
+	sonde__json_attributes(json, SONDE_FIELDS_RESOURCE, &resource->attributes, 1);
 	sonde__json_raw(json, "},\"schemaUrl\":");
 	sonde__json_text(json, resource->schema_url);
 }
 
-static void put_batch(struct sonde__json *json, const struct sonde_batch *batch)
+static void put_items(struct sonde__json *json, const struct sonde_batch *batch)
 {
-	bool is_spans = batch->signal == SONDE_SIGNAL_SPAN;
-
-	sonde__json_raw(json, is_spans ? "{\"resourceSpans\":" : "{\"resourceLogs\":");
-	put_resource(json, batch->resource);
-	sonde__json_raw(json, is_spans ? ",\"scopeSpans\":[" : ",\"scopeLogs\":[");
-	put_scope(json, batch->resource);
-	sonde__json_raw(json, is_spans ? ",\"spans\":[" : ",\"logRecords\":[");
+	if (batch->signal == SONDE_SIGNAL_METRIC) {
+		sonde__json_metrics(json, batch->points, batch->n_items);
+		return;
+	}
 	for (size_t i = 0; i < batch->n_items; i++) {
 		if (i)
 			sonde__json_raw(json, ",");
-		if (is_spans)
+		if (batch->signal == SONDE_SIGNAL_SPAN)
 			put_span(json, &batch->spans[i]);
 		else
 			put_log(json, &batch->logs[i]);
 	}
+}
+
+static void put_batch(struct sonde__json *json, const struct sonde_batch *batch)
+{
+	static const struct {
+		const char *resources, *scopes, *items;
+	} keys[] = {
+		[SONDE_SIGNAL_SPAN] = { "{\"resourceSpans\":", ",\"scopeSpans\":[", ",\"spans\":[" },
+		[SONDE_SIGNAL_LOG] = { "{\"resourceLogs\":", ",\"scopeLogs\":[", ",\"logRecords\":[" },
+		[SONDE_SIGNAL_METRIC] = { "{\"resourceMetrics\":", ",\"scopeMetrics\":[", ",\"metrics\":[" },
+	};
+
+	sonde__json_raw(json, keys[batch->signal].resources);
+	put_resource(json, batch->resource);
+	sonde__json_raw(json, keys[batch->signal].scopes);
+	put_scope(json, batch->resource);
+	sonde__json_raw(json, keys[batch->signal].items);
+	put_items(json, batch);
 	sonde__json_raw(json, "]}]}]}\n");
+}
+
+static bool is_known(const struct sonde_batch *batch)
+{
+	return batch->signal == SONDE_SIGNAL_SPAN || batch->signal == SONDE_SIGNAL_LOG ||
+	       batch->signal == SONDE_SIGNAL_METRIC;
 }
 
 int sonde__json_encode(const struct sonde_batch *batch, struct sonde_buffer *out)
@@ -283,6 +225,8 @@ int sonde__json_encode(const struct sonde_batch *batch, struct sonde_buffer *out
 	struct sonde__json json = { .out = out, .status = SONDE_OK };
 	size_t size = out->size;
 
+	if (!is_known(batch))
+		return SONDE_E_INVALID;
 	put_batch(&json, batch);
 	if (json.status < 0)
 		out->size = size;

@@ -7,7 +7,8 @@
 #include <sonde/exporter.h>
 
 /*
- * Appends the batch as one line, a TracesData or LogsData object and a newline. SONDE_E_NOMEM past
+ * Appends the batch as one line, a TracesData, LogsData or MetricsData object and a newline.
+ * SONDE_E_NOMEM past
  * the buffer's limit, with the buffer as it was.
  */
 int sonde__json_encode(const struct sonde_batch *batch, struct sonde_buffer *out);

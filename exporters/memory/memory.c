@@ -136,6 +136,13 @@ static int memory_open(const struct sonde_exporter_host *host, void **ret)
 	return SONDE_OK;
 }
 
+static bool memory_accepts(void *instance, enum sonde_signal signal)
+{
+	(void)instance;
+	return signal == SONDE_SIGNAL_SPAN || signal == SONDE_SIGNAL_LOG ||
+	       signal == SONDE_SIGNAL_METRIC;
+}
+
 static int memory_encode(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out)
 {
 	(void)instance;
@@ -176,6 +183,7 @@ const struct sonde_exporter sonde_memory_exporter = {
 	.size = sizeof(struct sonde_exporter),
 	.name = "memory",
 	.open = memory_open,
+	.accepts = memory_accepts,
 	.encode = memory_encode,
 	.send = memory_send,
 	.close = memory_close,

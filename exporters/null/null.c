@@ -14,6 +14,13 @@ static int null_open(const struct sonde_exporter_host *host, void **ret)
 	return SONDE_OK;
 }
 
+static bool null_accepts(void *instance, enum sonde_signal signal)
+{
+	(void)instance;
+	return signal == SONDE_SIGNAL_SPAN || signal == SONDE_SIGNAL_LOG ||
+	       signal == SONDE_SIGNAL_METRIC;
+}
+
 static int null_encode(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out)
 {
 	(void)instance;
@@ -43,6 +50,7 @@ const struct sonde_exporter sonde_null_exporter = {
 	.size = sizeof(struct sonde_exporter),
 	.name = "null",
 	.open = null_open,
+	.accepts = null_accepts,
 	.encode = null_encode,
 	.send = null_send,
 	.close = null_close,

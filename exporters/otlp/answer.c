@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "collector_logs.pb-c.h"
+#include "collector_metrics.pb-c.h"
 #include "collector_trace.pb-c.h"
 #include "status.pb-c.h"
 
@@ -102,6 +103,25 @@ static bool read_logs(struct sonde_bytes body, ProtobufCAllocator *allocator,
 	return true;
 }
 
+static bool read_metrics(struct sonde_bytes body, ProtobufCAllocator *allocator,
+			 uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
+{
+	SondeOtlp__CollectorMetrics__ExportMetricsServiceResponse *response;
+
+	response = sonde_otlp__collector_metrics__export_metrics_service_response__unpack(
+		allocator, body.size, body.data);
+	if (!response)
+		return false;
+	if (response->partial_success) {
+		*ret_n_rejected = not_negative(response->partial_success->rejected_data_points);
+		add_shown(line, response->partial_success->error_message.data,
+			  response->partial_success->error_message.len);
+	}
+	sonde_otlp__collector_metrics__export_metrics_service_response__free_unpacked(response,
+										      allocator);
+	return true;
+}
+
 bool sonde__otlp_answer_read(enum sonde_signal signal, struct sonde_bytes body,
 			     uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
 {
@@ -111,6 +131,8 @@ bool sonde__otlp_answer_read(enum sonde_signal signal, struct sonde_bytes body,
 	*ret_n_rejected = 0;
 	if (signal == SONDE_SIGNAL_SPAN)
 		return read_trace(body, &allocator, ret_n_rejected, line);
+	if (signal == SONDE_SIGNAL_METRIC)
+		return read_metrics(body, &allocator, ret_n_rejected, line);
 	return read_logs(body, &allocator, ret_n_rejected, line);
 }
 

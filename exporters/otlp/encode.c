@@ -12,6 +12,7 @@
 
 #include "envelope.pb-c.h"
 #include "item.h"
+#include "metric.h"
 
 /* protobuf-c's idea of an output, first, and what this one adds. */
 struct gatherer {
@@ -36,6 +37,14 @@ void sonde__otlp_encoder_deinit(struct sonde__otlp_encoder *encoder)
 	sonde__otlp_encoder_init(encoder);
 }
 
+static void write_metric(struct gatherer *gatherer, const struct sonde_point_view *points)
+{
+	const struct sonde_batch *batch = gatherer->batch;
+	size_t n_left = batch->n_items - (size_t)(points - batch->points);
+
+	sonde__otlp_metric_write(points, sonde__otlp_metric_run(points, n_left), &gatherer->sink);
+}
+
 static void gatherer_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data)
 {
 	struct gatherer *gatherer = (struct gatherer *)buffer;
@@ -45,19 +54,27 @@ static void gatherer_append(ProtobufCBuffer *buffer, size_t size, const uint8_t 
 		sonde__otlp_sink_copy(&gatherer->sink, data, size);
 	else if (gatherer->batch->signal == SONDE_SIGNAL_SPAN)
 		sonde__otlp_span_write((const void *)data, &gatherer->sink);
-	else
+	else if (gatherer->batch->signal == SONDE_SIGNAL_LOG)
 		sonde__otlp_log_write((const void *)data, &gatherer->sink);
+	else
+		write_metric(gatherer, (const void *)data);
 }
 
 static void gatherer_init(struct gatherer *gatherer, const struct sonde_batch *batch)
 {
-	bool spans = batch->signal == SONDE_SIGNAL_SPAN;
-	size_t size = spans ? sizeof(*batch->spans) : sizeof(*batch->logs);
+	const struct {
+		const void *views;
+		size_t size;
+	} of[SONDE_SIGNAL_METRIC + 1] = {
+		[SONDE_SIGNAL_SPAN] = { batch->spans, sizeof(*batch->spans) },
+		[SONDE_SIGNAL_LOG] = { batch->logs, sizeof(*batch->logs) },
+		[SONDE_SIGNAL_METRIC] = { batch->points, sizeof(*batch->points) },
+	};
 
 	gatherer->base.append = gatherer_append;
 	gatherer->batch = batch;
-	gatherer->views = spans ? (uintptr_t)batch->spans : (uintptr_t)batch->logs;
-	gatherer->views_end = gatherer->views + batch->n_items * size;
+	gatherer->views = (uintptr_t)of[batch->signal].views;
+	gatherer->views_end = gatherer->views + batch->n_items * of[batch->signal].size;
 }
 
 static int encoder_grow(struct sonde__otlp_encoder *encoder, size_t n_items)
@@ -76,9 +93,27 @@ static int encoder_grow(struct sonde__otlp_encoder *encoder, size_t n_items)
 	return SONDE_OK;
 }
 
-/* The entries: how long each item will be, and where its view is. */
-static void items_measure(ProtobufCBinaryData *items, const struct sonde_batch *batch)
+/* An entry for each metric: the first of its points stands for all of them. */
+static size_t metrics_measure(ProtobufCBinaryData *items, const struct sonde_batch *batch)
 {
+	size_t n_metrics = 0;
+	size_t n_run;
+
+	for (size_t i = 0; i < batch->n_items; i += n_run) {
+		const struct sonde_point_view *points = &batch->points[i];
+
+		n_run = sonde__otlp_metric_run(points, batch->n_items - i);
+		items[n_metrics].len = sonde__otlp_metric_size(points, n_run);
+		items[n_metrics++].data = (uint8_t *)(uintptr_t)points;
+	}
+	return n_metrics;
+}
+
+/* The entries: how long each item will be, and where its view is. Returns how many. */
+static size_t items_measure(ProtobufCBinaryData *items, const struct sonde_batch *batch)
+{
+	if (batch->signal == SONDE_SIGNAL_METRIC)
+		return metrics_measure(items, batch);
 	for (size_t i = 0; i < batch->n_items; i++) {
 		const void *view;
 
@@ -91,6 +126,7 @@ static void items_measure(ProtobufCBinaryData *items, const struct sonde_batch *
 		}
 		items[i].data = (uint8_t *)(uintptr_t)view;
 	}
+	return batch->n_items;
 }
 
 static ProtobufCBinaryData borrow(const void *data, size_t size)
@@ -116,8 +152,9 @@ static int pack(const SondeOtlp__Envelope__Request *request, const struct sonde_
 	return sonde__otlp_sink_end(&gatherer.sink);
 }
 
-static int encode_items(ProtobufCBinaryData *items, const struct sonde_batch *batch,
-			struct sonde__otlp_gzip *gzip, struct sonde_buffer *out)
+static int encode_items(ProtobufCBinaryData *items, size_t n_items,
+			const struct sonde_batch *batch, struct sonde__otlp_gzip *gzip,
+			struct sonde_buffer *out)
 {
 	const struct sonde_resource *from = batch->resource;
 	SondeOtlp__Envelope__Scope scope = SONDE_OTLP__ENVELOPE__SCOPE__INIT;
@@ -136,7 +173,7 @@ static int encode_items(ProtobufCBinaryData *items, const struct sonde_batch *ba
 	/* One schema for the resource and for what is in the scope. */
 	scope_items.scope = &scope;
 	scope_items.items = items;
-	scope_items.n_items = batch->n_items;
+	scope_items.n_items = n_items;
 	scope_items.has_schema_url = from->schema_url.size > 0;
 	scope_items.schema_url = borrow(from->schema_url.data, from->schema_url.size);
 
@@ -156,13 +193,22 @@ static bool batch_is_valid(const struct sonde_batch *batch)
 {
 	if (!batch || batch->size < sizeof(*batch) || !batch->resource || !batch->n_items)
 		return false;
-	return batch->signal == SONDE_SIGNAL_SPAN ? batch->spans != NULL :
-	       batch->signal == SONDE_SIGNAL_LOG && batch->logs != NULL;
+	switch (batch->signal) {
+	case SONDE_SIGNAL_SPAN:
+		return batch->spans != NULL;
+	case SONDE_SIGNAL_LOG:
+		return batch->logs != NULL;
+	case SONDE_SIGNAL_METRIC:
+		return batch->points != NULL;
+	default:
+		return false;
+	}
 }
 
 int sonde__otlp_encode(struct sonde__otlp_encoder *encoder, const struct sonde_batch *batch,
 		       bool gzip, struct sonde_buffer *out)
 {
+	size_t n_items;
 	int status;
 
 	if (!batch_is_valid(batch) || !out)
@@ -175,6 +221,6 @@ int sonde__otlp_encode(struct sonde__otlp_encoder *encoder, const struct sonde_b
 	status = encoder_grow(encoder, batch->n_items);
 	if (status < 0)
 		return status;
-	items_measure(encoder->items, batch);
-	return encode_items(encoder->items, batch, gzip ? encoder->gzip : NULL, out);
+	n_items = items_measure(encoder->items, batch);
+	return encode_items(encoder->items, n_items, batch, gzip ? encoder->gzip : NULL, out);
 }

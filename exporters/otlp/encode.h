@@ -2,7 +2,7 @@
 #ifndef SONDE_OTLP_ENCODE_H
 #define SONDE_OTLP_ENCODE_H
 
-/* A batch as an ExportTraceServiceRequest or ExportLogsServiceRequest. */
+/* A batch as an Export{Trace,Logs,Metrics}ServiceRequest. */
 
 #include <stdbool.h>
 #include <stddef.h>

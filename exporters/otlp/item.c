@@ -3,14 +3,9 @@
 
 #include <string.h>
 
-/* A field's tag byte; all numbers here are below 16 but two, whose tags take two bytes. */
-#define VARINT(field) ((uint8_t)((field) << 3 | 0))
-#define FIXED64(field) ((uint8_t)((field) << 3 | 1))
-#define BYTES(field) ((uint8_t)((field) << 3 | 2))
-#define FIXED32(field) ((uint8_t)((field) << 3 | 5))
+#include "wire.h"
 
 #define ID_SIZE(n) (2 + (n))
-#define FIXED64_SIZE 9
 
 /* The most one run of writes below takes, between two calls of sonde__otlp_sink_room(). */
 _Static_assert(ID_SIZE(16) + 2 * ID_SIZE(8) + 2 + 2 * FIXED64_SIZE + 3 * 6 + 6 + 20 <=
@@ -19,36 +14,12 @@ _Static_assert(ID_SIZE(16) + 2 * ID_SIZE(8) + 2 + 2 * FIXED64_SIZE + 3 * 6 + 6 +
 
 static const uint8_t none[16];
 
-static size_t varint_size(uint64_t value)
-{
-	/* Seven bits a byte, and one byte for 0. */
-	return ((size_t)(63 - __builtin_clzll(value | 1)) * 9 + 73) / 64;
-}
-
-static uint8_t *put_varint(uint8_t *at, uint64_t value)
-{
-	while (value >= 0x80) {
-		*at++ = (uint8_t)(value | 0x80);
-		value >>= 7;
-	}
-	*at++ = (uint8_t)value;
-	return at;
-}
-
 static uint8_t *put_id(uint8_t *at, uint8_t tag, const uint8_t *id, size_t size)
 {
 	*at++ = tag;
 	*at++ = (uint8_t)size;
 	memcpy(at, id, size);
 	return at + size;
-}
-
-static uint8_t *put_fixed64(uint8_t *at, uint8_t tag, uint64_t value)
-{
-	*at++ = tag;
-	for (int i = 0; i < 8; i++)
-		*at++ = (uint8_t)(value >> 8 * i);
-	return at;
 }
 
 static uint8_t *put_fixed32(uint8_t *at, uint32_t value)
@@ -70,23 +41,6 @@ static uint8_t *put_count(uint8_t *at, uint8_t tag, uint32_t value)
 static size_t count_size(uint32_t value)
 {
 	return value ? 1 + varint_size(value) : 0;
-}
-
-static size_t text_size(struct sonde_text text)
-{
-	return text.size ? 1 + varint_size(text.size) + text.size : 0;
-}
-
-static void write_text(struct sonde__otlp_sink *sink, uint8_t tag, struct sonde_text text)
-{
-	uint8_t *at;
-
-	if (!text.size)
-		return;
-	at = sonde__otlp_sink_room(sink, 11);
-	*at++ = tag;
-	sink->at = put_varint(at, text.size);
-	sonde__otlp_sink_copy(sink, text.data, text.size);
 }
 
 static size_t pieces_size(const struct sonde_bytes *pieces, size_t n)

@@ -67,11 +67,18 @@ static int otlp_open(const struct sonde_exporter_host *host, void **ret)
 	return SONDE_OK;
 }
 
+static bool otlp_accepts(void *instance, enum sonde_signal signal)
+{
+	(void)instance;
+	return signal == SONDE_SIGNAL_SPAN || signal == SONDE_SIGNAL_LOG ||
+	       signal == SONDE_SIGNAL_METRIC;
+}
+
 static int otlp_encode(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out)
 {
 	struct otlp *otlp = instance;
 
-	if (!batch || batch->signal < 0 || batch->signal >= SONDE__OTLP_SIGNALS)
+	if (!batch || !otlp_accepts(otlp, batch->signal))
 		return SONDE_E_INVALID;
 	return sonde__otlp_encode(&otlp->encoder, batch, otlp->settings.targets[batch->signal].gzip,
 				  out);
@@ -185,7 +192,7 @@ SONDE_API const struct sonde_exporter sonde_otlp_exporter = {
 	.size = sizeof(struct sonde_exporter),
 	.name = "otlp",
 	.open = otlp_open,
-	.accepts = NULL,
+	.accepts = otlp_accepts,
 	.encode = otlp_encode,
 	.send = otlp_send,
 	.poll = otlp_poll,

@@ -34,7 +34,10 @@ enum setting {
 	"OTEL_EXPORTER_OTLP_" infix "CLIENT_KEY", "OTEL_EXPORTER_OTLP_" infix "CLIENT_CERTIFICATE" }
 
 static const char *const names[SONDE__OTLP_SIGNALS + 1][N_SETTINGS] = {
-	NAMES("TRACES_"), NAMES("LOGS_"), NAMES(""),
+	[SONDE_SIGNAL_SPAN] = NAMES("TRACES_"),
+	[SONDE_SIGNAL_LOG] = NAMES("LOGS_"),
+	[SONDE_SIGNAL_METRIC] = NAMES("METRICS_"),
+	[SONDE__OTLP_SIGNALS] = NAMES(""),
 };
 
 #define GENERAL SONDE__OTLP_SIGNALS
@@ -47,7 +50,7 @@ struct reader {
 		*judged; /* A bit for each general setting that was complained about, if at all. */
 	const char *name; /* Of what is being parsed. */
 	bool is_general; /* It came from the general name ... */
-	bool silent; /* ... which was judged before, for the other signal. */
+	bool silent; /* ... which was judged before, for another signal. */
 };
 
 static const char *lookup(const struct reader *reader, const char *name)
@@ -131,7 +134,12 @@ static int url_part(CURLU *url, CURLUPart part, unsigned int flags, char **ret)
 /* "http://host:4318/prefix" and "/" or not: the signal's path is relative to it. */
 static CURLUcode append_path(CURLU *url, enum sonde_signal signal)
 {
-	const char *own = signal == SONDE_SIGNAL_SPAN ? "v1/traces" : "v1/logs";
+	static const char *const paths[SONDE__OTLP_SIGNALS] = {
+		[SONDE_SIGNAL_SPAN] = "v1/traces",
+		[SONDE_SIGNAL_LOG] = "v1/logs",
+		[SONDE_SIGNAL_METRIC] = "v1/metrics",
+	};
+	const char *own = paths[signal];
 	CURLUcode code;
 	char *base = NULL, *path = NULL;
 
@@ -389,7 +397,8 @@ int sonde__otlp_settings_init(struct sonde__otlp_settings *settings,
 			.judged = &judged,
 		};
 
-		status = target_read(&reader);
+		if (i != SONDE_SIGNAL_PART)
+			status = target_read(&reader);
 	}
 	if (status < 0)
 		sonde__otlp_settings_deinit(settings);

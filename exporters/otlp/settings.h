@@ -3,8 +3,8 @@
 #define SONDE_OTLP_SETTINGS_H
 
 /*
- * The OTEL_EXPORTER_OTLP_* settings, for each of the two signals: the signal's own name beats the
- * general one. A value that cannot be used is reported by name and value, and passed over for the
+ * The OTEL_EXPORTER_OTLP_* settings, for each signal: the signal's own name beats the general one.
+ * A value that cannot be used is reported by name and value, and passed over for the
  * next source, at last the default: settings never keep a service from starting.
  */
 
@@ -14,7 +14,8 @@
 #include <curl/curl.h>
 #include <sonde/exporter.h>
 
-#define SONDE__OTLP_SIGNALS 2
+/* Rows by enum sonde_signal; that of parts, which never leave alone, is empty. */
+#define SONDE__OTLP_SIGNALS (SONDE_SIGNAL_METRIC + 1)
 
 /* Where one signal goes, and how. All owned. */
 struct sonde__otlp_target {

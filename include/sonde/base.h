@@ -112,12 +112,14 @@ enum sonde_level {
 	SONDE_FATAL = 21,
 };
 
-/* What is captured, exported and accounted for separately. */
+/* What is exported and accounted for separately. */
 enum sonde_signal {
 	SONDE_SIGNAL_SPAN = 0,
 	SONDE_SIGNAL_LOG = 1, /* Errors, messages and slow operations. */
 	SONDE_SIGNAL_PART = 2, /* What was added to a span from outside its own memory. */
+	SONDE_SIGNAL_METRIC = 3, /* Points that the agent makes of what it counted. */
 };
+/* Those that are captured, record by record: all but METRIC. */
 #define SONDE_SIGNAL_COUNT 3
 
 /* Pasting for the macros of the other headers. */

@@ -57,6 +57,52 @@ struct sonde_log_view {
 	size_t n_pieces;
 };
 
+/*
+ * Metrics are counted by the agent. An exporter sees points: what one series is at one time. Only
+ * an exporter whose `accepts` says so is handed any.
+ */
+enum sonde_metric_type {
+	SONDE_METRIC_SUM = 1,
+	SONDE_METRIC_GAUGE = 2,
+	SONDE_METRIC_HISTOGRAM = 3, /* Exponential, of values that are not negative. */
+};
+
+struct sonde_metric_view {
+	struct sonde_text name;
+	struct sonde_text description;
+	struct sonde_text unit;
+	enum sonde_metric_type type;
+	bool is_monotonic; /* A sum that never goes down. */
+	/* Of sums and histograms: what was added since the collection before, not since a start. */
+	bool is_delta;
+};
+
+/*
+ * Bucket i counts values in (base^(offset + i), base^(offset + i + 1)]; base is 2^(2^-scale).
+ * Values up to the threshold count as zero.
+ */
+struct sonde_histogram_view {
+	uint64_t count; /* zero_count and all buckets. */
+	double sum;
+	uint64_t zero_count;
+	double zero_threshold;
+	int32_t scale;
+	int32_t offset;
+	const uint64_t *buckets;
+	size_t n_buckets;
+};
+
+struct sonde_point_view {
+	/* The points of one metric stand together in a batch, with the same pointer here. */
+	const struct sonde_metric_view *metric;
+	uint64_t start_unix_ns;
+	uint64_t unix_ns; /* Always > start. */
+	/* As SONDE_FIELDS_POINT; a histogram's as SONDE_FIELDS_HISTOGRAM_POINT. Keys unique. */
+	struct sonde_bytes attributes;
+	int64_t value; /* Of a sum or a gauge. */
+	struct sonde_histogram_view histogram;
+};
+
 struct sonde_resource {
 	struct sonde_bytes attributes; /* Field 1 of opentelemetry.proto.resource.v1.Resource. */
 	struct sonde_text schema_url;
@@ -66,11 +112,12 @@ struct sonde_resource {
 
 struct sonde_batch {
 	size_t size;
-	enum sonde_signal signal; /* SPAN or LOG: says which of the two arrays is set. */
+	enum sonde_signal signal; /* SPAN, LOG or METRIC: says which of the arrays is set. */
 	const struct sonde_resource *resource;
 	const struct sonde_span_view *spans;
 	const struct sonde_log_view *logs;
 	size_t n_items; /* Never 0. */
+	const struct sonde_point_view *points;
 };
 
 /*
@@ -125,6 +172,8 @@ enum sonde_fields {
 	SONDE_FIELDS_EVENT = 3,
 	SONDE_FIELDS_LINK = 4,
 	SONDE_FIELDS_RESOURCE = 5,
+	SONDE_FIELDS_POINT = 6, /* NumberDataPoint */
+	SONDE_FIELDS_HISTOGRAM_POINT = 7, /* ExponentialHistogramDataPoint */
 };
 
 /* Reads the next item, moves `rest` past it, and returns true; false at the end. Trusts nothing. */
@@ -193,7 +242,7 @@ struct sonde_exporter {
 	 * briefly.
 	 */
 	int (*open)(const struct sonde_exporter_host *host, void **ret);
-	/* Which signals it takes; NULL: spans and logs. */
+	/* Which signals it takes; NULL: spans and logs. Metrics are to be asked for. */
 	bool (*accepts)(void *instance, enum sonde_signal signal);
 	/*
 	 * Appends the request for the whole batch to `out`. SONDE_E_TOO_BIG: halve the batch and
