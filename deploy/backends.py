@@ -283,6 +283,7 @@ class Backends:
         self.folder = os.path.abspath(folder)
         self.traces_file = os.path.join(self.folder, "traces.jsonl")
         self.logs_file = os.path.join(self.folder, "logs.jsonl")
+        self.metrics_file = os.path.join(self.folder, "metrics.jsonl")
         self.jaeger = None
         self.collector = None
         self._default_ports = default_ports
@@ -341,7 +342,8 @@ class Backends:
                        if not name.startswith("OTEL_")}
         environment.update({name: str(port) for name, port in ports.items()})
         environment.update(COLLECTOR_TRACES_FILE=self.traces_file,
-                           COLLECTOR_LOGS_FILE=self.logs_file)
+                           COLLECTOR_LOGS_FILE=self.logs_file,
+                           COLLECTOR_METRICS_FILE=self.metrics_file)
         environment.update(self._environment)
 
         def service(name, overlays, port_names, probes, writes=()):
@@ -358,7 +360,7 @@ class Backends:
              (self.jaeger_query + "/api/services", None)])
         self.collector = service(
             "collector", self._overlays, COLLECTOR_PORTS, [(url["COLLECTOR_HEALTH_PORT"], None)],
-            writes=(self.traces_file, self.logs_file))
+            writes=(self.traces_file, self.logs_file, self.metrics_file))
 
     # What has arrived.
 
@@ -369,6 +371,10 @@ class Backends:
     def log_records(self):
         """Every log record the Collector wrote, likewise."""
         return _flatten(self.logs_file, "resourceLogs", "scopeLogs", "logRecords")
+
+    def metrics(self):
+        """Every metric of every batch the Collector wrote, likewise."""
+        return _flatten(self.metrics_file, "resourceMetrics", "scopeMetrics", "metrics")
 
     def jaeger_trace(self, trace_id):
         """The trace as Jaeger's query API tells it, or None if it has none by that id."""
@@ -435,7 +441,7 @@ def _interrupt(number, _frame):
 def _print_addresses(b):
     rows = [("Collector, OTLP/HTTP", b.otlp_http), ("Collector, OTLP/gRPC", b.otlp_grpc),
             ("Jaeger, query", b.jaeger_query), ("traces file", b.traces_file),
-            ("logs file", b.logs_file),
+            ("logs file", b.logs_file), ("metrics file", b.metrics_file),
             ("processes", "collector %s, jaeger %s" % (b.collector.pid, b.jaeger.pid))]
     for what, value in rows:
         print("%-22s%s" % (what, value))
@@ -445,7 +451,7 @@ def _print_addresses(b):
 def _run_command(command, b):
     environment = dict(os.environ, OTEL_EXPORTER_OTLP_ENDPOINT=b.otlp_http,
                        JAEGER_QUERY_URL=b.jaeger_query, COLLECTOR_TRACES_FILE=b.traces_file,
-                       COLLECTOR_LOGS_FILE=b.logs_file)
+                       COLLECTOR_LOGS_FILE=b.logs_file, COLLECTOR_METRICS_FILE=b.metrics_file)
     with _spawn(command, env=environment) as process:
         try:
             return process.wait()

@@ -82,7 +82,10 @@ struct sonde_options {
 	const char *deployment_environment;
 	const char *resource_attributes; /* As OTEL_RESOURCE_ATTRIBUTES, and beats it key by key. */
 
-	/* OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER; otlp */
+	/*
+	 * OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER; otlp. Metrics go wherever OTEL_METRICS_EXPORTER
+	 * says, also of a destination's own settings; else to each but "console" and "memory".
+	 */
 	const struct sonde_destination *destinations;
 	size_t n_destinations;
 
@@ -93,7 +96,7 @@ struct sonde_options {
 
 	uint32_t schedule_delay_ms; /* OTEL_BSP_SCHEDULE_DELAY; 5000 */
 	uint32_t log_schedule_delay_ms; /* OTEL_BLRP_SCHEDULE_DELAY; 1000 */
-	uint32_t export_timeout_ms; /* OTEL_BSP_…, OTEL_BLRP_EXPORT_TIMEOUT; 30000 */
+	uint32_t export_timeout_ms; /* OTEL_BSP_…, OTEL_BLRP_…, OTEL_METRIC_EXPORT_TIMEOUT; 30000 */
 	uint32_t max_batch_items; /* OTEL_BSP_…, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE; 512 */
 	uint32_t max_batch_bytes; /* SONDE_MAX_BATCH_BYTES; 512 KiB before compression */
 	/* OTEL_BSP_… and OTEL_BLRP_MAX_QUEUE_SIZE when set; else the byte budget alone limits. */
@@ -114,13 +117,15 @@ struct sonde_options {
 
 	bool disabled; /* OTEL_SDK_DISABLED: start succeeds, nothing records. */
 	bool keep_at_exit; /* Do not flush and stop in atexit (with a deadline of 2 s). */
+
+	uint32_t metric_interval_ms; /* OTEL_METRIC_EXPORT_INTERVAL; 60000 */
 };
 
 #define SONDE_OPTIONS_INIT \
 	{ \
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
-			false, false \
+			false, false, 0 \
 	}
 
 /*
@@ -145,7 +150,8 @@ SONDE_API int sonde_agent_flush(struct sonde_agent *agent, uint32_t deadline_ms)
 SONDE_API int sonde_agent_stop(struct sonde_agent *agent, uint32_t deadline_ms);
 
 /*
- * What became of everything captured, for one signal and one destination (0 is the first). Exact
+ * What became of everything captured, for one signal and one destination (0 is the first). Of
+ * metrics, the points that were made for the destination count as captured. Exact
  * once producers rest: captured = exported + the sum of lost + queued. While they run, captured is
  * read last, so the right side never exceeds it. After a stop the figures stay readable.
  */

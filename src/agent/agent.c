@@ -244,14 +244,14 @@ int sonde_agent_account(struct sonde_agent *agent, size_t destination, enum sond
 {
 	int status = SONDE_E_NOT_FOUND;
 
-	if (!agent || !ret || (unsigned)signal >= SONDE_SIGNAL_COUNT)
+	if (!agent || !ret || (unsigned)signal >= SONDE__SIGNAL_ROWS)
 		return SONDE_E_INVALID;
 	(void)sonde__child_is_idle(agent);
 	pthread_mutex_lock(&agent->lock);
 	sonde__child_count_parents(agent);
 	if (agent->worker)
 		status = sonde__worker_account(agent->worker, destination, signal, ret);
-	if (status == SONDE_OK) {
+	if (status == SONDE_OK && signal < SONDE_SIGNAL_COUNT) {
 		ret->captured += agent->dead_records[signal];
 		ret->lost[SONDE_LOSS_DEAD_PROCESS] += agent->dead_records[signal];
 	}

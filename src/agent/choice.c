@@ -3,6 +3,11 @@
  * Where to: the destinations named in the options, else the lists in OTEL_TRACES_EXPORTER and
  * OTEL_LOGS_EXPORTER, each "otlp" unless set. A name in both lists is one destination that takes
  * both signals. A name that no linked library answers to is said, with those that are there.
+ *
+ * Metrics go where OTEL_METRICS_EXPORTER says. Where it is not set they go along with the rest: to
+ * "otlp" if that is where traces or logs go, and not to a collector that nobody has named. The
+ * console and memory exporters get none unasked: people who read traces there, and tests that look
+ * for spans, would find figures between them every minute and at each flush.
  */
 #include "agent/settings.h"
 
@@ -14,6 +19,7 @@
 #include "base/text.h"
 
 #define NAME_SIZE 64
+#define METRICS_VARIABLE "OTEL_METRICS_EXPORTER"
 
 static void free_strings(char **strings)
 {
@@ -70,6 +76,24 @@ static struct sonde__destination *add(struct sonde__settings *settings,
 	return destination;
 }
 
+/* The next name of a comma-separated list in lower case; false at the end. */
+static bool next_name(const char **rest, char name[NAME_SIZE])
+{
+	const char *at = *rest + strspn(*rest, " \t,");
+	size_t size = strcspn(at, ",");
+	size_t used = 0;
+
+	if (!at[0])
+		return false;
+	*rest = at + size;
+	while (size && (at[size - 1] == ' ' || at[size - 1] == '\t'))
+		size--;
+	for (; used < size && used < NAME_SIZE - 1; used++)
+		name[used] = at[used] >= 'A' && at[used] <= 'Z' ? (char)(at[used] + 32) : at[used];
+	name[used] = '\0';
+	return true;
+}
+
 static int add_chosen(struct sonde__settings *settings, const struct sonde_destination *chosen)
 {
 	const struct sonde_exporter *exporter = chosen->exporter;
@@ -87,6 +111,42 @@ static int add_chosen(struct sonde__settings *settings, const struct sonde_desti
 	destination->takes_spans = true;
 	destination->takes_logs = true;
 	return copy_strings(chosen->settings, &destination->settings);
+}
+
+/* The destination's own setting, else the environment's; NULL: not set. */
+static const char *metrics_list(const struct sonde__settings *settings,
+				const struct sonde__destination *destination)
+{
+	size_t size = sizeof(METRICS_VARIABLE) - 1;
+
+	for (char **entry = destination->settings; entry && *entry; entry++) {
+		if (!strncmp(*entry, METRICS_VARIABLE "=", size + 1) && (*entry)[size + 1])
+			return *entry + size + 1;
+	}
+	return sonde__environment_get(&settings->environment, METRICS_VARIABLE);
+}
+
+static bool is_listed(const char *list, const char *wanted)
+{
+	char name[NAME_SIZE];
+
+	while (next_name(&list, name)) {
+		if (!strcmp(name, wanted))
+			return true;
+	}
+	return false;
+}
+
+/* Whether a destination that takes the other signals takes metrics along with them. */
+static bool takes_metrics(const struct sonde__settings *settings,
+			  const struct sonde__destination *destination)
+{
+	const char *list = metrics_list(settings, destination);
+
+	if (list)
+		return is_listed(list, destination->exporter->name);
+	return destination->exporter != &sonde_console_exporter &&
+	       destination->exporter != &sonde_memory_exporter;
 }
 
 static struct sonde__destination *find_or_add(struct sonde__settings *settings,
@@ -117,24 +177,8 @@ static void add_named(struct sonde__settings *settings, const char *variable, co
 		destination->takes_spans = true;
 	if (destination && signal == SONDE_SIGNAL_LOG)
 		destination->takes_logs = true;
-}
-
-/* The next name of a comma-separated list in lower case; false at the end. */
-static bool next_name(const char **rest, char name[NAME_SIZE])
-{
-	const char *at = *rest + strspn(*rest, " \t,");
-	size_t size = strcspn(at, ",");
-	size_t used = 0;
-
-	if (!at[0])
-		return false;
-	*rest = at + size;
-	while (size && (at[size - 1] == ' ' || at[size - 1] == '\t'))
-		size--;
-	for (; used < size && used < NAME_SIZE - 1; used++)
-		name[used] = at[used] >= 'A' && at[used] <= 'Z' ? (char)(at[used] + 32) : at[used];
-	name[used] = '\0';
-	return true;
+	if (destination && signal == SONDE_SIGNAL_METRIC)
+		destination->takes_metrics = true;
 }
 
 static void add_listed(struct sonde__settings *settings, const char *variable,
@@ -148,19 +192,37 @@ static void add_listed(struct sonde__settings *settings, const char *variable,
 		add_named(settings, list ? variable : "the default", name, signal);
 }
 
-int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options)
+static int add_all_chosen(struct sonde__settings *settings, const struct sonde_options *options)
 {
-	if (!options->n_destinations) {
-		add_listed(settings, "OTEL_TRACES_EXPORTER", SONDE_SIGNAL_SPAN);
-		add_listed(settings, "OTEL_LOGS_EXPORTER", SONDE_SIGNAL_LOG);
-		return SONDE_OK;
-	}
 	for (size_t i = 0; options->destinations && i < options->n_destinations; i++) {
 		int status = add_chosen(settings, &options->destinations[i]);
 
 		if (status < 0)
 			return status;
 	}
+	return SONDE_OK;
+}
+
+int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	bool is_in_code = options->n_destinations > 0;
+
+	if (is_in_code) {
+		int status = add_all_chosen(settings, options);
+
+		if (status < 0)
+			return status;
+	} else {
+		add_listed(settings, "OTEL_TRACES_EXPORTER", SONDE_SIGNAL_SPAN);
+		add_listed(settings, "OTEL_LOGS_EXPORTER", SONDE_SIGNAL_LOG);
+	}
+	if (!is_in_code && sonde__environment_get(&settings->environment, METRICS_VARIABLE)) {
+		add_listed(settings, METRICS_VARIABLE, SONDE_SIGNAL_METRIC);
+		return SONDE_OK;
+	}
+	for (size_t i = 0; i < settings->n_destinations; i++)
+		settings->destinations[i].takes_metrics =
+			takes_metrics(settings, &settings->destinations[i]);
 	return SONDE_OK;
 }
 

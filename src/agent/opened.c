@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/diagnostic.h"
+#include "base/text.h"
 
 /* What an exporter that opens may ask: its own settings first, then the environment's copy. */
 struct asker {
@@ -32,7 +33,32 @@ static void report(void *context, enum sonde_level level, const char *text)
 
 static bool accepts(const struct sonde__opened *opened, enum sonde_signal signal)
 {
-	return !opened->exporter->accepts || opened->exporter->accepts(opened->instance, signal);
+	if (!opened->exporter->accepts)
+		return signal != SONDE_SIGNAL_METRIC;
+	return opened->exporter->accepts(opened->instance, signal);
+}
+
+/* The standard has one name for all exporters of OTLP's metrics, whatever the transport. */
+static enum sonde__temporality read_temporality(struct asker *asker)
+{
+	static const char name[] = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+	static const char *const words[SONDE__TEMPORALITIES] = {
+		[SONDE__CUMULATIVE] = "cumulative",
+		[SONDE__DELTA] = "delta",
+		[SONDE__LOW_MEMORY] = "lowmemory",
+	};
+	const char *value = setting(asker, name);
+
+	for (int i = 0; value && i < SONDE__TEMPORALITIES; i++) {
+		if (sonde__text_equal_nocase(value, words[i]))
+			return (enum sonde__temporality)i;
+	}
+	if (value)
+		sonde__report(SONDE_WARN, "%s=%s is none of cumulative, delta, lowmemory: using the default",
+			      name, value);
+	/* People are shown what has changed. */
+	return asker->destination->exporter == &sonde_console_exporter ? SONDE__DELTA :
+									 SONDE__CUMULATIVE;
 }
 
 static bool open_one(const struct sonde__settings *settings,
@@ -51,6 +77,9 @@ static bool open_one(const struct sonde__settings *settings,
 	}
 	ret->takes_spans = destination->takes_spans && accepts(ret, SONDE_SIGNAL_SPAN);
 	ret->takes_logs = destination->takes_logs && accepts(ret, SONDE_SIGNAL_LOG);
+	ret->takes_metrics = destination->takes_metrics && accepts(ret, SONDE_SIGNAL_METRIC);
+	if (ret->takes_metrics)
+		ret->temporality = read_temporality(&asker);
 	return true;
 }
 

@@ -14,6 +14,8 @@ struct sonde__opened {
 	void *instance;
 	bool takes_spans;
 	bool takes_logs;
+	bool takes_metrics;
+	enum sonde__temporality temporality;
 };
 
 /*

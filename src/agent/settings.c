@@ -126,6 +126,20 @@ static void read_processor(struct sonde__settings *settings, const struct sonde_
 	}
 }
 
+static void read_metrics(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	const struct row rows[] = {
+		{ &settings->metric_interval_ms,
+		  { .name = "OTEL_METRIC_EXPORT_INTERVAL", .option = options->metric_interval_ms,
+		    .fallback = 60000, .min = 1, .max = DAY_MS } },
+		{ &settings->export_timeout_ms[SONDE_SIGNAL_METRIC],
+		  { .name = "OTEL_METRIC_EXPORT_TIMEOUT", .option = options->export_timeout_ms,
+		    .fallback = 30000, .min = 1, .max = DAY_MS, .zero_is_unlimited = true } },
+	};
+
+	read_rows(settings, rows, SONDE__ARRAY_SIZE(rows));
+}
+
 static void read_delivery(struct sonde__settings *settings, const struct sonde_options *options)
 {
 	const struct row rows[] = {
@@ -155,6 +169,7 @@ static void read_delivery(struct sonde__settings *settings, const struct sonde_o
 
 	read_processor(settings, options, SONDE_SIGNAL_SPAN);
 	read_processor(settings, options, SONDE_SIGNAL_LOG);
+	read_metrics(settings, options);
 	read_rows(settings, rows, SONDE__ARRAY_SIZE(rows));
 }
 

@@ -18,6 +18,7 @@ struct sonde__destination {
 	char **settings; /* "NAME=value", the destination's own; NULL at the end; may be NULL. */
 	bool takes_spans;
 	bool takes_logs;
+	bool takes_metrics;
 };
 
 struct sonde__settings {
@@ -37,9 +38,10 @@ struct sonde__settings {
 	struct sonde__limits limits;
 	/* By enum sonde_signal, spans and logs. */
 	uint32_t delay_ms[2];
-	uint32_t export_timeout_ms[2];
+	uint32_t export_timeout_ms[SONDE__SIGNAL_ROWS]; /* And metrics. */
 	uint32_t max_batch_items[2];
 	uint32_t max_queue_items[2]; /* 0: the byte budget alone. */
+	uint32_t metric_interval_ms;
 	uint32_t max_batch_bytes;
 	uint32_t slow_threshold_ms;
 	enum sonde_exception_signal exception_signal;
@@ -59,7 +61,10 @@ struct sonde__settings {
 int sonde__settings_init(struct sonde__settings *settings, const struct sonde_options *options);
 void sonde__settings_deinit(struct sonde__settings *settings);
 
-/* Which exporters the options and OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER choose. */
+/*
+ * Which exporters the options and OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER
+ * choose.
+ */
 int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options);
 void sonde__destinations_deinit(struct sonde__settings *settings);
 

@@ -58,7 +58,7 @@ struct sonde__worker {
 	bool has_ended;
 	uint64_t stop_deadline_ns;
 	/* Once ended. */
-	struct sonde_account accounts[SONDE__DESTINATIONS_MAX][SONDE_SIGNAL_COUNT];
+	struct sonde_account accounts[SONDE__DESTINATIONS_MAX][SONDE__SIGNAL_ROWS];
 	struct sonde_repairs repairs;
 };
 
@@ -87,6 +87,7 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 			settings->memory_limit_bytes - settings->memory_limit_bytes / 4,
 		.span_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_SPAN]),
 		.log_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_LOG]),
+		.metric_interval_ns = at_least_1ms(settings->metric_interval_ms),
 		.max_batch_bytes = settings->max_batch_bytes,
 		.breaker_failures = settings->breaker_failures,
 		.breaker_reset_ns = at_least_1ms(settings->breaker_reset_ms),
@@ -96,8 +97,9 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.random = next_random,
 		.random_user = worker,
 	};
-	for (int signal = 0; signal < 2; signal++) {
+	for (int signal = 0; signal < SONDE__SIGNAL_ROWS; signal++)
 		ret->export_timeout_ns[signal] = at_least_1ms(settings->export_timeout_ms[signal]);
+	for (int signal = 0; signal < 2; signal++) {
 		ret->max_batch_items[signal] = settings->max_batch_items[signal];
 		ret->max_queue_items[signal] = settings->max_queue_items[signal];
 	}
@@ -108,6 +110,8 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 			.name = worker->opened[i].exporter->name,
 			.takes_spans = worker->opened[i].takes_spans,
 			.takes_logs = worker->opened[i].takes_logs,
+			.takes_metrics = worker->opened[i].takes_metrics,
+			.temporality = worker->opened[i].temporality,
 		};
 	}
 }
@@ -238,7 +242,7 @@ static void end(struct sonde__worker *worker)
 		sonde__pipeline_expire(pipeline);
 	pthread_mutex_lock(&worker->lock);
 	for (size_t i = 0; pipeline && i < worker->n_opened; i++) {
-		for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++)
+		for (int signal = 0; signal < SONDE__SIGNAL_ROWS; signal++)
 			(void)sonde__pipeline_account(pipeline, i, (enum sonde_signal)signal,
 						      &worker->accounts[i][signal]);
 	}

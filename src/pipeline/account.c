@@ -66,6 +66,7 @@ static void fill_account(const struct sonde__pipeline *pipeline, size_t destinat
 		account->queued += sonde__join_count(&pipeline->join);
 		break;
 	default:
+		account->captured += pipeline->lanes[destination][signal].made;
 		add_lane(&pipeline->lanes[destination][signal], account);
 		break;
 	}
@@ -79,7 +80,7 @@ int sonde__pipeline_account(const struct sonde__pipeline *pipeline, size_t desti
 	struct sonde_account account = { 0 };
 
 	if (destination >= pipeline->options.n_destinations ||
-	    (unsigned)signal >= SONDE_SIGNAL_COUNT)
+	    (unsigned)signal >= SONDE__SIGNAL_ROWS)
 		return SONDE_E_NOT_FOUND;
 	if (is_concerned(pipeline, destination, signal)) {
 		pthread_mutex_lock(lock);

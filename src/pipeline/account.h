@@ -20,7 +20,8 @@ struct sonde__pipeline;
 
 struct sonde__ledger {
 	pthread_mutex_t lock;
-	uint64_t lost[SONDE_SIGNAL_COUNT][SONDE_LOSS_COUNT]; /* For every destination alike. */
+	/* For every destination alike; of metrics, nothing. */
+	uint64_t lost[SONDE_SIGNAL_METRIC + 1][SONDE_LOSS_COUNT];
 	uint64_t joined; /* Parts that found their span, or became a log record. */
 	uint64_t made; /* Log records made from parts: captured in addition to the box's. */
 	uint64_t

@@ -9,6 +9,8 @@
 #define ARENA_MAX ((size_t)4 << 20)
 #define INTAKE_MAX ((size_t)1 << 18)
 #define ITEMS_MAX 16384
+#define POINTS_MAX 256
+#define POINTS_SIZE_MAX ((size_t)128 * 1024)
 #define SPAN_ITEM_SIZE (sizeof(struct sonde__batch_item) + sizeof(struct sonde_span_view))
 #define LOG_ITEM_SIZE (sizeof(struct sonde__batch_item) + sizeof(struct sonde_log_view))
 
@@ -59,13 +61,17 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 	budget->batch_bytes = smaller(options->max_batch_bytes, limit / 16);
 	budget->encode_size =
 		smaller(limit / 8, (size_t)256 * 1024 + 2 * (size_t)options->max_batch_bytes);
+	budget->n_points = smaller(limit / 128 / sizeof(struct sonde_point_view), POINTS_MAX);
+	budget->points_size = smaller(limit / 48, POINTS_SIZE_MAX);
 	budget->fixed = sizeof(struct sonde__pipeline) +
 			budget->intake_capacity * SONDE__INTAKE_ENTRY_SIZE + budget->arena_size[0] +
 			budget->arena_size[1] + budget->encode_size +
 			budget->table_slots * (sizeof(void *) + sizeof(uint64_t)) +
 			budget->batch_items[0] * SPAN_ITEM_SIZE +
-			budget->batch_items[1] * LOG_ITEM_SIZE;
+			budget->batch_items[1] * LOG_ITEM_SIZE +
+			budget->n_points * sizeof(struct sonde_point_view) + budget->points_size;
 	budget->blobs_limit = limit - budget->parts_limit - budget->fixed;
+	budget->points_limit = budget->blobs_limit / 4;
 	return SONDE_OK;
 }
 

@@ -32,6 +32,9 @@ struct sonde__budget {
 	size_t table_slots; /* Parts, and exported spans remembered; a power of two. */
 	size_t batch_items[2];
 	size_t batch_bytes;
+	size_t n_points; /* In a batch, and */
+	size_t points_size; /* what they refer to. */
+	size_t points_limit; /* Encoded, for each destination. */
 };
 
 /* SONDE_E_NOMEM: the limit is below SONDE__BUDGET_MIN. */

@@ -150,7 +150,7 @@ static void send_first(struct sonde__pipeline *pipeline, struct sonde__lane_plac
 static bool find_lane(struct sonde__pipeline *pipeline, size_t destination, const void *token,
 		      struct sonde__lane_place *ret)
 {
-	for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+	for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 		if (token == &pipeline->lanes[destination][s] &&
 		    pipeline->lanes[destination][s].is_sending) {
 			*ret = (struct sonde__lane_place){ destination, (enum sonde_signal)s };
@@ -160,10 +160,13 @@ static bool find_lane(struct sonde__pipeline *pipeline, size_t destination, cons
 	return false;
 }
 
-static bool is_sending(const struct sonde__pipeline *pipeline, size_t destination)
+bool sonde__deliver_is_sending(const struct sonde__pipeline *pipeline, size_t destination)
 {
-	return pipeline->lanes[destination][0].is_sending ||
-	       pipeline->lanes[destination][1].is_sending;
+	bool is_sending = false;
+
+	for (int s = 0; s < SONDE__SIGNAL_ROWS; s++)
+		is_sending |= pipeline->lanes[destination][s].is_sending;
+	return is_sending;
 }
 
 /* At most one result for each lane, whatever the exporter goes on to say. */
@@ -174,7 +177,8 @@ static bool take_progress(struct sonde__pipeline *pipeline, size_t destination)
 
 	if (!to->exporter->progress)
 		return false;
-	for (int n = 0; n < SONDE__LANE_SIGNALS && is_sending(pipeline, destination); n++) {
+	for (int n = 0;
+	     n < SONDE__SIGNAL_ROWS && sonde__deliver_is_sending(pipeline, destination); n++) {
 		struct sonde_result result = { .retry_after_ms = -1 };
 		struct sonde__lane_place place;
 
@@ -245,7 +249,7 @@ bool sonde__deliver(struct sonde__pipeline *pipeline)
 
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		has_result |= take_progress(pipeline, d);
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++)
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++)
 			has_result |= drive_lane(
 				pipeline, (struct sonde__lane_place){ d, (enum sonde_signal)s });
 	}
@@ -257,7 +261,7 @@ uint64_t sonde__deliver_wait_ns(const struct sonde__pipeline *pipeline)
 	uint64_t shortest_ns = UINT64_MAX;
 
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 			const struct sonde__lane *lane = &pipeline->lanes[d][s];
 			uint64_t wait_ns = lane->is_sending
 						   ? overdue_ns(pipeline,
@@ -274,7 +278,7 @@ uint64_t sonde__deliver_wait_ns(const struct sonde__pipeline *pipeline)
 void sonde__deliver_expire(struct sonde__pipeline *pipeline)
 {
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 			struct sonde__lane_place place = { d, (enum sonde_signal)s };
 			struct sonde__lane *lane = lane_at(pipeline, place);
 

@@ -233,7 +233,7 @@ void sonde__drain_expire(struct sonde__pipeline *pipeline)
 	struct sonde__intake *intake = &pipeline->intake;
 	bool is_complete;
 
-	for (int signal = 0; signal < SONDE__LANE_SIGNALS; signal++)
+	for (int signal = 0; signal < SONDE__BATCH_SIGNALS; signal++)
 		sonde__batch_drop(pipeline, &pipeline->batches[signal], SONDE_LOSS_DEADLINE);
 	do {
 		is_complete = sonde__intake_pass(intake);

@@ -30,7 +30,7 @@ static struct sonde__lane *fullest_lane(struct sonde__pipeline *pipeline)
 	struct sonde__lane *fullest = NULL;
 
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 			struct sonde__lane *lane = &pipeline->lanes[d][s];
 			bool is_evictable = lane->first && (!lane->is_sending || lane->first->next);
 
@@ -89,21 +89,18 @@ static void keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t n
 	yield->end = &blob->next;
 }
 
-static int encode_range(struct sonde__pipeline *pipeline, const struct sonde__batch *batch,
+static int encode_range(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
 			size_t destination, struct range range)
 {
 	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[destination];
-	struct sonde_batch view = {
-		.size = sizeof(view),
-		.signal = batch->signal,
-		.resource = &pipeline->options.resource,
-		.spans = batch->spans ? batch->spans + range.first : NULL,
-		.logs = batch->logs ? batch->logs + range.first : NULL,
-		.n_items = range.n,
-	};
+	struct sonde_batch part = *batch;
 
+	part.spans = batch->spans ? batch->spans + range.first : NULL;
+	part.logs = batch->logs ? batch->logs + range.first : NULL;
+	part.points = batch->points ? batch->points + range.first : NULL;
+	part.n_items = range.n;
 	pipeline->encoded.size = 0;
-	return to->exporter->encode(to->instance, &view, &pipeline->encoded);
+	return to->exporter->encode(to->instance, &part, &pipeline->encoded);
 }
 
 static enum sonde_loss loss_of(int status)
@@ -114,7 +111,7 @@ static enum sonde_loss loss_of(int status)
 }
 
 /* Depth: the logarithm of the batch's size. */
-static void encode(struct sonde__pipeline *pipeline, const struct sonde__batch *batch,
+static void encode(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
 		   size_t destination, struct range range, struct yield *yield)
 {
 	int status = encode_range(pipeline, batch, destination, range);
@@ -201,13 +198,21 @@ void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 {
 	struct yield yields[SONDE__DESTINATIONS_MAX] = { 0 };
 	size_t n_destinations = pipeline->options.n_destinations;
+	struct sonde_batch view = {
+		.size = sizeof(view),
+		.signal = batch->signal,
+		.resource = &pipeline->options.resource,
+		.spans = batch->spans,
+		.logs = batch->logs,
+		.n_items = batch->n,
+	};
 
 	if (!batch->n)
 		return;
 	for (size_t d = 0; d < n_destinations; d++) {
 		yields[d].end = &yields[d].first;
 		if (pipeline->lanes[d][batch->signal].is_open)
-			encode(pipeline, batch, d, (struct range){ 0, batch->n }, &yields[d]);
+			encode(pipeline, &view, d, (struct range){ 0, batch->n }, &yields[d]);
 	}
 	sonde__ledger_lock(pipeline);
 	for (size_t d = 0; d < n_destinations; d++)
@@ -227,6 +232,57 @@ void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 	release_items(pipeline, batch, &reason);
 	sonde__ledger_unlock(pipeline);
 	sonde__batch_reset(batch);
+}
+
+/* The destinations' share of the points that have not gone: the oldest go first. */
+static void enforce_share(struct sonde__pipeline *pipeline, struct sonde__lane *lane)
+{
+	while (lane->n_bytes > pipeline->budget.points_limit && evict(pipeline, lane))
+		continue;
+}
+
+static struct sonde__lane *points_lane(struct sonde__pipeline *pipeline, size_t destination,
+				       enum sonde__temporality temporality)
+{
+	struct sonde__lane *lane = &pipeline->lanes[destination][SONDE_SIGNAL_METRIC];
+	bool is_wanted = lane->is_open &&
+			 pipeline->options.destinations[destination].temporality == temporality;
+
+	return is_wanted ? lane : NULL;
+}
+
+void sonde__encode_points(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
+			  enum sonde__temporality temporality)
+{
+	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
+		struct sonde__lane *lane = points_lane(pipeline, d, temporality);
+		struct yield yield = { 0 };
+
+		if (!lane)
+			continue;
+		yield.end = &yield.first;
+		encode(pipeline, batch, d, (struct range){ 0, batch->n_items }, &yield);
+		sonde__ledger_lock(pipeline);
+		lane->made += batch->n_items;
+		queue_yield(lane, &yield);
+		sonde__ledger_unlock(pipeline);
+		enforce_share(pipeline, lane);
+	}
+}
+
+void sonde__encode_lose_point(struct sonde__pipeline *pipeline, enum sonde__temporality temporality,
+			      enum sonde_loss reason)
+{
+	sonde__ledger_lock(pipeline);
+	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
+		struct sonde__lane *lane = points_lane(pipeline, d, temporality);
+
+		if (lane) {
+			lane->made++;
+			lane->lost[reason]++;
+		}
+	}
+	sonde__ledger_unlock(pipeline);
 }
 
 bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline,

@@ -6,6 +6,9 @@
 #include <stdint.h>
 
 #include <sonde/agent.h>
+#include <sonde/exporter.h>
+
+#include "pipeline/pipeline.h"
 
 struct sonde__batch;
 struct sonde__pipeline;
@@ -19,6 +22,13 @@ void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 /* Drops every item, counted for every destination alike; leaves the batch empty. */
 void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
 		       enum sonde_loss reason);
+
+/* Encodes points and queues them for the destinations that want them with that temporality. */
+void sonde__encode_points(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
+			  enum sonde__temporality temporality);
+/* Counts a point that could not be made, for the same. */
+void sonde__encode_lose_point(struct sonde__pipeline *pipeline, enum sonde__temporality temporality,
+			      enum sonde_loss reason);
 
 /* Whether to wait with the next batch: it would push one out that is about to leave by itself. */
 bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline,

@@ -36,6 +36,7 @@ struct sonde__lane {
 	size_t n_bytes;
 	size_t n_items;
 	uint64_t n_serials;
+	uint64_t made; /* Metric points, which were in no box before. */
 	uint64_t exported; /* Items. */
 	uint64_t lost[SONDE_LOSS_COUNT];
 

@@ -13,6 +13,7 @@
 #include "pipeline/deliver.h"
 #include "pipeline/drain.h"
 #include "pipeline/encode.h"
+#include "pipeline/metrics.h"
 #include "pipeline/state.h"
 
 /* Batches in one turn, so that its caller sees to its other duties now and then. */
@@ -22,11 +23,16 @@
 static bool destination_accepts(const struct sonde__pipeline_destination *destination,
 				enum sonde_signal signal)
 {
-	bool is_wanted = signal == SONDE_SIGNAL_SPAN ? destination->takes_spans :
-						       destination->takes_logs;
+	const bool is_wanted[SONDE__SIGNAL_ROWS] = {
+		[SONDE_SIGNAL_SPAN] = destination->takes_spans,
+		[SONDE_SIGNAL_LOG] = destination->takes_logs,
+		[SONDE_SIGNAL_METRIC] = destination->takes_metrics,
+	};
 
-	if (!is_wanted || !destination->exporter->accepts)
-		return is_wanted;
+	if (!is_wanted[signal])
+		return false;
+	if (!destination->exporter->accepts)
+		return signal != SONDE_SIGNAL_METRIC;
 	return destination->exporter->accepts(destination->instance, signal);
 }
 
@@ -47,7 +53,7 @@ static void init_lanes(struct sonde__pipeline *pipeline)
 	};
 
 	for (size_t d = 0; d < options->n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 			if (!destination_accepts(&options->destinations[d], (enum sonde_signal)s))
 				continue;
 			sonde__lane_init(&pipeline->lanes[d][s], &breaker, &retry);
@@ -96,7 +102,7 @@ static int init_memory(struct sonde__pipeline *pipeline)
 		status = sonde__join_init(&pipeline->join, budget->table_slots);
 	if (status == SONDE_OK)
 		status = init_encoded(pipeline);
-	for (int s = 0; status == SONDE_OK && s < SONDE__LANE_SIGNALS; s++)
+	for (int s = 0; status == SONDE_OK && s < SONDE__BATCH_SIGNALS; s++)
 		status = sonde__batch_init(&pipeline->batches[s], (enum sonde_signal)s,
 					   budget->batch_items[s], budget->batch_bytes,
 					   budget->arena_size[s]);
@@ -105,19 +111,20 @@ static int init_memory(struct sonde__pipeline *pipeline)
 
 static void release_memory(struct sonde__pipeline *pipeline)
 {
-	for (int s = 0; s < SONDE__LANE_SIGNALS; s++)
+	for (int s = 0; s < SONDE__BATCH_SIGNALS; s++)
 		sonde__batch_deinit(&pipeline->batches[s]);
 	free(pipeline->encoded.data);
 	sonde__join_deinit(&pipeline->join);
 	sonde__intake_deinit(&pipeline->intake);
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 			struct sonde__blob *blob;
 
 			while ((blob = sonde__lane_pop(&pipeline->lanes[d][s])) != NULL)
 				free(blob);
 		}
 	}
+	sonde__metrics_deinit(pipeline);
 	pthread_mutex_destroy(&pipeline->ledger.lock);
 	free(pipeline);
 }
@@ -146,6 +153,11 @@ int sonde__pipeline_new(const struct sonde__pipeline_options *options, struct so
 	}
 	init_lanes(pipeline);
 	init_menders(pipeline);
+	status = sonde__metrics_init(pipeline);
+	if (status < 0) {
+		release_memory(pipeline);
+		return status;
+	}
 	*ret = pipeline;
 	return SONDE_OK;
 }
@@ -169,6 +181,7 @@ static void start_schedule(struct sonde__pipeline *pipeline)
 	pipeline->has_turned = true;
 	pipeline->span_due_ns = pipeline->now_ns + pipeline->options.span_delay_ns;
 	pipeline->log_due_ns = pipeline->now_ns + pipeline->options.log_delay_ns;
+	sonde__metrics_schedule(pipeline);
 }
 
 static void finish_flush(struct sonde__pipeline *pipeline)
@@ -177,7 +190,7 @@ static void finish_flush(struct sonde__pipeline *pipeline)
 	    !sonde__pipeline_flush_is_done(pipeline, /* ret_incomplete= */ NULL))
 		return;
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++)
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++)
 			pipeline->lanes[d][s].is_forced = false;
 	}
 	pipeline->is_flushing = false;
@@ -187,7 +200,7 @@ static void finish_flush(struct sonde__pipeline *pipeline)
 static void flush_lanes(struct sonde__pipeline *pipeline)
 {
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++)
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++)
 			pipeline->lanes[d][s].flush_serial = pipeline->lanes[d][s].n_serials;
 	}
 }
@@ -215,6 +228,7 @@ uint64_t sonde__pipeline_turn(struct sonde__pipeline *pipeline, uint64_t now_ns)
 {
 	uint64_t drain_ns;
 	uint64_t deliver_ns;
+	uint64_t metrics_ns;
 
 	pipeline->now_ns = now_ns;
 	if (!pipeline->has_turned)
@@ -222,10 +236,15 @@ uint64_t sonde__pipeline_turn(struct sonde__pipeline *pipeline, uint64_t now_ns)
 	sonde__drain_look(pipeline);
 	if (run(pipeline))
 		return 0;
+	if (sonde__metrics_step(pipeline))
+		(void)sonde__deliver(pipeline);
 	finish_flush(pipeline);
 	sonde__report_losses(pipeline, now_ns);
 	drain_ns = sonde__drain_wait_ns(pipeline);
 	deliver_ns = sonde__deliver_wait_ns(pipeline);
+	metrics_ns = sonde__metrics_wait_ns(pipeline);
+	if (metrics_ns < drain_ns)
+		drain_ns = metrics_ns;
 	return drain_ns < deliver_ns ? drain_ns : deliver_ns;
 }
 
@@ -236,10 +255,8 @@ size_t sonde__pipeline_poll(struct sonde__pipeline *pipeline, struct pollfd *fds
 
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		const struct sonde__pipeline_destination *from = &pipeline->options.destinations[d];
-		bool is_sending = pipeline->lanes[d][0].is_sending ||
-				  pipeline->lanes[d][1].is_sending;
 
-		if (is_sending && from->exporter->poll)
+		if (sonde__deliver_is_sending(pipeline, d) && from->exporter->poll)
 			n += from->exporter->poll(from->instance, fds + n, capacity - n,
 						  timeout_ms);
 	}
@@ -254,9 +271,10 @@ void sonde__pipeline_flush_begin(struct sonde__pipeline *pipeline, uint64_t now_
 	pipeline->is_draining = true;
 	pipeline->is_whole_drain = true;
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++)
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++)
 			sonde__lane_flush(&pipeline->lanes[d][s]);
 	}
+	sonde__metrics_flush(pipeline);
 }
 
 void sonde__pipeline_finish_begin(struct sonde__pipeline *pipeline, uint64_t now_ns)
@@ -269,10 +287,10 @@ bool sonde__pipeline_flush_is_done(const struct sonde__pipeline *pipeline, bool 
 {
 	bool is_incomplete = false;
 
-	if (pipeline->must_drain)
+	if (pipeline->must_drain || pipeline->metrics.must_collect)
 		return false;
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 			if (!sonde__lane_is_flushed(&pipeline->lanes[d][s]))
 				return false;
 			is_incomplete |= pipeline->lanes[d][s].was_kept;

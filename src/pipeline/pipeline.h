@@ -27,16 +27,29 @@ struct sonde__limits {
 	uint32_t log_value_length; /* UINT32_MAX: none */
 };
 
+/* Since when metrics count: OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE. */
+enum sonde__temporality {
+	SONDE__CUMULATIVE = 0, /* The start of the agent. */
+	SONDE__DELTA = 1, /* The collection before; what can go down is cumulative all the same. */
+	SONDE__LOW_MEMORY = 2, /* As DELTA, but running totals are cumulative. */
+};
+#define SONDE__TEMPORALITIES 3
+
 /* One opened exporter. The pipeline takes the instance over and closes it. */
 struct sonde__pipeline_destination {
 	const struct sonde_exporter *exporter;
 	void *instance;
 	const char *name; /* For diagnostics; lives as long as the pipeline. */
-	bool takes_spans; /* As OTEL_TRACES_EXPORTER and OTEL_LOGS_EXPORTER say. */
-	bool takes_logs;
+	bool takes_spans; /* As OTEL_TRACES_EXPORTER, */
+	bool takes_logs; /* OTEL_LOGS_EXPORTER */
+	bool takes_metrics; /* and OTEL_METRICS_EXPORTER say. */
+	enum sonde__temporality temporality;
 };
 
 #define SONDE__DESTINATIONS_MAX 8
+
+/* Rows of what there is for each enum sonde_signal; a part travels inside others and has none. */
+#define SONDE__SIGNAL_ROWS (SONDE_SIGNAL_METRIC + 1)
 
 /* Every field is set by the agent: no defaults here. All times in nanoseconds. */
 struct sonde__pipeline_options {
@@ -49,8 +62,9 @@ struct sonde__pipeline_options {
 		memory_limit_bytes;
 	uint64_t span_delay_ns;
 	uint64_t log_delay_ns;
+	uint64_t metric_interval_ns;
+	uint64_t export_timeout_ns[SONDE__SIGNAL_ROWS];
 	/* By enum sonde_signal, spans and logs. */
-	uint64_t export_timeout_ns[2];
 	uint32_t max_batch_items[2];
 	uint32_t max_queue_items[2]; /* 0: the byte budget alone. */
 	uint32_t max_batch_bytes;

@@ -22,7 +22,8 @@
 
 static const char *signal_name(enum sonde_signal signal)
 {
-	static const char *const names[SONDE_SIGNAL_COUNT] = { "spans", "logs", "span parts" };
+	static const char *const names[SONDE__SIGNAL_ROWS] = { "spans", "logs", "span parts",
+							       "metric points" };
 
 	return names[signal];
 }
@@ -61,6 +62,20 @@ static const char *destination_name(const struct sonde__pipeline *pipeline, size
 	return pipeline->options.destinations[destination].name;
 }
 
+/*
+ * Metrics follow the records to the same receiver: where those are failing, it is one fault, and
+ * said. What is wrong with metrics alone is worth a line of its own.
+ */
+static bool is_said_of_records(const struct sonde__pipeline *pipeline,
+			       struct sonde__lane_place place)
+{
+	const struct sonde__lane *lanes = pipeline->lanes[place.destination];
+
+	return place.signal == SONDE_SIGNAL_METRIC &&
+	       (lanes[SONDE_SIGNAL_SPAN].news.is_failing ||
+		lanes[SONDE_SIGNAL_LOG].news.is_failing);
+}
+
 void sonde__report_failure(struct sonde__pipeline *pipeline, struct sonde__lane_place place,
 			   const struct sonde_result *result, size_t n_items, uint64_t now_ns)
 {
@@ -70,7 +85,8 @@ void sonde__report_failure(struct sonde__pipeline *pipeline, struct sonde__lane_
 	const char *reason = result->reason[0] ? result->reason : "no reason given";
 	bool is_accepted = result->outcome == SONDE_OUTCOME_ACCEPTED;
 
-	if (!is_news(news, hash_text(reason, result->outcome), now_ns))
+	if (is_said_of_records(pipeline, place) ||
+	    !is_news(news, hash_text(reason, result->outcome), now_ns))
 		return;
 	if (!is_accepted)
 		news->is_failing = true;
@@ -118,16 +134,19 @@ void sonde__report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_
 }
 
 /* Somebody asked for it, or, of dead processes, said it at the start. */
-static bool is_no_news(int reason)
+static bool is_no_news(int signal, int reason)
 {
+	/* Points come again each interval: that they are refused is said when it begins. */
+	if (signal == SONDE_SIGNAL_METRIC && reason == SONDE_LOSS_REFUSED)
+		return true;
 	return reason == SONDE_LOSS_UNSAMPLED || reason == SONDE_LOSS_LIMITED ||
 	       reason == SONDE_LOSS_HOOK || reason == SONDE_LOSS_NO_EXPORTER ||
 	       reason == SONDE_LOSS_DEAD_PROCESS;
 }
 
 /* " 12 (the ring was full)," for each reason that grew; returns how many were lost. */
-static uint64_t describe(const uint64_t now[SONDE_LOSS_COUNT], uint64_t said[SONDE_LOSS_COUNT],
-			 char *line)
+static uint64_t describe(int signal, const uint64_t now[SONDE_LOSS_COUNT],
+			 uint64_t said[SONDE_LOSS_COUNT], char *line)
 {
 	uint64_t total = 0;
 	size_t length = 0;
@@ -138,7 +157,7 @@ static uint64_t describe(const uint64_t now[SONDE_LOSS_COUNT], uint64_t said[SON
 		int n;
 
 		said[reason] = now[reason];
-		if (!more || is_no_news(reason))
+		if (!more || is_no_news(signal, reason))
 			continue;
 		total += more;
 		n = snprintf(line + length, LINE_SIZE - length, "%s%llu (%s)", length ? ", " : "",
@@ -164,7 +183,7 @@ static bool say_common_losses(struct sonde__pipeline *pipeline)
 		sonde__box_account((enum sonde_signal)signal, &box);
 		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
 			lost[reason] = box.lost[reason] + pipeline->ledger.lost[signal][reason];
-		if (!describe(lost, news->said[SONDE__DESTINATIONS_MAX][signal], line))
+		if (!describe(signal, lost, news->said[SONDE__DESTINATIONS_MAX][signal], line))
 			continue;
 		sonde__report(SONDE_WARN, "lost %s: %s", signal_name((enum sonde_signal)signal),
 			      line);
@@ -180,8 +199,8 @@ static bool say_lane_losses(struct sonde__pipeline *pipeline)
 	char line[LINE_SIZE];
 
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE__LANE_SIGNALS; s++) {
-			if (!describe(pipeline->lanes[d][s].lost, news->said[d][s], line))
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
+			if (!describe(s, pipeline->lanes[d][s].lost, news->said[d][s], line))
 				continue;
 			sonde__report(SONDE_WARN, "lost %s for %s: %s",
 				      signal_name((enum sonde_signal)s),

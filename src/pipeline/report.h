@@ -32,7 +32,7 @@ struct sonde__lane_news {
 struct sonde__loss_news {
 	uint64_t said_ns; /* When losses were last said, */
 	uint64_t looked_ns; /* or looked for. */
-	uint64_t said[9][SONDE_SIGNAL_COUNT]
+	uint64_t said[9][SONDE_SIGNAL_METRIC + 1]
 		     [SONDE_LOSS_COUNT]; /* By destination; the last: for all alike. */
 	bool has_said;
 	bool has_looked;

@@ -12,12 +12,13 @@
 #include "pipeline/intake.h"
 #include "pipeline/join.h"
 #include "pipeline/lane.h"
+#include "pipeline/metrics.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/report.h"
 #include "record/mend.h"
 
-/* Signals that have lanes; parts travel inside the others. */
-#define SONDE__LANE_SIGNALS 2
+/* Signals whose batches are made of records: spans and logs. */
+#define SONDE__BATCH_SIGNALS 2
 
 /* Names of sites that are known to be valid, each where its id says. */
 #define SONDE__SITES_REMEMBERED 64
@@ -33,10 +34,10 @@ struct sonde__pipeline {
 	struct sonde__ledger ledger;
 	struct sonde__intake intake;
 	struct sonde__join join;
-	struct sonde__batch batches[SONDE__LANE_SIGNALS];
+	struct sonde__batch batches[SONDE__BATCH_SIGNALS];
 	struct sonde_buffer encoded;
-	struct sonde__lane lanes[SONDE__DESTINATIONS_MAX][SONDE__LANE_SIGNALS];
-	bool is_taken[SONDE__LANE_SIGNALS]; /* Some destination takes the signal. */
+	struct sonde__lane lanes[SONDE__DESTINATIONS_MAX][SONDE__SIGNAL_ROWS];
+	bool is_taken[SONDE__SIGNAL_ROWS]; /* Some destination takes the signal. */
 
 	struct sonde__clock clock;
 	struct sonde__mender span_mender;
@@ -57,6 +58,7 @@ struct sonde__pipeline {
 	bool must_drain; /* The flush's drain has not been finished. */
 	bool is_finishing; /* The stop's flush: nothing is kept to wait for more. */
 	struct sonde__loss_news loss_news;
+	struct sonde__metrics metrics;
 };
 
 #endif

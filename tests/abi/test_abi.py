@@ -173,12 +173,12 @@ class Headers(unittest.TestCase):
 
 class Programs(unittest.TestCase):
     def send(self, path):
-        """Both signals arrive by OTLP, which nothing in the program refers to."""
+        """All signals arrive by OTLP, which nothing in the program refers to."""
         with hostile.Collector(hostile.answer(200)) as collector:
             output, diagnostics = run(path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
         self.assertIn("exported=1", output, diagnostics)
         self.assertEqual(diagnostics, "")
-        self.assertEqual({request.path for request in collector.requests}, {"/v1/traces", "/v1/logs"})
+        self.assertEqual({request.path for request in collector.requests}, {"/v1/traces", "/v1/logs", "/v1/metrics"})
 
     def console(self, path):
         output, diagnostics = run(path, OTEL_TRACES_EXPORTER="console", OTEL_LOGS_EXPORTER="console")

@@ -24,7 +24,7 @@ def names(collector):
 
 class CollectorCase(FaultCase):
     def otlp(self, endpoint, **more):
-        return {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_LOGS_EXPORTER": "none",
+        return {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none",
                 "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **more}
 
     def check_deadline(self, endpoint, fault, lost=True, times=1, **settings):

@@ -100,7 +100,7 @@ static void what_is_not_there_is_not_found(void **state)
 	rig_start(&rig);
 	assert_int_equal(sonde__pipeline_account(rig.pipeline, 2, SONDE_SIGNAL_SPAN, &account),
 			 SONDE_E_NOT_FOUND);
-	assert_int_equal(sonde__pipeline_account(rig.pipeline, 0, (enum sonde_signal)3, &account),
+	assert_int_equal(sonde__pipeline_account(rig.pipeline, 0, (enum sonde_signal)4, &account),
 			 SONDE_E_NOT_FOUND);
 	assert_int_equal(account.captured, 77);
 }

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was counted at each site: how long its calls took, whose number the histogram has, and how
+ * many were errors. Counted before any sampling, so exact whatever is sampled out. What the box
+ * has no room to count by site is one series more, marked the way the standard marks overflow.
+ */
+
+#include "base/compiler.h"
+#include "pipeline/metrics.h"
+#include "pipeline/state.h"
+
+#define ATTRS_MAX 4
+/* Both names and paths are at most 512 bytes; mended, a byte becomes three at worst. */
+#define TEXTS_SIZE (3 * 3 * 520)
+
+static const struct sonde__metric durations = { "sonde.site.duration", "s",
+						"How long the calls of a site took",
+						SONDE__HISTOGRAM, false };
+static const struct sonde__metric errors = { "sonde.site.errors", "{error}",
+					     "Calls of a site that ended in an error",
+					     SONDE__COUNTER, false };
+
+/* A sample's attributes, with room for texts that are not valid UTF-8. */
+struct label {
+	struct sonde_attr attrs[ATTRS_MAX];
+	size_t n_attrs;
+	uint8_t texts[TEXTS_SIZE];
+};
+
+static void label_add(struct label *label, struct sonde__arena *arena, const char *key,
+		      struct sonde_text text)
+{
+	struct sonde__mend_counts counts = { 0 };
+
+	if (text.size && sonde__mend_text(text, arena, &counts, &text) == SONDE_OK)
+		label->attrs[label->n_attrs++] = sonde_strn(key, text.data, text.size);
+}
+
+static void label_init(struct label *label, uint32_t id)
+{
+	struct sonde__arena arena = { .memory = label->texts, .capacity = sizeof(label->texts) };
+	struct sonde__site_view site;
+
+	label->n_attrs = 0;
+	if (!id || !sonde__site_get(id, &site)) {
+		label->attrs[label->n_attrs++] = sonde_bool("otel.metric.overflow", true);
+		return;
+	}
+	label_add(label, &arena, "sonde.site.name", site.name);
+	label_add(label, &arena, "code.function.name", site.function);
+	label_add(label, &arena, "code.file.path", site.file);
+	if (site.line)
+		label->attrs[label->n_attrs++] = sonde_int("code.line.number", site.line);
+}
+
+static void add_durations(struct sonde__points *points, const struct sonde__figures *figures)
+{
+	struct label label;
+	struct sonde__sample sample = {
+		.metric = &durations,
+		.number = figures->site,
+		.attrs = label.attrs,
+		.histogram = {
+			.count = figures->calls,
+			.sum = figures->sum_seconds,
+			.zero_count = figures->zero_count,
+			.zero_threshold = SONDE__FIGURES_ZERO_THRESHOLD,
+			.scale = figures->scale,
+			.offset = figures->offset,
+			.buckets = figures->buckets,
+			.n_buckets = figures->n_buckets,
+		},
+	};
+
+	label_init(&label, figures->site);
+	sample.n_attrs = label.n_attrs;
+	sonde__points_add(points, &sample);
+}
+
+static void add_errors(struct sonde__points *points, uint32_t site, uint64_t n_errors)
+{
+	struct label label;
+	struct sonde__sample sample = {
+		.metric = &errors,
+		.number = site,
+		.attrs = label.attrs,
+		.value = (int64_t)n_errors,
+	};
+
+	label_init(&label, site);
+	sample.n_attrs = label.n_attrs;
+	sonde__points_add(points, &sample);
+}
+
+void sonde__site_metrics(struct sonde__pipeline *pipeline SONDE__UNUSED,
+			 struct sonde__points *points)
+{
+	/* Told after all durations, and from the same look at the figures. */
+	uint64_t n_errors[SONDE__FIGURES_READ_SITES] = { 0 };
+	struct sonde__figures figures;
+
+	for (uint32_t site = 0; site < SONDE__FIGURES_READ_SITES; site++) {
+		if (!sonde__figures_read(site, &figures))
+			continue;
+		n_errors[site] = figures.errors;
+		add_durations(points, &figures);
+	}
+	for (uint32_t site = 0; site < SONDE__FIGURES_READ_SITES; site++) {
+		if (n_errors[site])
+			add_errors(points, site, n_errors[site]);
+	}
+}
