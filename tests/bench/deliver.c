@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * How many typical spans a second reach a collector: captured, encoded, compressed or not as the
- * environment says, sent over HTTP to a local sink, and accepted. The clock runs from the first
- * begin to the end of the flush, and every span must have been delivered.
+ * Typical spans all the way to a collector: captured, encoded, compressed or not as the environment
+ * says, sent over HTTP to a local sink, and accepted. Time, processor time of the whole process and
+ * peak memory run from the first begin to the end of the flush; every span must have been
+ * delivered.
  *
- * The producer goes no further ahead than WINDOW spans, so that what is measured is delivery and
- * not the box's size.
+ *	bench-deliver NAME PORT SPANS
+ *
+ * The agent has all defaults. The producer goes no further ahead than its box holds: what is
+ * measured is delivery and not how much can be lost.
  */
 
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,24 +21,18 @@
 #include <sonde/otlp.h>
 #include <sonde/sonde.h>
 
+#include "account.h"
 #include "measure.h"
+#include "operations.h"
 
-#define WINDOW 100000
-#define STEP 20000
-#define PAUSE_NS 2000000
+#define STEP 500
+#define PAUSE_NS 100000
 #define WARM_UP 20000
-#define MEMORY (UINT64_C(256) << 20)
 #define DEADLINE_MS 60000
 
 static struct sonde_agent *agent;
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
+static uint64_t window; /* Spans that may wait. */
+static uint64_t rss_anon_peak;
 
 static struct sonde_account account_get(void)
 {
@@ -44,74 +42,81 @@ static struct sonde_account account_get(void)
 	return account;
 }
 
-static void span_record(uint64_t number)
+static void rss_anon_look(void)
 {
-	SONDE_SPAN(span, "typical", .root = number % 10 == 0);
-	sonde_span_set_int(span, "order.items", (int64_t)number);
-	sonde_span_set_str(span, "order.currency", "EUR");
-	sonde_span_set_bool(span, "order.express", true);
-	sonde_span_add_event(span, "order placed",
-			     SONDE_ATTRS(sonde_int("order.id", (int64_t)number)));
+	uint64_t now = measure_memory("RssAnon");
+
+	if (now > rss_anon_peak)
+		rss_anon_peak = now;
 }
 
 static void spans_record(uint64_t n)
 {
+	const struct operation *typical = operation_find("typical");
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
+	typical->enter(STEP);
 	for (uint64_t i = 0; i < n; i += STEP) {
-		for (uint64_t k = 0; k < STEP; k++)
-			span_record(i + k);
-		/*
-		 * The account walks the box: asked seldom, so that it does not become what is
-		 * measured.
-		 */
-		while (account_get().queued > WINDOW)
-			nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
+		typical->run(STEP);
+		while (account_get().queued > window)
+			nanosleep(&pause, NULL);
+		/* Seldom: the reading itself costs. */
+		if (i % (n / 50 / STEP * STEP + STEP) == 0)
+			rss_anon_look();
 	}
+	typical->leave();
+	sonde_agent_flush(agent, DEADLINE_MS);
+	rss_anon_look();
 }
 
-static int agent_start(const char *endpoint)
+static int agent_start(const char *port)
 {
+	char endpoint[100];
 	const char *const settings[] = { endpoint, NULL };
 	const struct sonde_destination otlp = { .exporter = &sonde_otlp_exporter,
 						.settings = settings };
 	struct sonde_options options = SONDE_OPTIONS_INIT;
 
+	snprintf(endpoint, sizeof(endpoint), "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:%s",
+		 port);
 	options.service_name = "bench";
 	options.destinations = &otlp;
 	options.n_destinations = 1;
-	options.memory_limit_bytes = MEMORY;
-	options.max_batch_items = 4096;
-	options.max_batch_bytes = 2 << 20;
 	return sonde_agent_start(&options, &agent);
 }
 
 int main(int argc, char **argv)
 {
-	struct sonde_account account;
 	uint64_t n;
-	double start;
-	double duration;
-	char endpoint[100];
+	double start_wall;
+	double start_cpu;
+	struct sonde_account before;
+	struct sonde_account after;
 
-	if (argc != 3)
+	if (argc != 4 || agent_start(argv[2]) != SONDE_OK)
 		return 2;
-	n = strtoull(argv[2], NULL, 10);
-	snprintf(endpoint, sizeof(endpoint), "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:%s",
-		 argv[1]);
-	if (agent_start(endpoint) != SONDE_OK)
-		return 1;
+	n = strtoull(argv[3], NULL, 10);
+	/* Two thirds of one processor's ring. */
+	window = measure_box_bytes() / measure_processors() / operation_find("typical")->bytes * 2 / 3;
 	spans_record(WARM_UP);
-	sonde_agent_flush(agent, DEADLINE_MS);
-	start = seconds();
+	before = account_get();
+	rss_anon_peak = 0;
+	start_wall = measure_wall_ns();
+	start_cpu = measure_process_ns();
 	spans_record(n);
-	sonde_agent_flush(agent, DEADLINE_MS);
-	duration = seconds() - start;
-	account = account_get();
-	measure_print("end_to_end_spans_per_s", (double)n / duration, "1/s");
+	start_cpu = measure_process_ns() - start_cpu;
+	start_wall = measure_wall_ns() - start_wall;
+	after = account_get();
+	measure_print_value((double)n / start_wall * 1e9, "1/s", "%s_spans_per_s", argv[1]);
+	measure_print_value(start_cpu / (double)n, "ns", "%s_cpu_ns", argv[1]);
+	measure_print_value((double)rss_anon_peak, "B", "%s_rss_anon", argv[1]);
 	sonde_agent_stop(agent, DEADLINE_MS);
-	if (account.exported == n + WARM_UP && account.captured == account.exported)
+	if (!account_adds_up(agent) || !account_is_lossless(agent, /* expected= */ -1))
+		return 1;
+	/* And one span around each of the two times. */
+	if (after.exported - before.exported == n + 1)
 		return 0;
-	fprintf(stderr, "captured %llu, delivered %llu of %llu spans\n",
-		(unsigned long long)account.captured, (unsigned long long)account.exported,
-		(unsigned long long)(n + WARM_UP));
+	fprintf(stderr, "delivered %" PRIu64 " of %" PRIu64 " spans\n",
+		after.exported - before.exported, n + 1);
 	return 1;
 }

@@ -1,81 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "measure.h"
 
+#include <inttypes.h>
 #include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
-/* The program's own malloc comes before libc's for every library in the process, and counts. */
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t n, size_t size);
-extern void *__libc_realloc(void *memory, size_t size);
+#define OVERHEAD_SAMPLES 1001
+#define NAME_SIZE 96
 
-static _Thread_local uint64_t n_allocations;
-
-void *malloc(size_t size)
-{
-	n_allocations++;
-	return __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-	n_allocations++;
-	return __libc_calloc(n, size);
-}
-
-void *realloc(void *memory, size_t size)
-{
-	n_allocations++;
-	return __libc_realloc(memory, size);
-}
-
-uint64_t measure_allocations(void)
-{
-	uint64_t n = n_allocations;
-
-	n_allocations = 0;
-	return n;
-}
-
-/* The processors that we may use, and the last of them, which is the measuring thread's. */
-static cpu_set_t all_processors;
-static int own_processor = -1;
-
-void measure_leave_processor(void)
-{
-	cpu_set_t others;
-
-	if (own_processor < 0 && sched_getaffinity(0, sizeof(all_processors), &all_processors) != 0)
-		return;
-	if (CPU_COUNT(&all_processors) < 2)
-		return;
-	for (int i = 0; i < CPU_SETSIZE; i++)
-		if (CPU_ISSET(i, &all_processors))
-			own_processor = i;
-	others = all_processors;
-	CPU_CLR(own_processor, &others);
-	sched_setaffinity(0, sizeof(others), &others);
-}
-
-void measure_take_processor(void)
-{
-	cpu_set_t own;
-
-	if (own_processor < 0)
-		return;
-	CPU_ZERO(&own);
-	CPU_SET(own_processor, &own);
-	sched_setaffinity(0, sizeof(own), &own);
-}
-
-static double thread_ns(void)
+static double clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	clock_gettime(clock, &now);
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+double measure_thread_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+double measure_process_ns(void)
+{
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+double measure_wall_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+double measure_overhead_ns(void)
+{
+	double samples[OVERHEAD_SAMPLES];
+
+	for (size_t i = 0; i < OVERHEAD_SAMPLES; i++) {
+		double start = measure_thread_ns();
+
+		samples[i] = measure_thread_ns() - start;
+	}
+	return measure_figure(samples, OVERHEAD_SAMPLES).median;
+}
+
+double measure_ns_per_tick(void)
+{
+	static double found;
+	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+	uint64_t ticks = measure_ticks();
+	double start = measure_wall_ns();
+
+	if (found == 0) {
+		nanosleep(&pause, NULL);
+		found = (measure_wall_ns() - start) / (double)(measure_ticks() - ticks);
+	}
+	return found;
 }
 
 static int compare(const void *a, const void *b)
@@ -86,44 +71,122 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double run_ns(operation_fn *operation, size_t n)
+double measure_quantile(const double *samples, size_t n, double share)
 {
-	double start = thread_ns();
+	size_t at = (size_t)(share * (double)n);
 
-	operation(n);
-	return (thread_ns() - start) / (double)n;
+	return samples[at < n ? at : n - 1];
 }
 
-static double median(double *results)
+struct figure measure_figure(double *samples, size_t n)
 {
-	qsort(results, REPEATS, sizeof(results[0]), compare);
-	return results[REPEATS / 2];
+	qsort(samples, n, sizeof(samples[0]), compare);
+	return (struct figure){
+		.median = measure_quantile(samples, n, 0.5),
+		.spread = measure_quantile(samples, n, 0.75) - measure_quantile(samples, n, 0.25),
+	};
 }
 
-struct cost measure(operation_fn *operation, operation_fn *floor, size_t n, void (*between)(void))
+static void print(struct figure figure, const char *unit, const char *format, va_list arguments)
 {
-	double results[REPEATS];
-	double floors[REPEATS];
-	struct cost cost;
+	char name[NAME_SIZE];
 
-	/* First uses: sites, caches, and every page of the box once. */
-	for (size_t i = 0; i < WARM_UPS; i++) {
-		operation(n);
-		between();
-	}
-	for (size_t i = 0; i < REPEATS; i++) {
-		floors[i] = run_ns(floor, n);
-		results[i] = run_ns(operation, n);
-		between();
-	}
-	cost.floor_ns = median(floors);
-	cost.median_ns = median(results);
-	cost.best_ns = results[0]; /* They are in order now. */
-	return cost;
-}
-
-void measure_print(const char *name, double value, const char *unit)
-{
-	printf("%s %.*f %s\n", name, value < 1000 ? 1 : 0, value, unit);
+	vsnprintf(name, sizeof(name), format, arguments);
+	printf("%s %.6g %s %.3g\n", name, figure.median, unit, figure.spread);
 	fflush(stdout);
+}
+
+void measure_print(struct figure figure, const char *unit, const char *name, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, name);
+	print(figure, unit, name, arguments);
+	va_end(arguments);
+}
+
+void measure_print_value(double value, const char *unit, const char *name, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, name);
+	print((struct figure){ .median = value }, unit, name, arguments);
+	va_end(arguments);
+}
+
+uint64_t measure_memory(const char *key)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	size_t size = strlen(key);
+	char line[256];
+	uint64_t kib = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, key, size) == 0 && line[size] == ':')
+			kib = strtoull(line + size + 1, NULL, 10);
+	if (file)
+		fclose(file);
+	return kib * 1024;
+}
+
+uint64_t measure_box_bytes(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	char line[512];
+	uint64_t bytes = 0;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		uint64_t start;
+		uint64_t end;
+
+		if (strstr(line, " rw-s ") && strstr(line, "sonde") &&
+		    sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) == 2)
+			bytes += end - start;
+	}
+	if (file)
+		fclose(file);
+	return bytes;
+}
+
+/* The processors that we may use, as they were at first. */
+static cpu_set_t processors;
+
+static bool processors_find(void)
+{
+	return CPU_COUNT(&processors) > 0 ||
+	       sched_getaffinity(0, sizeof(processors), &processors) == 0;
+}
+
+size_t measure_processors(void)
+{
+	return processors_find() ? (size_t)CPU_COUNT(&processors) : 1;
+}
+
+void measure_pin(size_t number)
+{
+	size_t left = number % measure_processors();
+	cpu_set_t own;
+
+	CPU_ZERO(&own);
+	for (int i = CPU_SETSIZE - 1; i >= 0; i--)
+		if (CPU_ISSET(i, &processors) && left-- == 0) {
+			CPU_SET(i, &own);
+			break;
+		}
+	sched_setaffinity(0, sizeof(own), &own);
+}
+
+void measure_leave_last(void)
+{
+	cpu_set_t others;
+
+	if (measure_processors() < 2)
+		return;
+	others = processors;
+	for (int i = CPU_SETSIZE - 1; i >= 0; i--)
+		if (CPU_ISSET(i, &others)) {
+			CPU_CLR(i, &others);
+			break;
+		}
+	sched_setaffinity(0, sizeof(others), &others);
 }

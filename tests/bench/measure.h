@@ -1,41 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef SONDE_TESTS_BENCH_MEASURE_H
-#define SONDE_TESTS_BENCH_MEASURE_H
+#ifndef SONDE_BENCH_MEASURE_H
+#define SONDE_BENCH_MEASURE_H
 
-/* Measuring one operation on one thread, whatever else the machine does. */
+/*
+ * Clocks, medians and lines, for every benchmark program. A line is `name value unit spread`; the
+ * spread is the distance between the quartiles of the samples, in the same unit, 0 for a count.
+ */
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* One operation, done `n` times. */
-typedef void operation_fn(size_t n);
-
-/*
- * Keeps the calling thread on one processor, and what it starts from now on off it, where there are
- * two.
- */
-void measure_leave_processor(void);
-void measure_take_processor(void);
-
-/* Nanoseconds of the calling thread's processor time for one operation. */
-struct cost {
-	double median_ns;
-	double best_ns; /* As on a quiet machine. */
-	double floor_ns; /* The median of `floor`, measured in turns with the operation. */
+struct figure {
+	double median;
+	double spread;
 };
 
+/* Processor time of the calling thread, and of the whole process. */
+double measure_thread_ns(void);
+double measure_process_ns(void);
+double measure_wall_ns(void);
+/* What measure_thread_ns itself takes of what it measures. */
+double measure_overhead_ns(void);
+
+/* The processor's counter where it has one, else the clock. */
+static inline uint64_t measure_ticks(void);
+double measure_ns_per_tick(void);
+
+/* Sorts the samples. */
+struct figure measure_figure(double *samples, size_t n);
+/* Of n sorted samples, the one that `share` of them do not exceed. */
+double measure_quantile(const double *samples, size_t n, double share);
+
+/* The name is a format. */
+void measure_print(struct figure figure, const char *unit, const char *name, ...)
+	__attribute__((format(printf, 3, 4)));
+void measure_print_value(double value, const char *unit, const char *name, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* From /proc/self/status, in bytes: "RssAnon", "RssShmem". */
+uint64_t measure_memory(const char *key);
+/* Bytes of the black box's file, or of the memory that stands in for it; 0 where none is mapped. */
+uint64_t measure_box_bytes(void);
+
 /*
- * REPEATS runs of `n` operations, after WARM_UPS that do not count, each after a run of as many of
- * `floor`, for comparison under the same weather. `between` runs, unmeasured, after each.
+ * Processors: threads that are measured are pinned one by one, from the last processor down; all
+ * else keeps off the last one while measure_leave_last is in force for who starts it.
  */
-#define REPEATS 51
-#define WARM_UPS 20
-struct cost measure(operation_fn *operation, operation_fn *floor, size_t n, void (*between)(void));
+size_t measure_processors(void);
+void measure_pin(size_t number);
+void measure_leave_last(void);
 
-/* Allocations of the calling thread since the last call, by way of the program's own malloc. */
-uint64_t measure_allocations(void);
+#if defined(__x86_64__)
+#include <x86intrin.h>
 
-/* A line `name value unit` on standard output. */
-void measure_print(const char *name, double value, const char *unit);
+static inline uint64_t measure_ticks(void)
+{
+	return __rdtsc();
+}
+#else
+static inline uint64_t measure_ticks(void)
+{
+	return (uint64_t)measure_wall_ns();
+}
+#endif
 
 #endif

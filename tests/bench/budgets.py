@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may not be exceeded, and what is aimed at.
+
+Budgets fail a run. They are counts, or ratios to the machine's floor and to the peers in the same run, so that
+they hold on slow and on busy machines. Targets are absolute, meant for a quiet machine of the kind that the
+design was made for; they are said to be met or not, and fail nothing.
+"""
+import re
+import sys
+
+# Costs in floors: two clock readings, one reservation and one copy of the same size.
+FLOORS = {
+    "disabled_floors": 0.5,
+    "child_floors": 4,
+    "child_running_floors": 5,
+    "root_floors": 5,
+    "typical_floors": 7,
+    "log_floors": 7,
+    "error_raise_floors": 11,
+    "error_capture_running_floors": 25,
+    "exception_running_floors": 30,
+    "timed_fast_floors": 4,
+}
+
+# Counts: names that match, and the most they may be for one operation.
+COUNTS = {
+    r"(?!error_raise).*_allocations(_t\d+)?": 0,
+    r".*_syscalls_but_wakeups(_t\d+)?": 0,
+    r"(?!error_raise|error_capture|exception).*_locks(_t\d+)?": 0,
+}
+
+# To be had from the same run with --peers.
+PEERS = {
+    "ratio_child_fastrace": 0.6,
+    "ratio_root_fastrace": 0.6,
+    "ratio_root_opentelemetry": 0.3,
+    "ratio_child_opentelemetry": 0.3,
+    "ratio_typical_opentelemetry": 0.35,
+    "ratio_log_opentelemetry": 0.35,
+}
+
+# The last column of the peers' table; ">": at least.
+TARGETS = {
+    "root_ns": 35, "child_ns": 30, "typical_ns": 60, "exception_ns": 180, "log_ns": 50, "disabled_ns": 2,
+    "error_capture_ns": 300, "sampled_out_ns": 30, "sampled_out_no_figures_ns": 8, "site_figures_ns": 8,
+    "end_to_end_spans_per_s": -1_500_000, "end_to_end_cpu_ns": 450, "end_to_end_gzip_cpu_ns": 1500,
+    "end_to_end_bytes": 173, "end_to_end_gzip_bytes": 40, "end_to_end_rss_anon": 16 << 20,
+    "down_refused_p99.9_ns": 1000, "down_hanging_p99.9_ns": 1000,
+    "start_ms": 5, "rest_bytes": 4 << 20, "rest_wakeups": 1,
+}
+
+
+def check_budgets(figures, is_quick):
+    """A quick run is too short for times."""
+    most = {name: limit for pattern, limit in COUNTS.items() for name in figures.samples
+            if re.fullmatch(pattern, name)}
+    if not is_quick:
+        most.update(FLOORS)
+        most.update({name: limit for name, limit in PEERS.items() if name in figures})
+    for name, limit in most.items():
+        if name not in figures:
+            figures.fail(f"{name} was not measured")
+        elif figures.value(name) > limit:
+            figures.fail(f"over budget: {name} is {figures.value(name):.4g}, may be {limit}")
+
+
+def say_targets(figures):
+    for name, target in TARGETS.items():
+        if name not in figures:
+            print(f"target {name}: not measured", file=sys.stderr)
+            continue
+        value, is_least = figures.value(name), target < 0
+        met = value >= -target if is_least else value <= target
+        print(f"target {name} {'>=' if is_least else '<='} {abs(target):g} {figures.units[name]}: "
+              f"{value:.6g}, {'met' if met else 'not met'}", file=sys.stderr)
