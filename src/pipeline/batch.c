@@ -13,8 +13,14 @@
 #include "pipeline/state.h"
 #include "pipeline/view.h"
 
-/* What an item takes on the wire besides its record: ids, times, the texts of its site. */
-#define ITEM_OVERHEAD 128
+/*
+ * What an item takes on the wire besides its record. A span's record has a head as large as what is
+ * sent of it, and only the name of its site comes to it; logs get the texts of theirs.
+ */
+static size_t overhead(enum sonde_signal signal)
+{
+	return signal == SONDE_SIGNAL_SPAN ? 16 : 128;
+}
 
 int sonde__batch_init(struct sonde__batch *batch, enum sonde_signal signal, size_t capacity,
 		      size_t bytes_limit, size_t arena_size)
@@ -54,7 +60,8 @@ void sonde__batch_reset(struct sonde__batch *batch)
 bool sonde__batch_is_full(const struct sonde__batch *batch, size_t estimate)
 {
 	return batch->n == batch->capacity ||
-	       (batch->n > 0 && batch->n_bytes + estimate + ITEM_OVERHEAD > batch->bytes_limit);
+	       (batch->n > 0 &&
+		batch->n_bytes + estimate + overhead(batch->signal) > batch->bytes_limit);
 }
 
 /* What an item is made from: whichever fits its signal. */
@@ -108,7 +115,7 @@ static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batc
 		maker.repairs.cut_values++;
 	add_repairs(&batch->repairs, &maker);
 	batch->items[batch->n++] = source->item;
-	batch->n_bytes += source->estimate + ITEM_OVERHEAD;
+	batch->n_bytes += source->estimate + overhead(batch->signal);
 	return SONDE_OK;
 }
 

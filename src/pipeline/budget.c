@@ -5,6 +5,10 @@
 
 #include "pipeline/state.h"
 
+#define BUFFERS 3
+#define BUFFERS_FROM ((size_t)4 << 20)
+#define BUFFER_SLACK ((size_t)32 * 1024)
+#define SINGLE_ITEM ((size_t)256 * 1024)
 #define TABLE_SLOTS_MAX 4096
 #define ARENA_MAX ((size_t)4 << 20)
 #define INTAKE_MAX ((size_t)1 << 18)
@@ -39,6 +43,21 @@ static size_t items(const struct sonde__pipeline_options *options, enum sonde_si
 	return n ? n : 1;
 }
 
+/*
+ * A batch as estimated, some more, and at least any single item. Where memory is scarce one buffer
+ * must do, and every blob is a copy.
+ */
+static void set_buffers(struct sonde__budget *budget)
+{
+	size_t size = budget->batch_bytes + budget->batch_bytes / 8 + BUFFER_SLACK;
+	size_t share = budget->limit / 8;
+
+	budget->n_buffers = budget->limit < BUFFERS_FROM ? 1 : BUFFERS;
+	if (size < SINGLE_ITEM)
+		size = SINGLE_ITEM;
+	budget->buffer_size = budget->n_buffers == 1 || size > share ? share : size;
+}
+
 int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipeline_options *options)
 {
 	size_t limit = options->memory_limit_bytes < SIZE_MAX ?
@@ -54,18 +73,18 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 		.arena_size = { smaller(limit / 12, ARENA_MAX), smaller(limit / 12, ARENA_MAX) },
 		.table_slots = power_of_two_below(smaller(limit / 2048, TABLE_SLOTS_MAX)),
 		.batch_items = {
-			items(options, SONDE_SIGNAL_SPAN, limit / 24, SPAN_ITEM_SIZE),
+			items(options, SONDE_SIGNAL_SPAN, limit / 16, SPAN_ITEM_SIZE),
 			items(options, SONDE_SIGNAL_LOG, limit / 24, LOG_ITEM_SIZE),
 		},
 	};
 	budget->batch_bytes = smaller(options->max_batch_bytes, limit / 16);
-	budget->encode_size =
-		smaller(limit / 8, (size_t)256 * 1024 + 2 * (size_t)options->max_batch_bytes);
+	set_buffers(budget);
 	budget->n_points = smaller(limit / 128 / sizeof(struct sonde_point_view), POINTS_MAX);
 	budget->points_size = smaller(limit / 48, POINTS_SIZE_MAX);
 	budget->fixed = sizeof(struct sonde__pipeline) +
 			budget->intake_capacity * SONDE__INTAKE_ENTRY_SIZE + budget->arena_size[0] +
-			budget->arena_size[1] + budget->encode_size +
+			budget->arena_size[1] +
+			sonde__blobs_memory(budget->n_buffers, budget->buffer_size) +
 			budget->table_slots * (sizeof(void *) + sizeof(uint64_t)) +
 			budget->batch_items[0] * SPAN_ITEM_SIZE +
 			budget->batch_items[1] * LOG_ITEM_SIZE +

@@ -4,7 +4,7 @@
 
 /*
  * Who may use how much of the byte budget. A fixed share is taken once, at the start: the list of
- * records that were seen, the scratch that a batch is built in, the buffer it is encoded into, the
+ * records that were seen, the scratch that a batch is built in, the buffers it is encoded into, the
  * parts table's frame. What is left is for the two things that grow: an eighth of the limit for
  * waiting parts, and all the rest for encoded batches. The two do not borrow from each other: while
  * a collector is away the batches fill their share, and parts must still find their spans.
@@ -28,7 +28,8 @@ struct sonde__budget {
 
 	size_t intake_capacity; /* Records. */
 	size_t arena_size[2]; /* By signal: spans, logs. */
-	size_t encode_size;
+	size_t n_buffers; /* To encode into, */
+	size_t buffer_size; /* of so many bytes each. */
 	size_t table_slots; /* Parts, and exported spans remembered; a power of two. */
 	size_t batch_items[2];
 	size_t batch_bytes;

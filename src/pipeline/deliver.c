@@ -41,8 +41,7 @@ static void finish_blob(struct sonde__pipeline *pipeline, struct sonde__lane *la
 	lane->exported += exported;
 	lane->lost[reason] += blob->n_items - exported;
 	sonde__ledger_unlock(pipeline);
-	pipeline->budget.blobs -= sonde__blob_footprint(blob->size);
-	free(blob);
+	sonde__blobs_free(&pipeline->blobs, &pipeline->budget, blob);
 }
 
 static void take_accepted(struct sonde__pipeline *pipeline, struct sonde__lane *lane,

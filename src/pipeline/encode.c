@@ -52,14 +52,19 @@ static bool evict(struct sonde__pipeline *pipeline, struct sonde__lane *lane)
 	sonde__ledger_unlock(pipeline);
 	if (!blob)
 		return false;
-	pipeline->budget.blobs -= sonde__blob_footprint(blob->size);
-	free(blob);
+	sonde__blobs_free(&pipeline->blobs, &pipeline->budget, blob);
 	return true;
+}
+
+static bool has_room(const struct sonde__pipeline *pipeline, size_t size)
+{
+	return sonde__blobs_has_spare(&pipeline->blobs) ||
+	       sonde__budget_has_room(&pipeline->budget, size);
 }
 
 static bool make_room(struct sonde__pipeline *pipeline, size_t size)
 {
-	while (!sonde__budget_has_room(&pipeline->budget, size)) {
+	while (!has_room(pipeline, size)) {
 		struct sonde__lane *lane = fullest_lane(pipeline);
 
 		if (!lane || !evict(pipeline, lane))
@@ -68,29 +73,25 @@ static bool make_room(struct sonde__pipeline *pipeline, size_t size)
 	return true;
 }
 
-static void keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t n_items)
+static void keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t size, size_t n_items)
 {
-	size_t size = pipeline->encoded.size;
 	struct sonde__blob *blob;
 
 	if (!make_room(pipeline, sonde__blob_footprint(size))) {
 		yield->lost[SONDE_LOSS_QUEUE_FULL] += n_items;
 		return;
 	}
-	blob = malloc(sonde__blob_footprint(size));
+	blob = sonde__blobs_keep(&pipeline->blobs, &pipeline->budget, size, n_items);
 	if (!blob) {
 		yield->lost[SONDE_LOSS_NO_MEMORY] += n_items;
 		return;
 	}
-	*blob = (struct sonde__blob){ .n_items = n_items, .size = size };
-	memcpy(blob->bytes, pipeline->encoded.data, size);
-	pipeline->budget.blobs += sonde__blob_footprint(size);
 	*yield->end = blob;
 	yield->end = &blob->next;
 }
 
 static int encode_range(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
-			size_t destination, struct range range)
+			size_t destination, struct range range, struct sonde_buffer *out)
 {
 	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[destination];
 	struct sonde_batch part = *batch;
@@ -99,8 +100,8 @@ static int encode_range(struct sonde__pipeline *pipeline, const struct sonde_bat
 	part.logs = batch->logs ? batch->logs + range.first : NULL;
 	part.points = batch->points ? batch->points + range.first : NULL;
 	part.n_items = range.n;
-	pipeline->encoded.size = 0;
-	return to->exporter->encode(to->instance, &part, &pipeline->encoded);
+	*out = sonde__blobs_buffer(&pipeline->blobs);
+	return to->exporter->encode(to->instance, &part, out);
 }
 
 static enum sonde_loss loss_of(int status)
@@ -110,21 +111,45 @@ static enum sonde_loss loss_of(int status)
 	return status == SONDE_E_NOMEM ? SONDE_LOSS_NO_MEMORY : SONDE_LOSS_INVALID;
 }
 
-/* Depth: the logarithm of the batch's size. */
-static void encode(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
+/* Depth: the logarithm of the batch's size. False: not in one request. */
+static bool encode(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
 		   size_t destination, struct range range, struct yield *yield)
 {
-	int status = encode_range(pipeline, batch, destination, range);
+	struct sonde_buffer out;
+	int status = encode_range(pipeline, batch, destination, range, &out);
 	size_t half = range.n / 2;
 
 	if (status >= 0) {
-		keep(pipeline, yield, range.n);
-	} else if (range.n == 1) {
+		keep(pipeline, yield, out.size, range.n);
+		return true;
+	}
+	if (range.n == 1) {
 		yield->lost[loss_of(status)]++;
-	} else {
-		encode(pipeline, batch, destination, (struct range){ range.first, half }, yield);
-		encode(pipeline, batch, destination,
-		       (struct range){ range.first + half, range.n - half }, yield);
+		return false;
+	}
+	(void)encode(pipeline, batch, destination, (struct range){ range.first, half }, yield);
+	(void)encode(pipeline, batch, destination,
+		     (struct range){ range.first + half, range.n - half }, yield);
+	return false;
+}
+
+/*
+ * A form that is longer than was estimated would be begun in vain for each batch: what did not fit
+ * is remembered, and tried again little by little.
+ */
+static void encode_all(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
+		       size_t destination, struct yield *yield)
+{
+	struct sonde__lane *lane = &pipeline->lanes[destination][batch->signal];
+	size_t step = lane->n_fit && lane->n_fit < batch->n_items ? lane->n_fit : batch->n_items;
+
+	if (step < batch->n_items)
+		lane->n_fit = step + step / 16 + 1;
+	for (size_t i = 0; i < batch->n_items; i += step) {
+		size_t n = batch->n_items - i < step ? batch->n_items - i : step;
+
+		if (!encode(pipeline, batch, destination, (struct range){ i, n }, yield))
+			lane->n_fit = step - step / 2;
 	}
 }
 
@@ -212,7 +237,7 @@ void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 	for (size_t d = 0; d < n_destinations; d++) {
 		yields[d].end = &yields[d].first;
 		if (pipeline->lanes[d][batch->signal].is_open)
-			encode(pipeline, &view, d, (struct range){ 0, batch->n }, &yields[d]);
+			encode_all(pipeline, &view, d, &yields[d]);
 	}
 	sonde__ledger_lock(pipeline);
 	for (size_t d = 0; d < n_destinations; d++)
@@ -261,7 +286,7 @@ void sonde__encode_points(struct sonde__pipeline *pipeline, const struct sonde_b
 		if (!lane)
 			continue;
 		yield.end = &yield.first;
-		encode(pipeline, batch, d, (struct range){ 0, batch->n_items }, &yield);
+		encode_all(pipeline, batch, d, &yield);
 		sonde__ledger_lock(pipeline);
 		lane->made += batch->n_items;
 		queue_yield(lane, &yield);
@@ -304,5 +329,5 @@ bool sonde__encode_must_pause(const struct sonde__pipeline *pipeline,
 	}
 	/* As much again as estimated, for forms that are longer than ours. */
 	return fullest && fullest->n_items && sonde__lane_is_moving(fullest, pipeline->now_ns) &&
-	       !sonde__budget_has_room(&pipeline->budget, 2 * batch->n_bytes);
+	       !has_room(pipeline, 2 * batch->n_bytes);
 }

@@ -15,18 +15,10 @@
 #include <sonde/agent.h>
 #include <sonde/exporter.h>
 
+#include "pipeline/blob.h"
 #include "pipeline/report.h"
 #include "resilience/breaker.h"
 #include "resilience/retry.h"
-
-/* An encoded batch. */
-struct sonde__blob {
-	struct sonde__blob *next;
-	uint64_t serial; /* Counts up within the lane. */
-	size_t n_items;
-	size_t size;
-	uint8_t bytes[];
-};
 
 struct sonde__lane {
 	bool is_open; /* The destination takes the signal. */
@@ -37,6 +29,7 @@ struct sonde__lane {
 	size_t n_items;
 	uint64_t n_serials;
 	uint64_t made; /* Metric points, which were in no box before. */
+	size_t n_fit; /* So many items fit into a request since more did not; 0: any number. */
 	uint64_t exported; /* Items. */
 	uint64_t lost[SONDE_LOSS_COUNT];
 
@@ -54,11 +47,6 @@ struct sonde__lane {
 
 	struct sonde__lane_news news;
 };
-
-static inline size_t sonde__blob_footprint(size_t size)
-{
-	return sizeof(struct sonde__blob) + size;
-}
 
 void sonde__lane_init(struct sonde__lane *lane, const struct sonde__breaker_options *breaker,
 		      const struct sonde__retry_options *retry);

@@ -83,16 +83,6 @@ static void init_menders(struct sonde__pipeline *pipeline)
 	sonde__mender_init(&pipeline->log_mender, &logs, &pipeline->clock);
 }
 
-/* Room for one request, taken at once, so that encoding never allocates. */
-static int init_encoded(struct sonde__pipeline *pipeline)
-{
-	size_t size = pipeline->budget.encode_size;
-
-	pipeline->encoded =
-		(struct sonde_buffer){ .data = malloc(size), .capacity = size, .limit = size };
-	return pipeline->encoded.data ? SONDE_OK : SONDE_E_NOMEM;
-}
-
 static int init_memory(struct sonde__pipeline *pipeline)
 {
 	const struct sonde__budget *budget = &pipeline->budget;
@@ -101,7 +91,8 @@ static int init_memory(struct sonde__pipeline *pipeline)
 	if (status == SONDE_OK)
 		status = sonde__join_init(&pipeline->join, budget->table_slots);
 	if (status == SONDE_OK)
-		status = init_encoded(pipeline);
+		status = sonde__blobs_init(&pipeline->blobs, budget->n_buffers,
+					   budget->buffer_size);
 	for (int s = 0; status == SONDE_OK && s < SONDE__BATCH_SIGNALS; s++)
 		status = sonde__batch_init(&pipeline->batches[s], (enum sonde_signal)s,
 					   budget->batch_items[s], budget->batch_bytes,
@@ -113,7 +104,6 @@ static void release_memory(struct sonde__pipeline *pipeline)
 {
 	for (int s = 0; s < SONDE__BATCH_SIGNALS; s++)
 		sonde__batch_deinit(&pipeline->batches[s]);
-	free(pipeline->encoded.data);
 	sonde__join_deinit(&pipeline->join);
 	sonde__intake_deinit(&pipeline->intake);
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
@@ -121,9 +111,10 @@ static void release_memory(struct sonde__pipeline *pipeline)
 			struct sonde__blob *blob;
 
 			while ((blob = sonde__lane_pop(&pipeline->lanes[d][s])) != NULL)
-				free(blob);
+				sonde__blobs_free(&pipeline->blobs, &pipeline->budget, blob);
 		}
 	}
+	sonde__blobs_deinit(&pipeline->blobs);
 	sonde__metrics_deinit(pipeline);
 	pthread_mutex_destroy(&pipeline->ledger.lock);
 	free(pipeline);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "pipeline/account.h"
 #include "pipeline/batch.h"
+#include "pipeline/blob.h"
 #include "pipeline/budget.h"
 #include "pipeline/exception.h"
 #include "pipeline/intake.h"
@@ -35,7 +36,7 @@ struct sonde__pipeline {
 	struct sonde__intake intake;
 	struct sonde__join join;
 	struct sonde__batch batches[SONDE__BATCH_SIGNALS];
-	struct sonde_buffer encoded;
+	struct sonde__blob_store blobs;
 	struct sonde__lane lanes[SONDE__DESTINATIONS_MAX][SONDE__SIGNAL_ROWS];
 	bool is_taken[SONDE__SIGNAL_ROWS]; /* Some destination takes the signal. */
 

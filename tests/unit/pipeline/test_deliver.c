@@ -362,6 +362,32 @@ static void too_big_is_halved(void **state)
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, 512);
 }
 
+/* What did not fit is not begun in vain for each batch, and is tried again in time. */
+static void what_fits_is_remembered(void **state)
+{
+	size_t n_encodes;
+
+	(void)state;
+	rig.fakes[0].max_items = 300;
+	put_spans(512);
+	run_until(rig.now_ns + 6 * RIG_S);
+	assert_int_equal(rig.fakes[0].n_encodes, 3);
+	put_spans(512);
+	run_until(rig.now_ns + 6 * RIG_S);
+	assert_int_equal(rig.fakes[0].n_encodes, 5);
+	put_spans(10);
+	run_until(rig.now_ns + 6 * RIG_S);
+	assert_int_equal(rig.fakes[0].n_encodes, 6);
+	rig.fakes[0].max_items = 0;
+	for (int i = 0; i < 20; i++) {
+		n_encodes = rig.fakes[0].n_encodes;
+		put_spans(512);
+		run_until(rig.now_ns + 6 * RIG_S);
+	}
+	assert_int_equal(rig.fakes[0].n_encodes, n_encodes + 1);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, 22 * 512 + 10);
+}
+
 static void single_item_too_big_is_a_loss_for_one_destination(void **state)
 {
 	(void)state;
@@ -451,6 +477,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_hangs_delays_no_other, begin_two, end),
 		cmocka_unit_test_setup_teardown(signals_are_apart, begin, end),
 		cmocka_unit_test_setup_teardown(too_big_is_halved, begin, end),
+		cmocka_unit_test_setup_teardown(what_fits_is_remembered, begin, end),
 		cmocka_unit_test_setup_teardown(single_item_too_big_is_a_loss_for_one_destination,
 						begin_two, end),
 		cmocka_unit_test_setup_teardown(encoder_that_fails_loses_by_its_reason, begin_two,
