@@ -97,7 +97,8 @@ struct sonde_options {
 	uint32_t schedule_delay_ms; /* OTEL_BSP_SCHEDULE_DELAY; 5000 */
 	uint32_t log_schedule_delay_ms; /* OTEL_BLRP_SCHEDULE_DELAY; 1000 */
 	uint32_t export_timeout_ms; /* OTEL_BSP_…, OTEL_BLRP_…, OTEL_METRIC_EXPORT_TIMEOUT; 30000 */
-	uint32_t max_batch_items; /* OTEL_BSP_…, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE; 512 */
+	/* OTEL_BSP_…, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE when set; else the bytes alone limit. */
+	uint32_t max_batch_items;
 	uint32_t max_batch_bytes; /* SONDE_MAX_BATCH_BYTES; 512 KiB before compression */
 	/* OTEL_BSP_… and OTEL_BLRP_MAX_QUEUE_SIZE when set; else the byte budget alone limits. */
 	uint32_t max_queue_items;

@@ -53,7 +53,8 @@ static void test_defaults(void **state SONDE__UNUSED)
 	assert_int_equal(settings.delay_ms[SONDE_SIGNAL_SPAN], 5000);
 	assert_int_equal(settings.delay_ms[SONDE_SIGNAL_LOG], 1000);
 	assert_int_equal(settings.export_timeout_ms[SONDE_SIGNAL_LOG], 30000);
-	assert_int_equal(settings.max_batch_items[SONDE_SIGNAL_SPAN], 512);
+	assert_true(settings.max_batch_items[SONDE_SIGNAL_SPAN] >= 4096);
+	assert_int_equal(settings.max_batch_bytes, 512 << 10);
 	assert_int_equal(settings.slow_threshold_ms, 1000);
 	assert_int_equal(settings.breaker_failures, 5);
 	assert_int_equal(settings.breaker_reset_ms, 60000);
@@ -85,6 +86,20 @@ static void test_spans_and_logs_are_set_apart(void **state SONDE__UNUSED)
 	assert_int_equal(settings.max_queue_items[SONDE_SIGNAL_LOG], 40);
 	assert_int_equal(settings.export_timeout_ms[SONDE_SIGNAL_LOG], 86400000);
 	assert_non_null(strstr(said, "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE 50 is over"));
+	sonde__settings_deinit(&settings);
+}
+
+/* Nobody asked for a batch that large, so nobody is told that it is too large. */
+static void test_queue_limits_the_batch_silently(void **state SONDE__UNUSED)
+{
+	struct sonde__settings settings;
+
+	setenv("OTEL_BSP_MAX_QUEUE_SIZE", "2048", 1);
+	said[0] = '\0';
+	init(&settings, NULL);
+	unsetenv("OTEL_BSP_MAX_QUEUE_SIZE");
+	assert_int_equal(settings.max_batch_items[SONDE_SIGNAL_SPAN], 2048);
+	assert_null(strstr(said, "is over"));
 	sonde__settings_deinit(&settings);
 }
 
@@ -285,6 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_defaults, set_up),
 		cmocka_unit_test_setup(test_spans_and_logs_are_set_apart, set_up),
+		cmocka_unit_test_setup(test_queue_limits_the_batch_silently, set_up),
 		cmocka_unit_test_setup(test_own_limit_beats_the_general_one, set_up),
 		cmocka_unit_test_setup(test_lists_of_exporters, set_up),
 		cmocka_unit_test_setup(test_an_exporter_that_is_not_linked_is_said, set_up),
