@@ -42,20 +42,21 @@ static struct sonde__past *past_new(struct sonde__budget *budget, struct sonde__
 	size_t size = past_size(n_buckets);
 	struct sonde__past *past;
 
-	if (!sonde__budget_has_room(budget, size))
+	if (!sonde__budget_take_past(budget, size))
 		return NULL;
 	past = calloc(1, size);
-	if (!past)
+	if (!past) {
+		sonde__budget_give_past(budget, size);
 		return NULL;
+	}
 	past->series = series;
 	past->n_buckets = (uint32_t)n_buckets;
-	budget->blobs += size;
 	return past;
 }
 
 static void past_free(struct sonde__past *past, struct sonde__budget *budget)
 {
-	budget->blobs -= past_size(past->n_buckets);
+	sonde__budget_give_past(budget, past_size(past->n_buckets));
 	free(past);
 }
 

@@ -58,6 +58,16 @@ static void set_buffers(struct sonde__budget *budget)
 	budget->buffer_size = budget->n_buffers == 1 || size > share ? share : size;
 }
 
+/* Destinations that metrics may go to; at least 1. */
+static size_t count_metrics(const struct sonde__pipeline_options *options)
+{
+	size_t n = 0;
+
+	for (size_t d = 0; d < options->n_destinations; d++)
+		n += options->destinations[d].takes_metrics;
+	return n ? n : 1;
+}
+
 int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipeline_options *options)
 {
 	size_t limit = options->memory_limit_bytes < SIZE_MAX ?
@@ -90,8 +100,25 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 			budget->batch_items[1] * LOG_ITEM_SIZE +
 			budget->n_points * sizeof(struct sonde_point_view) + budget->points_size;
 	budget->blobs_limit = limit - budget->parts_limit - budget->fixed;
-	budget->points_limit = budget->blobs_limit / 4;
+	budget->points_limit = budget->blobs_limit / 4 / count_metrics(options);
+	budget->pasts_limit = budget->blobs_limit / 4;
 	return SONDE_OK;
+}
+
+bool sonde__budget_take_past(struct sonde__budget *budget, size_t size)
+{
+	if (budget->pasts > budget->pasts_limit || size > budget->pasts_limit - budget->pasts ||
+	    !sonde__budget_has_room(budget, size))
+		return false;
+	budget->pasts += size;
+	budget->blobs += size;
+	return true;
+}
+
+void sonde__budget_give_past(struct sonde__budget *budget, size_t size)
+{
+	budget->pasts -= size;
+	budget->blobs -= size;
 }
 
 bool sonde__budget_has_room(const struct sonde__budget *budget, size_t size)

@@ -6,8 +6,10 @@
  * Who may use how much of the byte budget. A fixed share is taken once, at the start: the list of
  * records that were seen, the scratch that a batch is built in, the buffers it is encoded into, the
  * parts table's frame. What is left is for the two things that grow: an eighth of the limit for
- * waiting parts, and all the rest for encoded batches. The two do not borrow from each other: while
- * a collector is away the batches fill their share, and parts must still find their spans.
+ * waiting parts, and all the rest for encoded batches, of which metrics may take a half: a quarter
+ * for their own batches, shared by those who take them, a quarter for what deltas are counted
+ * from. The two do not borrow from each other: while a collector is away the batches fill their
+ * share, and parts must still find their spans.
  */
 
 #include <stdbool.h>
@@ -36,6 +38,8 @@ struct sonde__budget {
 	size_t n_points; /* In a batch, and */
 	size_t points_size; /* what they refer to. */
 	size_t points_limit; /* Encoded, for each destination. */
+	size_t pasts; /* What metrics stood at, for deltas; counted as blobs, */
+	size_t pasts_limit; /* and no more than this of them. */
 };
 
 /* SONDE_E_NOMEM: the limit is below SONDE__BUDGET_MIN. */
@@ -43,5 +47,9 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 
 /* Whether one more batch of `size` encoded bytes fits. */
 bool sonde__budget_has_room(const struct sonde__budget *budget, size_t size);
+
+/* Takes `size` bytes for the past of a metric; false: no room. */
+bool sonde__budget_take_past(struct sonde__budget *budget, size_t size);
+void sonde__budget_give_past(struct sonde__budget *budget, size_t size);
 
 #endif

@@ -320,6 +320,6 @@ void sonde__own_metrics(struct sonde__pipeline *pipeline, struct sonde__points *
 	tell_plain(&teller, &log_created,
 		   teller.box[SONDE_SIGNAL_LOG].captured + pipeline->ledger.made -
 			   pipeline->ledger.moved);
-	tell_plain(&teller, &memory_usage, pipeline->budget.blobs);
+	tell_plain(&teller, &memory_usage, pipeline->budget.blobs - pipeline->budget.pasts);
 	tell_plain(&teller, &memory_limit, pipeline->budget.blobs_limit);
 }

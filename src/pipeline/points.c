@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/deliver.h"
 #include "pipeline/encode.h"
 #include "pipeline/state.h"
 #include "record/attribute.h"
@@ -93,11 +94,9 @@ static bool encode_attrs(struct sonde__points *points, const struct sonde__sampl
 	return true;
 }
 
-/* The series' own copy: without the empty buckets at both ends. */
-static uint64_t *copy_buckets(struct sonde__points *points, struct sonde_histogram_view *histogram)
+/* Leaves the empty buckets at both ends out. */
+static void trim(struct sonde_histogram_view *histogram)
 {
-	uint64_t *copy;
-
 	while (histogram->n_buckets && !histogram->buckets[0]) {
 		histogram->buckets++;
 		histogram->offset++;
@@ -105,6 +104,13 @@ static uint64_t *copy_buckets(struct sonde__points *points, struct sonde_histogr
 	}
 	while (histogram->n_buckets && !histogram->buckets[histogram->n_buckets - 1])
 		histogram->n_buckets--;
+}
+
+static uint64_t *copy_buckets(struct sonde__points *points, struct sonde_histogram_view *histogram)
+{
+	uint64_t *copy;
+
+	trim(histogram);
 	copy = sonde__arena_take(&points->arena, histogram->n_buckets * sizeof(*copy));
 	if (copy && histogram->n_buckets)
 		memcpy(copy, histogram->buckets, histogram->n_buckets * sizeof(*copy));
@@ -125,6 +131,7 @@ static int subtract(struct sonde__points *points, const struct sonde__sample *sa
 		has_past = sonde__baseline_advance_histogram(points->baseline, budget, series, &now,
 							     buckets, &view->histogram);
 		added = view->histogram.count;
+		trim(&view->histogram);
 	} else {
 		has_past = sonde__baseline_advance(points->baseline, budget, series,
 						   (uint64_t)sample->value, &added);
@@ -201,8 +208,11 @@ void sonde__points_emit(struct sonde__points *points)
 		.points = points->views,
 	};
 
-	if (points->n)
+	if (points->n) {
 		sonde__encode_points(points->pipeline, &batch, points->temporality);
+		/* Before the next: whoever takes it at once makes room. */
+		(void)sonde__deliver(points->pipeline);
+	}
 	points->n = 0;
 	points->metric = NULL;
 	sonde__arena_reset(&points->arena);

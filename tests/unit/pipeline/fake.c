@@ -128,6 +128,46 @@ static int write_log(struct sonde_buffer *out, const struct sonde_log_view *log)
 	return write_pieces(out, SONDE_FIELDS_LOG, log->pieces, log->n_pieces);
 }
 
+static int write_buckets(struct sonde_buffer *out, const struct sonde_histogram_view *histogram)
+{
+	LINE(out, " sum=%.9f zero=%" PRIu64 " scale=%d buckets=%d:", histogram->sum,
+	     histogram->zero_count, histogram->scale, histogram->offset);
+	for (size_t i = 0; i < histogram->n_buckets; i++)
+		LINE(out, "%s%" PRIu64, i ? "," : "", histogram->buckets[i]);
+	return SONDE_OK;
+}
+
+static int write_point(struct sonde_buffer *out, const struct sonde_point_view *point)
+{
+	bool is_histogram = point->metric->type == SONDE_METRIC_HISTOGRAM;
+	int status = SONDE_OK;
+
+	LINE(out, "point %.*s =%" PRIu64, (int)point->metric->name.size, point->metric->name.data,
+	     is_histogram ? point->histogram.count : (uint64_t)point->value);
+	if (is_histogram)
+		status = write_buckets(out, &point->histogram);
+	if (status < 0)
+		return status;
+	LINE(out, " %s%s start=%" PRIu64 " time=%" PRIu64,
+	     point->metric->is_delta ? "added" : "total",
+	     point->metric->is_monotonic ? " monotonic" : "", point->start_unix_ns,
+	     point->unix_ns);
+	return write_pieces(out, is_histogram ? SONDE_FIELDS_HISTOGRAM_POINT : SONDE_FIELDS_POINT,
+			    &point->attributes, 1);
+}
+
+static int write_one(struct sonde_buffer *out, const struct sonde_batch *batch, size_t i)
+{
+	switch (batch->signal) {
+	case SONDE_SIGNAL_SPAN:
+		return write_span(out, &batch->spans[i]);
+	case SONDE_SIGNAL_LOG:
+		return write_log(out, &batch->logs[i]);
+	default:
+		return write_point(out, &batch->points[i]);
+	}
+}
+
 static int fake_encode(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out)
 {
 	struct fake *fake = instance;
@@ -139,9 +179,7 @@ static int fake_encode(void *instance, const struct sonde_batch *batch, struct s
 		return SONDE_E_TOO_BIG;
 	for (size_t i = 0; i < batch->n_items; i++) {
 		size_t before = out->size;
-		int status = batch->signal == SONDE_SIGNAL_SPAN ?
-				     write_span(out, &batch->spans[i]) :
-				     write_log(out, &batch->logs[i]);
+		int status = write_one(out, batch, i);
 
 		if (status < 0)
 			return status;
@@ -212,7 +250,7 @@ static bool fake_progress(void *instance, struct sonde_result *ret)
 {
 	struct fake *fake = instance;
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SONDE__SIGNAL_ROWS; i++) {
 		struct fake_pending pending = fake->pending[i];
 
 		if (!pending.token || pending.step.what == FAKE_HANG)
@@ -229,10 +267,16 @@ static void fake_cancel(void *instance, void *token)
 	struct fake *fake = instance;
 
 	fake->n_cancels++;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SONDE__SIGNAL_ROWS; i++) {
 		if (fake->pending[i].token == token)
 			fake->pending[i].token = NULL;
 	}
+}
+
+static bool fake_accepts(void *instance, enum sonde_signal signal)
+{
+	(void)instance;
+	return signal != SONDE_SIGNAL_PART;
 }
 
 static void fake_close(void *instance, bool forked)
@@ -246,6 +290,7 @@ static void fake_close(void *instance, bool forked)
 const struct sonde_exporter fake_exporter = {
 	.size = sizeof(struct sonde_exporter),
 	.name = "fake",
+	.accepts = fake_accepts,
 	.encode = fake_encode,
 	.send = fake_send,
 	.poll = fake_poll,

@@ -39,7 +39,8 @@ static void fill_options(struct rig *rig, size_t n_destinations)
 		.memory_limit_bytes = 4 << 20,
 		.span_delay_ns = 5 * RIG_S,
 		.log_delay_ns = RIG_S,
-		.export_timeout_ns = { 30 * RIG_S, 30 * RIG_S },
+		.metric_interval_ns = 60 * RIG_S,
+		.export_timeout_ns = { 30 * RIG_S, 30 * RIG_S, 0, 30 * RIG_S },
 		.max_batch_items = { 512, 512 },
 		.max_batch_bytes = 512 << 10,
 		.breaker_failures = 5,
@@ -95,7 +96,7 @@ struct sonde_account rig_account(const struct rig *rig, size_t destination,
 void rig_check_accounts(const struct rig *rig)
 {
 	for (size_t d = 0; d < rig->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE_SIGNAL_COUNT; s++) {
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++) {
 			struct sonde_account account = rig_account(rig, d, (enum sonde_signal)s);
 			uint64_t found = account.exported + account.queued;
 
@@ -114,7 +115,7 @@ void rig_end(struct rig *rig)
 	sonde__pipeline_expire(rig->pipeline);
 	rig_check_accounts(rig);
 	for (size_t d = 0; d < rig->options.n_destinations; d++) {
-		for (int s = 0; s < SONDE_SIGNAL_COUNT; s++)
+		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++)
 			assert_int_equal(rig_account(rig, d, (enum sonde_signal)s).queued, 0);
 	}
 	rig->pipeline = sonde__pipeline_free(rig->pipeline, /* forked= */ false);

@@ -8,6 +8,8 @@
  *
  *	span NAME trace=99 id=7 parent=0 kind=1 status=2/boom flags=101 key="v" event:NAME{key="v"}
  *	log "body" trace=99 id=7 severity=17 event=exception key="v"
+ *	point NAME =5 total start=1 time=2 key="v"
+ *	point NAME =5 sum=0.5 zero=0 scale=2 buckets=-8:1,0,4 added start=1 time=2 key="v"
  *
  * The rig's end checks that the accounts add up, expires the pipeline, checks again that nothing is
  * queued, and frees everything.
@@ -46,7 +48,7 @@ struct fake {
 	size_t n_steps;
 	struct fake_step otherwise;
 	const uint64_t *now_ns;
-	struct fake_pending pending[2];
+	struct fake_pending pending[SONDE__SIGNAL_ROWS];
 	size_t max_items; /* More in a batch: SONDE_E_TOO_BIG. */
 	const char *too_big; /* An item whose text holds this: SONDE_E_TOO_BIG. */
 	int encode_status; /* Fails every encode. */
@@ -57,13 +59,13 @@ struct fake {
 	size_t n_encodes;
 	uint64_t sent_ns[256]; /* When each send began. */
 	enum sonde_signal sent_signal[256];
-	size_t n_items[2]; /* Accepted, by signal. */
+	size_t n_items[SONDE__SIGNAL_ROWS]; /* Accepted, by signal. */
 	size_t n_cancels;
 	size_t n_closes;
 	bool closed_forked;
 };
 
-extern const struct sonde_exporter fake_exporter; /* Answers later, by progress. */
+extern const struct sonde_exporter fake_exporter; /* Answers later, by progress; takes metrics. */
 extern const struct sonde_exporter fake_plain_exporter; /* Has nothing past send. */
 
 struct rig {

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metrics: when they are collected, what is told to whom, and that nothing is told twice. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/process.h"
+#include "box/box.h"
+#include "pipeline/state.h"
+#include "rig.h"
+#include "support/records.h"
+
+#define SECOND (UINT64_C(1) << 32) /* In units of figures. */
+#define TOTALS 0 /* Destinations. */
+#define DELTAS 1
+#define N_SITES 1000
+
+static struct rig rig;
+static struct sonde_site site = { "charge card", __FILE__, "charge", __LINE__, 0 };
+static struct sonde_site other = { "fraud check", __FILE__, "charge", __LINE__, 0 };
+/* Whose figures are meant, where every destination is told of all of them. */
+static const char *const own[] = { "=\"first_", "=\"second_" };
+static const char *const processors[] = { "_processor/0", "_processor/1" };
+
+static int begin(void **state)
+{
+	(void)state;
+	rig_init(&rig, /* n_destinations= */ 2);
+	rig.options.destinations[TOTALS].takes_metrics = true;
+	rig.options.destinations[DELTAS].takes_metrics = true;
+	rig.options.destinations[DELTAS].temporality = SONDE__DELTA;
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	rig_end(&rig);
+	return 0;
+}
+
+static void start(void)
+{
+	rig_start(&rig);
+	(void)rig_turn(&rig, 0);
+}
+
+static void collect(void)
+{
+	(void)rig_turn(&rig, 60 * RIG_S);
+}
+
+static void count_calls(struct sonde_site *of, size_t n, bool is_error)
+{
+	while (n--)
+		sonde__figures_count(sonde__site_id(of), SECOND, is_error);
+}
+
+/* The n-th delivered line, from the newest on, that is a point of this name and holds `with`. */
+static bool find_point(size_t destination, const char *name, const char *with, size_t n, char *line,
+		       size_t size)
+{
+	const char *text = rig.fakes[destination].text;
+	const char *at = text ? text + rig.fakes[destination].text_size : NULL;
+	char head[128];
+
+	(void)snprintf(head, sizeof(head), "point %s =", name);
+	while (at && at > text) {
+		const char *before = at - 1;
+
+		while (before > text && before[-1] != '\n')
+			before--;
+		(void)snprintf(line, size, "%.*s", (int)(at - 1 - before), before);
+		at = before;
+		if (strncmp(line, head, strlen(head)) || !strstr(line, with))
+			continue;
+		if (!n--)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t number_after(const char *line, const char *key)
+{
+	const char *at = strstr(line, key);
+
+	assert_non_null(at);
+	return strtoull(at + strlen(key), NULL, 10);
+}
+
+/* What the newest such point says; UINT64_MAX: there is none. */
+static uint64_t value_of(size_t destination, const char *name, const char *with)
+{
+	char line[4096];
+
+	return find_point(destination, name, with, 0, line, sizeof(line)) ?
+		       number_after(line, " =") :
+		       UINT64_MAX;
+}
+
+/* All such points added up. */
+static uint64_t sum_of(size_t destination, const char *name, const char *with)
+{
+	uint64_t sum = 0;
+	char line[4096];
+
+	for (size_t n = 0; find_point(destination, name, with, n, line, sizeof(line)); n++)
+		sum += number_after(line, " =");
+	return sum;
+}
+
+static void collected_once_an_interval(void **state)
+{
+	struct fake *fake = &rig.fakes[TOTALS];
+
+	(void)state;
+	start();
+	(void)rig_turn(&rig, 60 * RIG_S - 1);
+	assert_int_equal(fake->n_sends, 0);
+	(void)rig_turn(&rig, 1);
+	assert_int_equal(fake->n_sends, 1);
+	assert_int_equal(fake->sent_signal[0], SONDE_SIGNAL_METRIC);
+	/* A turn that comes late does not move the next one, */
+	(void)rig_turn(&rig, 65 * RIG_S);
+	assert_int_equal(fake->n_sends, 2);
+	(void)rig_turn(&rig, 55 * RIG_S);
+	assert_int_equal(fake->n_sends, 3);
+	/* and what was missed altogether is not made up for. */
+	(void)rig_turn(&rig, 300 * RIG_S);
+	(void)rig_turn(&rig, RIG_S);
+	assert_int_equal(fake->n_sends, 4);
+	(void)rig_turn(&rig, 59 * RIG_S);
+	assert_int_equal(fake->n_sends, 5);
+}
+
+static void the_worker_is_woken_for_it(void **state)
+{
+	uint64_t wait_ns;
+
+	(void)state;
+	rig.options.span_delay_ns = 500 * RIG_S;
+	rig.options.log_delay_ns = 500 * RIG_S;
+	rig_start(&rig);
+	assert_int_equal(rig_turn(&rig, 0), 60 * RIG_S);
+	wait_ns = rig_turn(&rig, 20 * RIG_S);
+	assert_int_equal(wait_ns, 40 * RIG_S);
+	assert_int_equal(rig_turn(&rig, wait_ns), 60 * RIG_S);
+	assert_int_equal(rig.fakes[TOTALS].n_sends, 1);
+}
+
+static void totals_repeat_and_deltas_add_up(void **state)
+{
+	char first[4096], second[4096];
+
+	(void)state;
+	start();
+	count_calls(&site, 3, /* is_error= */ false);
+	count_calls(&site, 1, /* is_error= */ true);
+	collect();
+	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "charge card"), 4);
+	assert_int_equal(value_of(DELTAS, "sonde.site.duration", "charge card"), 4);
+	assert_int_equal(value_of(DELTAS, "sonde.site.errors", "charge card"), 1);
+	count_calls(&site, 2, /* is_error= */ false);
+	collect();
+	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "charge card"), 6);
+	assert_int_equal(value_of(DELTAS, "sonde.site.duration", "charge card"), 2);
+	assert_int_equal(value_of(TOTALS, "sonde.site.errors", "charge card"), 1);
+	collect();
+	assert_int_equal(sum_of(TOTALS, "sonde.site.duration", "charge card"), 4 + 6 + 6);
+	assert_int_equal(sum_of(DELTAS, "sonde.site.duration", "charge card"), 6);
+	assert_int_equal(sum_of(DELTAS, "sonde.site.errors", "charge card"), 1);
+
+	assert_true(find_point(TOTALS, "sonde.site.duration", "", 1, first, sizeof(first)));
+	assert_true(find_point(TOTALS, "sonde.site.duration", "", 0, second, sizeof(second)));
+	assert_non_null(strstr(first, " total "));
+	assert_int_equal(number_after(first, "start="), number_after(second, "start="));
+	assert_true(number_after(first, "time=") < number_after(second, "time="));
+	assert_true(find_point(DELTAS, "sonde.site.duration", "", 1, first, sizeof(first)));
+	assert_true(find_point(DELTAS, "sonde.site.duration", "", 0, second, sizeof(second)));
+	assert_non_null(strstr(first, " added "));
+	assert_true(number_after(first, "start=") < number_after(first, "time="));
+	assert_int_equal(number_after(first, "time="), number_after(second, "start="));
+}
+
+static void histograms_are_as_counted(void **state)
+{
+	char line[4096];
+
+	(void)state;
+	start();
+	count_calls(&site, 3, /* is_error= */ false);
+	sonde__figures_count(site.id, SECOND / 2, /* is_error= */ false);
+	sonde__figures_count(site.id, 0, /* is_error= */ false);
+	collect();
+	for (size_t d = 0; d < 2; d++) {
+		assert_true(find_point(d, "sonde.site.duration", "", 0, line, sizeof(line)));
+		/* A second is the upper bound of the bucket before index 0: four to an octave. */
+		assert_non_null(strstr(line, "=5 sum=3.500000000 zero=1 scale=2 buckets=-5:1,0,0,0,3 "));
+		assert_non_null(strstr(line, " sonde.site.name=\"charge card\""));
+		assert_non_null(strstr(line, " code.file.path=\""));
+		assert_non_null(strstr(line, " code.line.number="));
+	}
+	/* What is added next lies below and above what was there. */
+	sonde__figures_count(site.id, 4 * SECOND, /* is_error= */ false);
+	sonde__figures_count(site.id, SECOND / 4, /* is_error= */ false);
+	collect();
+	assert_true(find_point(DELTAS, "sonde.site.duration", "", 0, line, sizeof(line)));
+	assert_non_null(strstr(line, "=2 sum=4.250000000 zero=0 scale=2 buckets=-9:1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 "));
+	count_calls(&site, 1, /* is_error= */ false);
+	collect();
+	assert_true(find_point(DELTAS, "sonde.site.duration", "", 0, line, sizeof(line)));
+	assert_non_null(strstr(line, "=1 sum=1.000000000 zero=0 scale=2 buckets=-1:1 "));
+}
+
+static void what_has_no_site_is_overflow(void **state)
+{
+	(void)state;
+	start();
+	sonde__figures_count(/* site= */ 0, SECOND, /* is_error= */ true);
+	collect();
+	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "otel.metric.overflow=true"), 1);
+	assert_int_equal(value_of(TOTALS, "sonde.site.errors", "otel.metric.overflow=true"), 1);
+}
+
+static void undelivered_deltas_are_neither_lost_nor_doubled(void **state)
+{
+	(void)state;
+	start();
+	rig.fakes[DELTAS].otherwise = (struct fake_step){ .what = FAKE_RETRY };
+	for (int i = 0; i < 4; i++) {
+		count_calls(&site, 10, /* is_error= */ false);
+		collect();
+	}
+	assert_int_equal(rig_delivered(&rig, DELTAS, "point "), 0);
+	rig.fakes[DELTAS].otherwise = (struct fake_step){ .what = FAKE_ACCEPT };
+	for (int i = 0; i < 30; i++)
+		(void)rig_turn(&rig, 10 * RIG_S);
+	assert_int_equal(sum_of(DELTAS, "sonde.site.duration", "charge card"), 40);
+	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "charge card"), 40);
+}
+
+static void refused_deltas_are_counted_and_not_repeated(void **state)
+{
+	struct sonde_account account;
+
+	(void)state;
+	start();
+	rig.fakes[DELTAS].n_steps = 1;
+	rig.fakes[DELTAS].steps[0] = (struct fake_step){ .what = FAKE_REFUSE };
+	count_calls(&site, 10, /* is_error= */ false);
+	collect();
+	count_calls(&site, 5, /* is_error= */ false);
+	collect();
+	assert_int_equal(sum_of(DELTAS, "sonde.site.duration", "charge card"), 5);
+	account = rig_account(&rig, DELTAS, SONDE_SIGNAL_METRIC);
+	assert_true(account.lost[SONDE_LOSS_REFUSED] > 1);
+	assert_int_equal(sum_of(DELTAS, "sonde.records.lost",
+				"sonde.signal=\"metric\" sonde.loss=\"refused\""),
+			 account.lost[SONDE_LOSS_REFUSED]);
+}
+
+static void low_memory_keeps_no_past_of_running_totals(void **state)
+{
+	char line[4096];
+
+	(void)state;
+	rig.options.destinations[DELTAS].temporality = SONDE__LOW_MEMORY;
+	start();
+	count_calls(&site, 3, /* is_error= */ true);
+	collect();
+	assert_true(find_point(DELTAS, "sonde.site.duration", "", 0, line, sizeof(line)));
+	assert_non_null(strstr(line, " added "));
+	assert_true(find_point(DELTAS, "sonde.site.errors", "", 0, line, sizeof(line)));
+	assert_non_null(strstr(line, " added monotonic "));
+	assert_true(find_point(DELTAS, "otel.sdk.log.created", "", 0, line, sizeof(line)));
+	assert_non_null(strstr(line, " total monotonic "));
+}
+
+static void what_can_go_down_is_always_a_total(void **state)
+{
+	char line[4096];
+
+	(void)state;
+	start();
+	collect();
+	assert_true(find_point(DELTAS, "otel.sdk.processor.span.queue.size", "", 0, line,
+			       sizeof(line)));
+	assert_non_null(strstr(line, " total start="));
+	assert_true(find_point(DELTAS, "otel.sdk.exporter.span.exported", "", 0, line,
+			       sizeof(line)) == false);
+}
+
+static void put_spans(size_t n)
+{
+	while (n--)
+		assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1 + n, .name = "s" }));
+}
+
+static void a_flush_tells_of_its_own_deliveries(void **state)
+{
+	bool is_incomplete = true;
+
+	(void)state;
+	start();
+	put_spans(700);
+	assert_true(record_log(&(struct record_spec){ .name = "m" }));
+	assert_true(rig_flush(&rig, &is_incomplete));
+	assert_false(is_incomplete);
+	for (size_t d = 0; d < 2; d++) {
+		assert_int_equal(value_of(d, "otel.sdk.exporter.span.exported", own[0]), 700);
+		assert_int_equal(value_of(d, "otel.sdk.exporter.span.exported", own[1]), 700);
+		assert_int_equal(value_of(d, "otel.sdk.processor.span.processed", ""), 700);
+		assert_int_equal(value_of(d, "otel.sdk.exporter.log.exported", ""), 1);
+		assert_int_equal(value_of(d, "otel.sdk.log.created", ""), 1);
+		assert_int_equal(value_of(d, "otel.sdk.processor.span.queue.size", ""), 0);
+	}
+	/* Another one tells the same totals again, and of deltas what was added: its own points. */
+	assert_true(rig_flush(&rig, &is_incomplete));
+	assert_int_equal(sum_of(TOTALS, "otel.sdk.exporter.span.exported", own[0]), 1400);
+	assert_int_equal(sum_of(DELTAS, "otel.sdk.exporter.span.exported", own[0]), 700);
+}
+
+static void a_flush_does_not_wait_for_a_hanging_lane(void **state)
+{
+	uint64_t wait_ns;
+
+	(void)state;
+	rig.options.n_destinations = 1;
+	start();
+	put_spans(10);
+	rig.fakes[TOTALS].n_steps = 1;
+	rig.fakes[TOTALS].steps[0] = (struct fake_step){ .what = FAKE_HANG };
+	sonde__pipeline_flush_begin(rig.pipeline, rig.now_ns);
+	do
+		wait_ns = rig_turn(&rig, 0);
+	while (!wait_ns);
+	assert_in_range(wait_ns, 1, 200 * RIG_MS);
+	assert_int_equal(rig.fakes[TOTALS].n_sends, 1);
+	wait_ns = rig_turn(&rig, 199 * RIG_MS);
+	assert_int_equal(rig.fakes[TOTALS].n_sends, 1);
+	assert_int_equal(wait_ns, RIG_MS);
+	(void)rig_turn(&rig, RIG_MS);
+	assert_int_equal(rig.fakes[TOTALS].sent_signal[1], SONDE_SIGNAL_METRIC);
+	assert_int_equal(value_of(TOTALS, "otel.sdk.exporter.span.inflight", ""), 10);
+	assert_int_equal(value_of(TOTALS, "otel.sdk.processor.span.queue.size", ""), 10);
+	assert_false(sonde__pipeline_flush_is_done(rig.pipeline, /* ret_incomplete= */ NULL));
+}
+
+/* captured = processed + unsampled + queue.size, and what is handed over = exported. */
+static void check_balance(size_t d, enum sonde_signal signal, const char *kind)
+{
+	struct sonde_account account = rig_account(&rig, d, signal);
+	char processed[64], queue[64], exported[64];
+	uint64_t n_handed = 0, n_lost = 0, n_exported = 0, n_failed = 0;
+	char line[4096];
+
+	(void)snprintf(processed, sizeof(processed), "otel.sdk.processor.%s.processed", kind);
+	(void)snprintf(queue, sizeof(queue), "otel.sdk.processor.%s.queue.size", kind);
+	(void)snprintf(exported, sizeof(exported), "otel.sdk.exporter.%s.exported", kind);
+	for (size_t n = 0; find_point(d, processed, processors[d], n, line, sizeof(line)); n++)
+		*(strstr(line, "error.type=") ? &n_lost : &n_handed) += number_after(line, " =");
+	for (size_t n = 0; find_point(d, exported, own[d], n, line, sizeof(line)); n++)
+		*(strstr(line, "error.type=") ? &n_failed : &n_exported) += number_after(line, " =");
+	assert_int_equal(account.captured, n_handed + n_lost + account.lost[SONDE_LOSS_UNSAMPLED] +
+						   value_of(d, queue, processors[d]));
+	assert_int_equal(n_handed, n_exported + n_failed);
+	assert_int_equal(account.exported, n_exported);
+}
+
+static void every_loss_is_told_by_reason(void **state)
+{
+	struct sonde_account account;
+
+	(void)state;
+	/* By deltas, all points of a name add up to what it stands at. */
+	rig.options.n_destinations = 2;
+	rig.options.destinations[TOTALS].temporality = SONDE__DELTA;
+	start();
+	rig.fakes[TOTALS].n_steps = 2;
+	rig.fakes[TOTALS].steps[0] = (struct fake_step){ .what = FAKE_REFUSE };
+	rig.fakes[TOTALS].steps[1] = (struct fake_step){ .n_rejected = 3 };
+	put_spans(20);
+	sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_TOO_BIG);
+	sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_RING_FULL);
+	sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_UNSAMPLED);
+	sonde__box_count_loss(SONDE_SIGNAL_PART, SONDE_LOSS_UNSAMPLED);
+	sonde__box_count_loss(SONDE_SIGNAL_LOG, SONDE_LOSS_NO_BOX);
+	assert_true(record_garbage(200, SONDE__RECORD_SPAN, SONDE_SIGNAL_SPAN));
+	(void)rig_turn(&rig, 6 * RIG_S);
+	put_spans(20);
+	(void)rig_turn(&rig, 6 * RIG_S);
+	put_spans(7);
+	collect();
+	for (size_t d = 0; d < 2; d++) {
+		check_balance(d, SONDE_SIGNAL_SPAN, "span");
+		check_balance(d, SONDE_SIGNAL_LOG, "log");
+		assert_int_equal(value_of(d, "otel.sdk.processor.span.processed", "error.type=\"queue_full\""), 1);
+		assert_int_equal(value_of(d, "otel.sdk.processor.span.processed", "error.type=\"too_big\""), 1);
+	}
+	assert_int_equal(value_of(TOTALS, "otel.sdk.exporter.span.exported", "error.type=\"refused\""), 20);
+	assert_int_equal(value_of(TOTALS, "otel.sdk.exporter.span.exported", "error.type=\"rejected\""), 3);
+	for (int s = 0; s < SONDE_SIGNAL_COUNT; s++) {
+		account = rig_account(&rig, TOTALS, (enum sonde_signal)s);
+		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++) {
+			static const char *const signals[] = { "span", "log", "part" };
+			char with[128];
+
+			(void)snprintf(with, sizeof(with), "sonde.signal=\"%s\" sonde.loss=\"%s\"",
+				       signals[s], sonde_loss_name((enum sonde_loss)reason));
+			assert_int_equal(sum_of(TOTALS, "sonde.records.lost", with),
+					 account.lost[reason]);
+		}
+	}
+}
+
+static struct sonde_site sites[N_SITES];
+static char names[N_SITES][24];
+
+static void count_everywhere(void)
+{
+	for (size_t i = 0; i < N_SITES; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "operation %zu.", i);
+		sites[i] = (struct sonde_site){ names[i], __FILE__, "count_everywhere", __LINE__, 0 };
+		for (uint64_t units = SECOND / 64; units < SECOND * 64; units *= 3)
+			sonde__figures_count(sonde__site_id(&sites[i]), units + i, i % 2);
+	}
+}
+
+static void a_thousand_sites_go_in_batches(void **state)
+{
+	struct sonde_account account;
+	uint64_t n_calls = 0;
+
+	(void)state;
+	rig.options.memory_limit_bytes = 9 << 20; /* The default. */
+	start();
+	count_everywhere();
+	for (uint64_t units = SECOND / 64; units < SECOND * 64; units *= 3)
+		n_calls++;
+	collect();
+	for (size_t d = 0; d < 2; d++) {
+		account = rig_account(&rig, d, SONDE_SIGNAL_METRIC);
+		assert_true(rig.fakes[d].n_sends > 4);
+		assert_true(account.exported > 1500);
+		assert_int_equal(account.exported, account.captured);
+		assert_true(sum_of(d, "sonde.site.duration", "") == N_SITES * n_calls);
+		assert_true(sum_of(d, "sonde.site.errors", "") == N_SITES / 2 * n_calls);
+		assert_int_equal(value_of(d, "sonde.site.duration", "\"operation 999.\""), n_calls);
+	}
+}
+
+static void the_smallest_budget_holds(void **state)
+{
+	const struct sonde__pipeline *pipeline;
+
+	(void)state;
+	rig.options.memory_limit_bytes = SONDE__BUDGET_MIN;
+	start();
+	count_everywhere();
+	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY };
+	for (int i = 0; i < 20; i++) {
+		count_calls(&site, 10, /* is_error= */ false);
+		collect();
+		pipeline = rig.pipeline;
+		assert_true(pipeline->budget.blobs <= pipeline->budget.blobs_limit);
+	}
+	/* Whoever is away loses the oldest; whoever is there has all there was room to make. */
+	assert_true(rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_QUEUE_FULL] > 0);
+	assert_true(rig_account(&rig, DELTAS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_NO_MEMORY] > 0);
+	rig_check_accounts(&rig);
+}
+
+static void points_never_push_out_spans(void **state)
+{
+	(void)state;
+	rig.options.memory_limit_bytes = 1 << 20;
+	start();
+	count_everywhere();
+	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY };
+	put_spans(500);
+	for (int i = 0; i < 20; i++)
+		collect();
+	assert_true(rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_QUEUE_FULL] > 0);
+	assert_int_equal(rig_account(&rig, TOTALS, SONDE_SIGNAL_SPAN).queued, 500);
+	assert_int_equal(rig_account(&rig, TOTALS, SONDE_SIGNAL_SPAN).lost[SONDE_LOSS_QUEUE_FULL],
+			 0);
+}
+
+static void what_is_too_big_is_halved(void **state)
+{
+	(void)state;
+	rig.fakes[TOTALS].max_items = 3;
+	start();
+	count_calls(&site, 3, /* is_error= */ true);
+	count_calls(&other, 2, /* is_error= */ false);
+	collect();
+	assert_true(rig.fakes[TOTALS].n_sends > 3);
+	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "charge card"), 3);
+	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "fraud check"), 2);
+	assert_int_equal(rig.fakes[TOTALS].n_items[SONDE_SIGNAL_METRIC],
+			 rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).exported);
+}
+
+static void whoever_did_not_ask_gets_none(void **state)
+{
+	(void)state;
+	rig.options.destinations[TOTALS].exporter = &fake_plain_exporter;
+	rig.options.destinations[DELTAS].takes_metrics = false;
+	start();
+	count_calls(&site, 3, /* is_error= */ true);
+	assert_int_equal(rig_turn(&rig, 60 * RIG_S), RIG_S);
+	assert_true(rig_flush(&rig, /* ret_incomplete= */ NULL));
+	assert_int_equal(rig.fakes[TOTALS].n_sends + rig.fakes[DELTAS].n_sends, 0);
+	assert_int_equal(rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).captured, 0);
+}
+
+static void metrics_fail_quietly_where_spans_fail(void **state)
+{
+	(void)state;
+	rig.options.n_destinations = 1;
+	start();
+	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY, .reason = "gone" };
+	put_spans(3);
+	(void)rig_turn(&rig, 6 * RIG_S);
+	collect();
+	assert_int_equal(rig_said(&rig, "gone"), 1);
+}
+
+static void metrics_that_fail_alone_are_said_once(void **state)
+{
+	(void)state;
+	rig.options.n_destinations = 1;
+	start();
+	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_REFUSE, .reason = "404" };
+	for (int i = 0; i < 10; i++)
+		collect();
+	assert_int_equal(rig_said(&rig, "404"), 1);
+	assert_int_equal(rig_said(&rig, "lost"), 0);
+	assert_true(rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_REFUSED] > 10);
+}
+
+/* The first box of a process fixes the size of all: room for the figures of all sites. */
+static int open_large_box(void **state)
+{
+	struct sonde__box_options options = { .size_bytes = 16 << 20, .service_name = "rig" };
+	struct sonde__box_info info;
+
+	(void)state;
+	assert_int_equal(sonde__process_init(), 0);
+	assert_int_equal(sonde__box_open(&options, &info), SONDE_OK);
+	sonde__box_close();
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(collected_once_an_interval),
+		TEST(the_worker_is_woken_for_it),
+		TEST(totals_repeat_and_deltas_add_up),
+		TEST(histograms_are_as_counted),
+		TEST(what_has_no_site_is_overflow),
+		TEST(undelivered_deltas_are_neither_lost_nor_doubled),
+		TEST(refused_deltas_are_counted_and_not_repeated),
+		TEST(low_memory_keeps_no_past_of_running_totals),
+		TEST(what_can_go_down_is_always_a_total),
+		TEST(a_flush_tells_of_its_own_deliveries),
+		TEST(a_flush_does_not_wait_for_a_hanging_lane),
+		TEST(every_loss_is_told_by_reason),
+		TEST(a_thousand_sites_go_in_batches),
+		TEST(the_smallest_budget_holds),
+		TEST(points_never_push_out_spans),
+		TEST(what_is_too_big_is_halved),
+		TEST(whoever_did_not_ask_gets_none),
+		TEST(metrics_fail_quietly_where_spans_fail),
+		TEST(metrics_that_fail_alone_are_said_once),
+	};
+
+	return cmocka_run_group_tests(tests, open_large_box, /* group_teardown= */ NULL);
+}
