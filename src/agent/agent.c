@@ -68,6 +68,7 @@ int sonde__agent_open_box(struct sonde_agent *agent)
 		.directory =
 			agent->settings.box_directory ? agent->settings.box_directory : runtime,
 		.service_name = agent->settings.service_name,
+		.no_open_spans = !agent->settings.has_open_spans,
 	};
 	int status = sonde__box_open(&options, &agent->box);
 

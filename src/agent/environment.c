@@ -133,3 +133,19 @@ bool sonde__environment_bool(const struct sonde__environment *environment, const
 		sonde__report(SONDE_WARN, "%s=%s is neither true nor false: taken as false", name, text);
 	return false;
 }
+
+bool sonde__environment_switch(const struct sonde__environment *environment, const char *name,
+			       bool fallback)
+{
+	const char *text = sonde__environment_get(environment, name);
+
+	if (!text)
+		return fallback;
+	if (sonde__text_equal_nocase(text, "on"))
+		return true;
+	if (sonde__text_equal_nocase(text, "off"))
+		return false;
+	sonde__report(SONDE_WARN, "%s=%s is neither on nor off: taken as %s", name, text,
+		      fallback ? "on" : "off");
+	return fallback;
+}

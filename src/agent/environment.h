@@ -44,4 +44,8 @@ uint64_t sonde__environment_number(const struct sonde__environment *environment,
 bool sonde__environment_bool(const struct sonde__environment *environment, const char *name,
 			     bool fallback);
 
+/* For our own switches: on or off, else reported, and the fallback. */
+bool sonde__environment_switch(const struct sonde__environment *environment, const char *name,
+			       bool fallback);
+
 #endif

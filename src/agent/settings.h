@@ -52,6 +52,7 @@ struct sonde__settings {
 	uint32_t retry_max_ms;
 	bool is_disabled;
 	bool keep_at_exit;
+	bool has_open_spans;
 };
 
 /*

@@ -30,6 +30,7 @@
 #include "box/dead.h"
 #include "box/figures.h"
 #include "box/file.h"
+#include "box/open.h"
 #include "box/read.h"
 #include "box/ring.h"
 #include "box/shape.h"
@@ -48,6 +49,7 @@ static struct sonde__box_header plan; /* How every box of this process begins. *
 static struct {
 	char directory[SONDE__BOX_DIRECTORY_SIZE + 1]; /* One longer: too long stays too long. */
 	uint32_t max_dead_boxes;
+	bool has_open_spans;
 	pid_t owner; /* Who opened what is mapped; 0: nobody yet. */
 	bool is_open;
 	struct sonde__box_info info;
@@ -69,6 +71,7 @@ static void plan_make(const struct sonde__box_options *options)
 	sonde__line_add(&directory, options->directory ? options->directory : "");
 	life.max_dead_boxes = options->max_dead_boxes ? options->max_dead_boxes
 						      : DEAD_BOXES_DEFAULT;
+	life.has_open_spans = !options->no_open_spans;
 	plan.layout_version = SONDE__BOX_LAYOUT_VERSION;
 	plan.header_size = sizeof(plan);
 	plan.granule_shift = SONDE__GRANULE_SHIFT;
@@ -107,6 +110,7 @@ static void addresses_fill(uint8_t *base)
 	box.reserve = (struct sonde__ring *)(base + plan.reserve.offset);
 	box.counters = (struct sonde__box_counters *)(base + plan.counters.offset);
 	box.figures = base + plan.figures.offset;
+	box.open_entries = (struct sonde__open_entry *)(base + plan.open_spans.offset);
 	box.site_ids = (_Atomic uint32_t *)(base + plan.sites.offset);
 	box.site_texts = base + plan.texts.offset;
 	box.site_texts_size = plan.texts.count;
@@ -215,6 +219,7 @@ static void box_fill(uint64_t sequence)
 		sonde__ring_open(sonde__box_ring(&box, i), sonde__box_ring_shape(&box, i), sequence,
 				 (uint16_t)i);
 	sonde__figures_open(&box);
+	sonde__open_table_set(&box, life.has_open_spans);
 	sonde__box_outside_move(box.counters);
 	sonde__box_reader_reset();
 	sonde__box_account_begin(/* is_continued= */ false);
@@ -267,6 +272,7 @@ static void box_continue(struct sonde__box_info *info)
 	struct sonde__line reason = sonde__line_begin(info->reason, sizeof(info->reason));
 
 	sonde__figures_restart(&box);
+	sonde__open_table_set(&box, life.has_open_spans);
 	sonde__box_account_begin(/* is_continued= */ true);
 	sonde__box_reader_reset();
 	info->kind = life.info.kind == SONDE__BOX_PRIVATE ? SONDE__BOX_PRIVATE : SONDE__BOX_MEMFD;
@@ -328,6 +334,7 @@ void sonde__box_close(void)
 
 void sonde__box_forsake(void)
 {
+	sonde__open_table_forget();
 	/* Release: by habit; who sees NULL looks at nothing behind it. */
 	atomic_store_explicit(&sonde__box_current, NULL, memory_order_release);
 }

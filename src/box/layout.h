@@ -10,6 +10,7 @@
  *	ring 0 … ring n-1, all alike
  *	reserve ring
  *	figures by site: head | maps, one a shard | entries | lines of counts
+ *	open spans: lanes of eight entries
  *
  * and a ring:
  *
@@ -179,8 +180,7 @@ struct sonde__box_header {
 	struct sonde__box_part texts;
 	struct sonde__box_part rings;
 	struct sonde__box_part reserve;
-	struct sonde__box_part
-		open_spans; /* What every thread is doing now: no entries in this version. */
+	struct sonde__box_part open_spans; /* struct sonde__open_entry: what runs now. */
 	struct sonde__box_part counters;
 	struct sonde__box_part figures; /* Begins with struct sonde__figures_head. */
 	struct sonde__ring_shape ring_shape;
@@ -258,6 +258,28 @@ struct sonde__figures_head {
 	uint8_t pad2[2 * SONDE__CACHE_LINE - 16];
 };
 
+/* ---- Open spans ------------------------------------------------------------------------------ */
+
+/*
+ * A recorded span between its begin and its end; open.c has the picture. Entries lie in lanes; a
+ * thread uses the lane, and at need a second one, that follow from where its memory is.
+ */
+#define SONDE__OPEN_LANE 8u
+#define SONDE__OPEN_ENTRIES_MIN 64u
+#define SONDE__OPEN_ENTRIES_MAX 16384u
+
+struct sonde__open_entry {
+	_Atomic uint64_t span_id; /* 0: free. Written first. */
+	_Atomic uint64_t check; /* ~span_id, written last. */
+	_Atomic uint64_t trace_id[2];
+	_Atomic uint64_t start; /* Ticks, or ns since 1970 where the caller gave it. */
+	_Atomic uint32_t site;
+	_Atomic uint32_t place; /* Of the span in memory, bits 4 to 35. */
+	_Atomic uint32_t owner; /* Kept from span to span: the thread's mark, */
+	_Atomic uint32_t thread; /* and its id. */
+	_Atomic uint64_t parent_id;
+};
+
 /* ---- Counters -------------------------------------------------------------------------------- */
 
 /* Losses that no ring knows of. */
@@ -266,6 +288,7 @@ struct sonde__figures_head {
 
 struct sonde__box_counters {
 	_Atomic uint64_t lost[SONDE_SIGNAL_COUNT][SONDE__BOX_REASONS];
+	_Atomic uint64_t open_untracked; /* Spans that began, or went on, without an open entry. */
 };
 
 #endif

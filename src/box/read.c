@@ -3,6 +3,7 @@
 
 #include "box/box.h"
 
+#include "box/open.h"
 #include "box/read.h"
 #include "box/ring.h"
 #include "box/shape.h"
@@ -27,6 +28,7 @@ size_t sonde__box_collect(struct sonde__record_ref *refs, size_t capacity, bool 
 		}
 	}
 	reader.ring = 0;
+	sonde__open_sweep();
 	*ret_complete = true;
 	return n;
 }

@@ -22,6 +22,7 @@
 #define FIGURES_MAX (1024u * 1024)
 #define FIGURES_SHARD (32u * 1024) /* A shard's share, at the least. */
 #define LINES_PER_ENTRY 4u
+#define BYTES_PER_OPEN_ENTRY 1536u /* Of the box: a twenty-fourth of it is for open spans. */
 
 _Static_assert((1u << BLOCK_SHIFT_MIN) >= SONDE__RECORD_MAX_SIZE,
 	       "the largest record fits the smallest block");
@@ -41,6 +42,7 @@ _Static_assert(sizeof(struct sonde__figures_entry) == SONDE__CACHE_LINE &&
 		       sizeof(struct sonde__figures_line) == SONDE__CACHE_LINE,
 	       "one access, one line");
 _Static_assert(FIGURES_MAX / SONDE__CACHE_LINE < UINT16_MAX, "an index names every line");
+_Static_assert(sizeof(struct sonde__open_entry) == SONDE__CACHE_LINE, "one span, one line");
 _Static_assert(SONDE_LOSS_COUNT <= SONDE__BOX_REASONS, "every reason has a counter");
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
@@ -118,6 +120,15 @@ void sonde__figures_shape_choose(uint64_t size, unsigned n_cpus, struct sonde__f
 	ret->size = ret->lines_offset + ret->n_lines * line;
 }
 
+static uint32_t open_entries_choose(uint64_t size)
+{
+	uint32_t n_entries = SONDE__OPEN_ENTRIES_MIN;
+
+	while (n_entries < SONDE__OPEN_ENTRIES_MAX && 2 * n_entries <= size / BYTES_PER_OPEN_ENTRY)
+		n_entries *= 2;
+	return n_entries;
+}
+
 /* One part after the other; *at is the first free byte. */
 static struct sonde__box_part part_place(uint64_t *at, uint32_t count, uint64_t stride)
 {
@@ -141,13 +152,16 @@ void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret,
 				   &ret->reserve_shape))
 		shape_fill(BLOCKS_MIN, BLOCK_SHIFT_MIN, &ret->reserve_shape);
 	sonde__figures_shape_choose(size / 8, n_cpus, &ret->figures_shape);
-	space = size - at - ret->reserve_shape.size - round_up(ret->figures_shape.size, PAGE);
+	ret->n_open_entries = open_entries_choose(size);
+	space = size - at - ret->reserve_shape.size - round_up(ret->figures_shape.size, PAGE) -
+		round_up(ret->n_open_entries * sizeof(struct sonde__open_entry), PAGE);
 	ret->n_rings = (uint32_t)bounded(space / RING_AIM, 1, bounded(n_cpus, 1, SONDE__RINGS_MAX));
 	ring_shape_choose(space / ret->n_rings / PAGE * PAGE, &ret->ring_shape);
 	ret_header->rings = part_place(&at, ret->n_rings, ret->ring_shape.size);
 	ret_header->reserve = part_place(&at, 1, ret->reserve_shape.size);
 	ret_header->figures = part_place(&at, 1, ret->figures_shape.size);
-	ret_header->open_spans = part_place(&at, 0, 0);
+	ret_header->open_spans =
+		part_place(&at, ret->n_open_entries, sizeof(struct sonde__open_entry));
 	ret_header->counters = (struct sonde__box_part){ SONDE__BOX_COUNTERS_OFFSET, 1,
 							 sizeof(struct sonde__box_counters) };
 	ret_header->ring_shape = ret->ring_shape;

@@ -28,6 +28,8 @@ struct sonde__box {
 	struct sonde__box_counters *counters;
 	uint8_t *figures; /* struct sonde__figures_head and what follows it. */
 	struct sonde__figures_shape figures_shape;
+	struct sonde__open_entry *open_entries;
+	uint32_t n_open_entries; /* A power of two. */
 	_Atomic uint32_t *site_ids;
 	uint8_t *site_texts;
 	size_t site_texts_size;

@@ -14,6 +14,7 @@
 
 #include <sonde/base.h>
 
+#include "box/open.h"
 #include "capture/state.h"
 #include "context/context.h"
 
@@ -38,6 +39,9 @@ void sonde__capture_open(const struct sonde__capture_options *options)
 	SET(enter_child, options->enter_child);
 	SET(generation, SONDE__SETTING(generation) + 1);
 	sonde__identity_open();
+	/* Relaxed: a function that finds for itself what it needs. */
+	atomic_store_explicit(&sonde__identity_on_thread, sonde__open_thread_enter,
+			      memory_order_relaxed);
 	/*
 	 * R1: whoever finds the gate open by an acquire finds the settings; others a mixture,
 	 * harmless.

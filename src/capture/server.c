@@ -93,4 +93,5 @@ void sonde__span_begin_server(struct sonde_span *memory, const char *method, con
 		return;
 	sonde__span_name(span, name, name_make(method_is_known(method) ? method : "HTTP", route, name));
 	attributes_set(memory, method, route);
+	sonde__span_open(span);
 }

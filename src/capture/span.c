@@ -175,8 +175,10 @@ void sonde__span_begin(struct sonde_span *memory, const char *name,
 {
 	struct sonde__span *span = sonde__span_start(memory, options);
 
-	if (span)
-		sonde__span_name(span, name_or_default(name), strlen(name_or_default(name)));
+	if (!span)
+		return;
+	sonde__span_name(span, name_or_default(name), strlen(name_or_default(name)));
+	sonde__span_open(span);
 }
 
 /* The site's first use, or a table of sites that is full: then the name is copied. */
@@ -206,6 +208,7 @@ static SONDE__ALWAYS_INLINE void span_set_site(struct sonde__span *span, struct 
 		span->site = __atomic_load_n(&site->id, __ATOMIC_RELAXED);
 	if (SONDE__UNLIKELY(!span->site))
 		span_name_by_site(span, site);
+	sonde__span_open(span);
 }
 
 static __attribute__((noinline)) void span_begin_with_options(
@@ -404,6 +407,11 @@ static SONDE__ALWAYS_INLINE void span_close(struct sonde__span *span, bool *ret_
 	context_leave(span);
 }
 
+static SONDE__ALWAYS_INLINE void open_end(const struct sonde__span *span)
+{
+	sonde__open_end(span->open_number, sonde__context_words(&span->context)->span_id);
+}
+
 /* A span that is not recorded, and what is no span or has ended. */
 static __attribute__((noinline)) void span_end_unrecorded(struct sonde__span *span,
 							   uint64_t end_unix_ns)
@@ -415,6 +423,8 @@ static __attribute__((noinline)) void span_end_unrecorded(struct sonde__span *sp
 	    (memento & SONDE__STATE_MASK) == SONDE__ENDED)
 		return;
 	span_close(span, &has_failed);
+	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING))
+		open_end(span);
 	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING) &&
 	    sonde_is_recording() && SONDE__SETTING(counts_figures))
 		sonde__span_count(span, sonde__ticks(), end_unix_ns, has_failed);
@@ -443,6 +453,8 @@ void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 		span_write(span, (struct sonde_text){ "", 0 }, time, time_flag);
 	else
 		span_write_with_trace_state(span, time, time_flag);
+	/* After it was written: who dies in between leaves it twice, not nowhere. */
+	open_end(span);
 	if (SONDE__LIKELY(SONDE__SETTING(counts_figures)))
 		sonde__span_count(span, time, end_unix_ns, has_failed);
 	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_OWNS_TRACESTATE))

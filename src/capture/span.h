@@ -12,7 +12,9 @@
 #include <sonde/span.h>
 
 #include "base/compiler.h"
+#include "box/open_inline.h"
 #include "capture/state.h"
+#include "context/context.h"
 
 #define SONDE__SPAN_BYTES 384
 
@@ -48,7 +50,8 @@ struct sonde__span {
 	uint16_t n_dropped_attributes;
 	uint16_t n_dropped_events;
 	uint16_t n_dropped_links;
-	uint64_t reserved;
+	uint32_t open_number; /* In the table of open spans; 0: not there. */
+	uint32_t reserved;
 
 	uint8_t bytes[SONDE__SPAN_BYTES];
 } SONDE__MAY_ALIAS;
@@ -68,6 +71,22 @@ static SONDE__ALWAYS_INLINE struct sonde__span *sonde__span_recording(struct son
 	return span;
 }
 
+/* Puts it in the table of open spans. Last at the begin: then its site is known. */
+static SONDE__ALWAYS_INLINE void sonde__span_open(struct sonde__span *span)
+{
+	const struct sonde__context_words *own = sonde__context_words(&span->context);
+	const struct sonde__open_begin open = {
+		.trace_id = { own->trace_id[0], own->trace_id[1] },
+		.span_id = own->span_id,
+		.parent_id = span->parent_id,
+		.start = span->start,
+		.site = span->site,
+		.place = span,
+	};
+
+	span->open_number = sonde__open_begin(&open);
+}
+
 /* Adds one to a count that stays at its largest value. */
 static inline void sonde__count_up(uint16_t *count)
 {
@@ -75,8 +94,8 @@ static inline void sonde__count_up(uint16_t *count)
 }
 
 /*
- * Begins, with no name yet. NULL: nothing is recorded; the context has been passed on where it
- * must.
+ * Begins, with no name yet; sonde__span_open is to follow. NULL: nothing is recorded; the context
+ * has been passed on where it must.
  */
 struct sonde__span *sonde__span_start(struct sonde_span *memory,
 				      const struct sonde_span_options *options);

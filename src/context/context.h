@@ -100,6 +100,12 @@ void sonde__identity_open(void);
 void sonde__identity_seed_thread(void);
 
 /*
+ * Called when a thread has drawn its first id; NULL: nothing is. Async-signal-safe, and it may be
+ * called in a forked child that nobody knows yet.
+ */
+extern void (*_Atomic sonde__identity_on_thread)(void);
+
+/*
  * Added to every thread's states; replaced in a forked child. Read relaxed: any of the values will
  * do.
  */

@@ -22,6 +22,7 @@
 #include <string.h>
 
 _Atomic uint64_t sonde__identity_key;
+void (*_Atomic sonde__identity_on_thread)(void);
 
 static _Atomic uint64_t process_seed; /* 0: not seeded. */
 static _Atomic uint64_t n_threads;
@@ -55,6 +56,7 @@ void sonde__identity_seed_thread(void)
 	uint64_t unseeded = 0;
 	uint64_t number = atomic_fetch_add_explicit(&n_threads, 1, memory_order_relaxed);
 	uint64_t seed;
+	void (*on_thread)(void);
 
 	/* Relaxed throughout: values that depend on no other memory. */
 	if (!atomic_load_explicit(&process_seed, memory_order_relaxed))
@@ -66,4 +68,7 @@ void sonde__identity_seed_thread(void)
 	 */
 	atomic_compare_exchange_strong_explicit(&sonde__thread.id_state, &unseeded, seed ? seed : 1,
 						memory_order_relaxed, memory_order_relaxed);
+	on_thread = atomic_load_explicit(&sonde__identity_on_thread, memory_order_relaxed);
+	if (on_thread)
+		on_thread();
 }

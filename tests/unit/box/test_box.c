@@ -92,7 +92,12 @@ static void the_header_describes_the_box(void)
 	      header.reserve.offset);
 	CHECK(header.reserve.offset + header.reserve.stride <= header.box_size);
 	CHECK(header.anchor_realtime_ns > UINT64_C(1600000000) * 1000000000 &&
-	      header.open_spans.count == 0);
+	      header.open_spans.count == 256 &&
+	      header.open_spans.stride == sizeof(struct sonde__open_entry));
+	CHECK(header.open_spans.offset >= header.figures.offset + header.figures.stride &&
+	      header.open_spans.offset % 4096 == 0 &&
+	      header.open_spans.offset + header.open_spans.count * header.open_spans.stride <=
+		      header.box_size);
 	sonde__box_close();
 }
 
