@@ -42,7 +42,7 @@ static const char *const reader_points[] = {
 
 static int setup(void **state)
 {
-	struct sonde__box_options options = { .size_bytes = 256 * 1024,
+	struct sonde__box_options options = { .size_bytes = 320 * 1024,
 					      .service_name = "interleave" };
 	struct sonde__box_info info;
 
