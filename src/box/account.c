@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "box/box.h"
+#include "box/figures.h"
 #include "box/ring.h"
 #include "box/shape.h"
 #include "box/write.h"
@@ -141,6 +142,12 @@ static void account_whole(const struct sonde__box *box, enum sonde_signal signal
 	add_counters(sonde__box_outside(), signal, &account);
 	if (box)
 		add_counters(box->counters, signal, &account);
+	if (box) {
+		uint64_t unsampled = sonde__box_unsampled(box, signal);
+
+		account.lost[SONDE_LOSS_UNSAMPLED] += unsampled;
+		account.captured += unsampled;
+	}
 	for (uint32_t i = 0; box && i <= box->n_rings; i++) {
 		struct sonde__ring_account ring;
 

@@ -116,6 +116,9 @@ void sonde__box_discard(const struct sonde__slot *slot);
 /* Counts a capture that never reached a ring (too big before reserving, no box). */
 void sonde__box_count_loss(enum sonde_signal signal, enum sonde_loss reason);
 
+/* Counts a capture that was sampled out; as above, but quick on many CPUs at once. */
+void sonde__box_count_unsampled(enum sonde_signal signal);
+
 /* ---- Sites ----------------------------------------------------------------------------------- */
 
 /*
@@ -145,13 +148,14 @@ void sonde__figures_count(uint32_t site, uint64_t units, bool is_error);
 
 #define SONDE__FIGURES_READ_SITES 1025u /* Sites are 0, all others, to this less one. */
 #define SONDE__FIGURES_READ_BUCKETS 191u
-#define SONDE__FIGURES_ZERO_THRESHOLD 0x1p-30 /* Seconds; up to and with it counts as zero. */
+/* Seconds, 2^-29.75: the first bucket's end. Nobody times what is shorter. */
+#define SONDE__FIGURES_ZERO_THRESHOLD 0x1.306fe0a31b715p-30
 
 /*
  * One site's, folded: an OTLP exponential histogram of durations in seconds. Bucket i counts
  * durations in (base^(offset + i), base^(offset + i + 1)], base = 2^(2^-scale). The first and the
  * last of n_buckets are not 0; n_buckets may be 0. The last one possible also counts what is
- * longer, from some 2.5 days on. calls = zero_count + all buckets; errors <= calls.
+ * longer, from three days on. calls = zero_count + all buckets; errors <= calls.
  */
 struct sonde__figures {
 	uint32_t site;

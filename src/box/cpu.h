@@ -22,8 +22,19 @@ struct sonde__rseq {
 	_Atomic int32_t cpu_id; /* Negative: not registered. */
 };
 
-/* Fills has_rseq and rseq_offset. */
+/* Fills has_rseq and rseq_offset, and takes has_own_counts back where there are no sequences. */
 void sonde__cpu_find(struct sonde__box *box);
+
+/* Where there is an rseq area: the CPU, or a number larger than any. */
+static SONDE__ALWAYS_INLINE uint32_t sonde__cpu_registered(const struct sonde__box *box)
+{
+	const struct sonde__rseq *area =
+		(const struct sonde__rseq *)((const uint8_t *)__builtin_thread_pointer() +
+					     box->rseq_offset);
+
+	/* Relaxed: written by the kernel, and read by this thread alone. */
+	return (uint32_t)atomic_load_explicit(&area->cpu_id, memory_order_relaxed);
+}
 
 static SONDE__COLD SONDE__UNUSED uint32_t sonde__cpu_ask(void)
 {
@@ -38,11 +49,7 @@ static SONDE__COLD SONDE__UNUSED uint32_t sonde__cpu_ask(void)
 static inline uint32_t sonde__cpu_number(const struct sonde__box *box)
 {
 	if (SONDE__LIKELY(box->has_rseq)) {
-		const struct sonde__rseq *area =
-			(const struct sonde__rseq *)((const uint8_t *)__builtin_thread_pointer() +
-						     box->rseq_offset);
-		/* Relaxed: written by the kernel, and read by this thread alone. */
-		int32_t cpu = atomic_load_explicit(&area->cpu_id, memory_order_relaxed);
+		int32_t cpu = (int32_t)sonde__cpu_registered(box);
 
 		if (SONDE__LIKELY(cpu >= 0))
 			return (uint32_t)cpu;

@@ -9,11 +9,15 @@
  * bounded by the part's size, whatever the number of sites, CPUs and durations, and 1000 sites that
  * each need two or three lines fit where 1000 whole histograms would not.
  *
- * A CPU's shard is its number modulo the shards. Every site begins with an entry in shard 0, which
- * all CPUs use; a CPU that finds itself there for the 256th call in a bucket makes an entry in its
- * own shard. So sites that are called often are sharded and the others cost one entry. Where half
- * of the memory is gone, shards are not added any more, and where all is, calls are counted with
- * site 0, whose entry is whole from the beginning: n_misplaced says how many.
+ * Every site begins with an entry in shard 0, which is all CPUs'. A CPU that finds itself there for
+ * the 256th call in a bucket makes an entry in its own shard. So sites that are called often are
+ * sharded and the others cost one entry. Where half of the memory is gone, shards are not added any
+ * more, and where all is, calls are counted with site 0, whose entry is whole from the beginning:
+ * n_misplaced says how many.
+ *
+ * Where there are as many shards as CPUs, a CPU's own is written by it alone, without locked
+ * instructions (cpu_add.h); else CPUs share them by their numbers' lowest bits, and all additions
+ * are atomic, as they always are in shard 0. A thread that is moved in between counts in shard 0.
  *
  * All counts are 64 bits wide and only grow, so that any reader at any time, also of a dead
  * process's box, sees figures that need no state of his own. Each call is one addition to its
@@ -34,7 +38,7 @@
 #include "base/compiler.h"
 #include "base/process.h"
 #include "box/box.h"
-#include "box/cpu.h"
+#include "box/cpu_add.h"
 
 #define CALLS_UNTIL_SHARDED 256u
 
@@ -44,9 +48,9 @@ _Static_assert(SONDE__FIGURES_READ_BUCKETS == SONDE__FIGURES_SLOTS - 1, "the doo
 /* A call to be counted. */
 struct call {
 	const struct sonde__box *box;
-	uint32_t shard;
 	uint32_t site;
-	uint32_t slot;
+	uint32_t line; /* Of an entry's lines, */
+	uint32_t place; /* of the line's counts. */
 	uint64_t units;
 	bool is_error;
 };
@@ -154,42 +158,35 @@ static struct sonde__figures_line *line_find(const struct call *call, uint32_t s
 
 	if (!entry)
 		return NULL;
-	return line_at(box, cell_fill(&entry->lines[call->slot / SONDE__FIGURES_LINE],
+	return line_at(box, cell_fill(&entry->lines[call->line],
 				      &head_of(box)->n_lines_used,
 				      share(shard, box->figures_shape.n_lines)));
 }
 
 /* ---- Counting -------------------------------------------------------------------------------- */
 
-static SONDE__ALWAYS_INLINE uint64_t call_add(const struct call *call,
-					      struct sonde__figures_entry *entry,
-					      struct sonde__figures_line *line)
+/* Adds in a shard that other CPUs write, too; returns the bucket's count before. */
+static uint64_t call_add_shared(const struct call *call, struct sonde__figures_entry *entry,
+				struct sonde__figures_line *line)
 {
 	/* Relaxed, both: counts that order nothing. */
-	uint64_t before = atomic_fetch_add_explicit(
-		&line->counts[call->slot % SONDE__FIGURES_LINE], 1, memory_order_relaxed);
-
 	atomic_fetch_add_explicit(&entry->units, call->units, memory_order_relaxed);
-	/* R1, partner A1: whoever sees the error sees its call. */
-	if (SONDE__UNLIKELY(call->is_error))
-		atomic_fetch_add_explicit(&entry->errors, 1, memory_order_release);
-	return before;
+	return atomic_fetch_add_explicit(&line->counts[call->place], 1, memory_order_relaxed);
 }
 
-/* No entry or line in the CPU's own shard. */
-static SONDE__COLD void call_add_elsewhere(struct call *call)
+/* After the call itself. */
+static SONDE__ALWAYS_INLINE void error_add(struct sonde__figures_entry *entry, bool is_error)
 {
-	const uint32_t own = call->shard;
-	struct sonde__figures_entry *entry = entry_at(
-		call->box, number_of(cell_of(call->box, own, call->site)));
-	struct sonde__figures_line *line = line_find(call, own, entry);
+	/* R1, partner A1: whoever sees the error sees its call. */
+	if (SONDE__UNLIKELY(is_error))
+		atomic_fetch_add_explicit(&entry->errors, 1, memory_order_release);
+}
 
-	if (line) {
-		call_add(call, entry, line);
-		return;
-	}
-	entry = entry_find(call, /* shard= */ 0);
-	line = line_find(call, /* shard= */ 0, entry);
+static void call_add_common(struct call *call, uint32_t own)
+{
+	struct sonde__figures_entry *entry = entry_find(call, /* shard= */ 0);
+	struct sonde__figures_line *line = line_find(call, /* shard= */ 0, entry);
+
 	if (!line && call->site != 0) {
 		/* Relaxed: a count that orders nothing. */
 		atomic_fetch_add_explicit(&head_of(call->box)->n_misplaced, 1,
@@ -198,8 +195,77 @@ static SONDE__COLD void call_add_elsewhere(struct call *call)
 		entry = entry_find(call, /* shard= */ 0);
 		line = line_find(call, /* shard= */ 0, entry);
 	}
-	if (line && (call_add(call, entry, line) + 1) % CALLS_UNTIL_SHARDED == 0)
+	if (!line)
+		return;
+	if ((call_add_shared(call, entry, line) + 1) % CALLS_UNTIL_SHARDED == 0 && own)
 		(void)entry_find(call, own);
+	error_add(entry, call->is_error);
+}
+
+/* The CPU's own shard; 0 where it has none. */
+static uint32_t shard_of(const struct sonde__box *box, uint32_t cpu)
+{
+	const uint32_t n_own = box->figures_shape.n_shards - 1;
+
+	if (box->has_own_counts)
+		return cpu < n_own ? 1 + cpu : 0;
+	return 1 + (cpu & (n_own - 1));
+}
+
+static struct call call_make(uint32_t site, uint64_t units, bool is_error)
+{
+	struct call call = {
+		.box = sonde__box_get(),
+		.site = site < SONDE__FIGURES_SITES ? site : 0,
+		.units = units,
+		.is_error = is_error,
+	};
+
+	if (units < SONDE__FIGURES_UNITS_MIN)
+		units = SONDE__FIGURES_UNITS_MIN;
+	if (units >= SONDE__FIGURES_UNITS_MAX)
+		units = SONDE__FIGURES_UNITS_MAX - 1;
+	call.line = sonde__figures_line(units);
+	call.place = sonde__figures_place(units);
+	return call;
+}
+
+/* Every case: CPUs that share shards, what has no entry or line yet, and no common duration. */
+static SONDE__COLD void count_by_case(uint32_t site, uint64_t units, bool is_error)
+{
+	struct call call = call_make(site, units, is_error);
+	struct sonde__figures_entry *entry;
+	struct sonde__figures_line *line;
+	uint32_t cpu;
+	uint32_t own;
+
+	if (!call.box)
+		return;
+	cpu = sonde__cpu_number(call.box);
+	own = shard_of(call.box, cpu);
+	entry = own ? entry_at(call.box, number_of(cell_of(call.box, own, call.site))) : NULL;
+	line = line_find(&call, own, entry);
+	if (!line) {
+		call_add_common(&call, own);
+	} else if (!call.box->has_own_counts) {
+		(void)call_add_shared(&call, entry, line);
+		error_add(entry, is_error);
+	} else if (sonde__cpu_add_sum(call.box, cpu, &entry->units, &call.units,
+				      &line->counts[call.place])) {
+		error_add(entry, is_error);
+	} else {
+		call_add_common(&call, own);
+	}
+}
+
+/* The thread was moved: the call is not counted yet, and of its units `left` are not. */
+static SONDE__COLD void count_moved(uint32_t site, uint64_t units, uint64_t left, bool is_error)
+{
+	struct call call = call_make(site, units, is_error);
+
+	call.units = left;
+	if (call.box)
+		call_add_common(&call, /* own= */ 0);
 }
 
 void sonde__figures_count(uint32_t site, uint64_t units, bool is_error)
@@ -207,22 +273,77 @@ void sonde__figures_count(uint32_t site, uint64_t units, bool is_error)
 	const struct sonde__box *box = sonde__box_get();
 	struct sonde__figures_entry *entry;
 	struct sonde__figures_line *line;
-	struct call call = { .box = box, .units = units, .is_error = is_error };
+	uint64_t left = units;
+	uint32_t cpu;
 
-	if (SONDE__UNLIKELY(!box))
-		return;
-	call.site = SONDE__LIKELY(site < SONDE__FIGURES_SITES) ? site : 0;
-	call.shard = sonde__cpu_number(box) & (box->figures_shape.n_shards - 1);
-	call.slot = sonde__figures_slot(units);
-	entry = entry_at(box, number_of(cell_of(box, call.shard, call.site)));
-	line = SONDE__LIKELY(entry != NULL)
-		       ? line_at(box, number_of(&entry->lines[call.slot / SONDE__FIGURES_LINE]))
-		       : NULL;
-	if (SONDE__UNLIKELY(!line)) {
-		call_add_elsewhere(&call);
+	if (SONDE__UNLIKELY(!box || !box->has_own_counts || site >= SONDE__FIGURES_SITES ||
+			    !sonde__figures_has_slot(units))) {
+		count_by_case(site, units, is_error);
 		return;
 	}
-	(void)call_add(&call, entry, line);
+	cpu = sonde__cpu_registered(box);
+	entry = SONDE__LIKELY(cpu < box->figures_shape.n_shards - 1)
+			? entry_at(box, number_of(cell_of(box, 1 + cpu, site)))
+			: NULL;
+	line = SONDE__LIKELY(entry != NULL)
+		       ? line_at(box, number_of(&entry->lines[sonde__figures_line(units)]))
+		       : NULL;
+	if (SONDE__UNLIKELY(!line))
+		count_by_case(site, units, is_error);
+	else if (SONDE__LIKELY(sonde__cpu_add_sum(box, cpu, &entry->units, &left,
+						  &line->counts[sonde__figures_place(units)])))
+		error_add(entry, is_error);
+	else
+		count_moved(site, units, left, is_error);
+}
+
+static struct sonde__figures_shard *shard_at(const struct sonde__box *box, uint32_t shard)
+{
+	return (struct sonde__figures_shard *)(box->figures + box->figures_shape.shards_offset) +
+	       shard;
+}
+
+static SONDE__COLD void count_unsampled_by_case(enum sonde_signal signal)
+{
+	const struct sonde__box *box = sonde__box_get();
+	uint32_t shard;
+
+	if (!box || !sonde__process_is_known()) {
+		sonde__box_count_loss(signal, SONDE_LOSS_UNSAMPLED);
+		return;
+	}
+	shard = box->has_own_counts ? 0 : shard_of(box, sonde__cpu_number(box));
+	/* Relaxed: a count that orders nothing. */
+	atomic_fetch_add_explicit(&shard_at(box, shard)->unsampled[signal], 1,
+				  memory_order_relaxed);
+}
+
+void sonde__box_count_unsampled(enum sonde_signal signal)
+{
+	const struct sonde__box *box = sonde__box_get();
+	uint32_t cpu;
+
+	if (SONDE__LIKELY(box && box->has_own_counts && sonde__process_is_known())) {
+		cpu = sonde__cpu_registered(box);
+		if (SONDE__LIKELY(cpu < box->figures_shape.n_shards - 1 &&
+				  sonde__cpu_add(box, cpu,
+						 &shard_at(box, 1 + cpu)->unsampled[signal], 1)))
+			return;
+	}
+	count_unsampled_by_case(signal);
+}
+
+uint64_t sonde__box_unsampled(const struct sonde__box *box, enum sonde_signal signal)
+{
+	const struct sonde__figures_shard *shards =
+		(const struct sonde__figures_shard *)(box->figures +
+						      box->figures_shape.shards_offset);
+	uint64_t n = 0;
+
+	/* Relaxed: each count for itself. */
+	for (uint32_t i = 0; i < box->figures_shape.n_shards; i++)
+		n += atomic_load_explicit(&shards[i].unsampled[signal], memory_order_relaxed);
+	return n;
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */

@@ -16,6 +16,9 @@ void sonde__figures_open(const struct sonde__box *box);
 /* All figures to zero, in memory that is used again; the entries and lines stay their sites'. */
 void sonde__figures_restart(const struct sonde__box *box);
 
+/* Captures of this signal that were sampled out, by sonde__box_count_unsampled. */
+uint64_t sonde__box_unsampled(const struct sonde__box *box, enum sonde_signal signal);
+
 /* Figures as they lie in memory: this process's box, or one that somebody else left. */
 struct sonde__figures_region {
 	const uint8_t *base;
@@ -34,25 +37,37 @@ bool sonde__figures_region_read(const struct sonde__figures_region *region, uint
 #define SONDE__FIGURES_ROOT3 UINT64_C(0xd744fccad69d6af4)
 
 /*
- * The slot of a duration: the number of boundaries below it, where a boundary belongs to the bucket
- * under it. Exact for every number of units, because the boundaries between powers of two are
- * irrational.
+ * The slot of a duration is four times its power of two, plus how many of the three boundaries
+ * above that power it exceeds. Exact for every number of units, because these boundaries are
+ * irrational; at a power of two itself the upper bucket is taken, where OTLP says the lower one:
+ * a number of units stands for all durations from it to the next, and all but the first of these
+ * belong there. The two halves of a slot do not wait for each other.
  */
-static SONDE__ALWAYS_INLINE uint32_t sonde__figures_slot(uint64_t units)
+static SONDE__ALWAYS_INLINE bool sonde__figures_has_slot(uint64_t units)
 {
-	const unsigned exponent = 63 - (unsigned)__builtin_clzll(units | 1);
-	const uint64_t mantissa = units << (63 - exponent);
-	uint32_t boundaries = 4 * exponent;
+	return units - SONDE__FIGURES_UNITS_MIN <
+	       SONDE__FIGURES_UNITS_MAX - SONDE__FIGURES_UNITS_MIN;
+}
 
-	boundaries += mantissa > UINT64_C(1) << 63;
-	boundaries += mantissa > SONDE__FIGURES_ROOT1;
-	boundaries += mantissa > SONDE__FIGURES_ROOT2;
-	boundaries += mantissa > SONDE__FIGURES_ROOT3;
-	/* Eight of them lie at up to 2^-30 s: those are slot 0's. */
-	if (SONDE__UNLIKELY(boundaries < 8))
-		boundaries = 8;
-	boundaries -= 8;
-	return boundaries < SONDE__FIGURES_SLOTS ? boundaries : SONDE__FIGURES_SLOTS - 1;
+static SONDE__ALWAYS_INLINE unsigned sonde__figures_exponent(uint64_t units)
+{
+	return 63 - (unsigned)__builtin_clzll(units);
+}
+
+/* Which of an entry's lines. */
+static SONDE__ALWAYS_INLINE unsigned sonde__figures_line(uint64_t units)
+{
+	return sonde__figures_exponent(units) / 2 - 1;
+}
+
+/* Which of the line's counts. */
+static SONDE__ALWAYS_INLINE unsigned sonde__figures_place(uint64_t units)
+{
+	const unsigned exponent = sonde__figures_exponent(units);
+	const uint64_t mantissa = units << (63 - exponent);
+
+	return (exponent % 2) * 4 + (mantissa > SONDE__FIGURES_ROOT1) +
+	       (mantissa > SONDE__FIGURES_ROOT2) + (mantissa > SONDE__FIGURES_ROOT3);
 }
 
 #endif

@@ -35,8 +35,10 @@ bool sonde__figures_region_find(const void *base, size_t size, struct sonde__fig
 	region.shape = head->shape;
 	if (head->scale != SONDE__FIGURES_SCALE || head->index != SONDE__FIGURES_INDEX ||
 	    head->n_sites != SONDE__FIGURES_SITES || head->n_slots != SONDE__FIGURES_SLOTS ||
-	    shape->n_shards > SONDE__FIGURES_SHARDS_MAX ||
+	    shape->n_shards > 1 + SONDE__FIGURES_OWN_MAX ||
 	    shape->map_stride < SONDE__FIGURES_SITES * sizeof(uint16_t) ||
+	    !area_fits(shape->shards_offset, shape->n_shards,
+		       sizeof(struct sonde__figures_shard), size) ||
 	    !area_fits(shape->maps_offset, shape->n_shards, shape->map_stride, size) ||
 	    !area_fits(shape->entries_offset, shape->n_entries,
 		       sizeof(struct sonde__figures_entry), size) ||

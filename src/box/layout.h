@@ -9,7 +9,7 @@
  *	site table, site texts
  *	ring 0 … ring n-1, all alike
  *	reserve ring
- *	figures by site: head | maps, one a shard | entries | lines of counts
+ *	figures by site: head | shards | maps, one a shard | entries | lines of counts
  *	open spans: lanes of eight entries
  *
  * and a ring:
@@ -217,10 +217,15 @@ struct sonde__site_text {
 #define SONDE__FIGURES_LINE 8u
 #define SONDE__FIGURES_LINES 24u /* Of one entry. */
 #define SONDE__FIGURES_SLOTS (SONDE__FIGURES_LINE * SONDE__FIGURES_LINES)
-/* Slot 0 counts up to 2^-30 s; slot n the OTLP bucket of this index plus n. */
-#define SONDE__FIGURES_INDEX (-121)
+/*
+ * Slots begin at 4 units, 2^-30 s, and end at 2^18 s. What is outside counts in the first and the
+ * last. Slot n is the OTLP bucket of this index plus n.
+ */
+#define SONDE__FIGURES_UNITS_MIN UINT64_C(4)
+#define SONDE__FIGURES_UNITS_MAX (UINT64_C(1) << 50)
+#define SONDE__FIGURES_INDEX (-120)
 #define SONDE__FIGURES_SITES (1 + SONDE__SITES_MAX) /* By a site's id; 0: all others. */
-#define SONDE__FIGURES_SHARDS_MAX 16u
+#define SONDE__FIGURES_OWN_MAX 16u /* Shards besides the common one. */
 
 struct sonde__figures_line {
 	_Atomic uint64_t counts[SONDE__FIGURES_LINE];
@@ -233,12 +238,19 @@ struct sonde__figures_entry {
 	_Atomic uint16_t lines[SONDE__FIGURES_LINES]; /* Number of a line plus 1; 0: none. */
 };
 
+/* What no record says, by shard. */
+struct sonde__figures_shard {
+	_Atomic uint64_t unsampled[SONDE_SIGNAL_COUNT];
+	uint8_t pad[SONDE__CACHE_LINE - 8 * SONDE_SIGNAL_COUNT];
+};
+
 struct sonde__figures_shape {
-	uint32_t n_shards; /* A power of two. */
+	uint32_t n_shards; /* The common one, and a power of two of CPUs' own. */
 	uint32_t n_entries;
 	uint32_t n_lines;
 	uint32_t map_stride; /* Maps: uint16_t by site, the number of an entry plus 1; 0: none. */
-	uint32_t maps_offset; /* All three from the part's first byte. */
+	uint32_t shards_offset; /* All four from the part's first byte. */
+	uint32_t maps_offset;
 	uint32_t entries_offset;
 	uint32_t lines_offset;
 	uint32_t size;
@@ -250,7 +262,7 @@ struct sonde__figures_head {
 	uint32_t n_sites;
 	uint32_t n_slots;
 	struct sonde__figures_shape shape;
-	uint8_t pad[2 * SONDE__CACHE_LINE - 48];
+	uint8_t pad[2 * SONDE__CACHE_LINE - 52];
 
 	_Atomic uint32_t n_entries_used; /* 0: not open. Both moved on by writers. */
 	_Atomic uint32_t n_lines_used;

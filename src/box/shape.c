@@ -39,7 +39,8 @@ _Static_assert(SONDE__BOX_COUNTERS_OFFSET + sizeof(struct sonde__box_counters) <
 _Static_assert(sizeof(struct sonde__figures_head) == 4 * SONDE__CACHE_LINE,
 	       "no line is shared by two owners");
 _Static_assert(sizeof(struct sonde__figures_entry) == SONDE__CACHE_LINE &&
-		       sizeof(struct sonde__figures_line) == SONDE__CACHE_LINE,
+		       sizeof(struct sonde__figures_line) == SONDE__CACHE_LINE &&
+		       sizeof(struct sonde__figures_shard) == SONDE__CACHE_LINE,
 	       "one access, one line");
 _Static_assert(FIGURES_MAX / SONDE__CACHE_LINE < UINT16_MAX, "an index names every line");
 _Static_assert(sizeof(struct sonde__open_entry) == SONDE__CACHE_LINE, "one span, one line");
@@ -102,17 +103,19 @@ static void ring_shape_choose(uint64_t size, struct sonde__ring_shape *ret)
 void sonde__figures_shape_choose(uint64_t size, unsigned n_cpus, struct sonde__figures_shape *ret)
 {
 	const uint32_t line = sizeof(struct sonde__figures_line);
-	uint32_t n_shards = 1;
+	uint32_t n_own = 1;
 	uint32_t n_lines;
 
 	size = bounded(size, FIGURES_MIN, FIGURES_MAX);
-	while (n_shards < n_cpus && n_shards < SONDE__FIGURES_SHARDS_MAX &&
-	       size / (2 * n_shards) >= FIGURES_SHARD)
-		n_shards *= 2;
-	ret->n_shards = n_shards;
+	while (n_own < n_cpus && n_own < SONDE__FIGURES_OWN_MAX &&
+	       size / (2 * n_own) >= FIGURES_SHARD)
+		n_own *= 2;
+	ret->n_shards = 1 + n_own;
 	ret->map_stride = (uint32_t)round_up(SONDE__FIGURES_SITES * sizeof(uint16_t), line);
-	ret->maps_offset = sizeof(struct sonde__figures_head);
-	ret->entries_offset = ret->maps_offset + n_shards * ret->map_stride;
+	ret->shards_offset = sizeof(struct sonde__figures_head);
+	ret->maps_offset = ret->shards_offset +
+			   ret->n_shards * (uint32_t)sizeof(struct sonde__figures_shard);
+	ret->entries_offset = ret->maps_offset + ret->n_shards * ret->map_stride;
 	n_lines = (uint32_t)(size - ret->entries_offset) / line;
 	ret->n_entries = n_lines / (1 + LINES_PER_ENTRY);
 	ret->n_lines = n_lines - ret->n_entries;
@@ -152,6 +155,7 @@ void sonde__box_divide(uint64_t size, unsigned n_cpus, struct sonde__box *ret,
 				   &ret->reserve_shape))
 		shape_fill(BLOCKS_MIN, BLOCK_SHIFT_MIN, &ret->reserve_shape);
 	sonde__figures_shape_choose(size / 8, n_cpus, &ret->figures_shape);
+	ret->has_own_counts = n_cpus > 0 && n_cpus < ret->figures_shape.n_shards;
 	ret->n_open_entries = open_entries_choose(size);
 	space = size - at - ret->reserve_shape.size - round_up(ret->figures_shape.size, PAGE) -
 		round_up(ret->n_open_entries * sizeof(struct sonde__open_entry), PAGE);

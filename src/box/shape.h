@@ -30,6 +30,7 @@ struct sonde__box {
 	struct sonde__figures_shape figures_shape;
 	struct sonde__open_entry *open_entries;
 	uint32_t n_open_entries; /* A power of two. */
+	bool has_own_counts; /* Each CPU has a shard to itself, and can add without a lock. */
 	_Atomic uint32_t *site_ids;
 	uint8_t *site_texts;
 	size_t site_texts_size;

@@ -126,7 +126,7 @@ static bool part_begin(struct sonde_context *ret)
 	if (sonde__current_span(ret))
 		return true;
 	if (sonde_context_is_valid(ret))
-		sonde__box_count_loss(SONDE_SIGNAL_PART, SONDE_LOSS_UNSAMPLED);
+		sonde__box_count_unsampled(SONDE_SIGNAL_PART);
 	return false;
 }
 

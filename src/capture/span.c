@@ -161,7 +161,7 @@ struct sonde__span *sonde__span_start(struct sonde_span *memory,
 	}
 	if (sampled)
 		return span;
-	sonde__box_count_loss(SONDE_SIGNAL_SPAN, SONDE_LOSS_UNSAMPLED);
+	sonde__box_count_unsampled(SONDE_SIGNAL_SPAN);
 	return NULL;
 }
 

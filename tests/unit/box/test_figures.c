@@ -43,21 +43,26 @@ static int box_close(void **state)
 /* By the definition: bucket i is (base^i, base^(i + 1)], base = 2^(1/4). */
 static int32_t bucket_expected(uint64_t units)
 {
-	long double x = 4 * (log2l((long double)units) - 32);
-
-	return (int32_t)ceill(x) - 1;
+	if (units < SONDE__FIGURES_UNITS_MIN)
+		return SONDE__FIGURES_INDEX;
+	if (units >= SONDE__FIGURES_UNITS_MAX)
+		return SONDE__FIGURES_INDEX + (int32_t)SONDE__FIGURES_SLOTS - 1;
+	return (int32_t)floorl(4 * (log2l((long double)units) - 32));
 }
 
 static void bucket_check(uint64_t units)
 {
-	int32_t bucket = (int32_t)sonde__figures_slot(units) + SONDE__FIGURES_INDEX;
-	int32_t expected = units <= 4 ? SONDE__FIGURES_INDEX : bucket_expected(units);
+	int32_t bucket = bucket_expected(units);
 
-	if (expected > SONDE__FIGURES_INDEX + (int32_t)SONDE__FIGURES_SLOTS - 1)
-		expected = SONDE__FIGURES_INDEX + (int32_t)SONDE__FIGURES_SLOTS - 1;
-	if (bucket != expected)
+	assert_int_equal(sonde__figures_has_slot(units),
+			 units >= SONDE__FIGURES_UNITS_MIN && units < SONDE__FIGURES_UNITS_MAX);
+	if (sonde__figures_has_slot(units))
+		bucket = SONDE__FIGURES_INDEX +
+			 (int32_t)(sonde__figures_line(units) * SONDE__FIGURES_LINE +
+				   sonde__figures_place(units));
+	if (bucket != bucket_expected(units))
 		fail_msg("%llu units: bucket %d, expected %d", (unsigned long long)units, bucket,
-			 expected);
+			 bucket_expected(units));
 }
 
 static void every_duration_finds_its_bucket(void **state)
@@ -102,12 +107,12 @@ static void a_call_is_read_as_it_was_counted(void **state)
 	assert_int_equal(figures.zero_count, 2);
 	assert_int_equal(figures.scale, 2);
 	assert_true(fabs(figures.sum_seconds - 2.5) < 1e-8);
-	/* One second is the upper end of bucket -1, 1.5 s lies in (2^0.5, 2^0.75]. */
-	assert_int_equal(figures.offset, -1);
-	assert_int_equal(figures.n_buckets, 4);
+	/* From one second on it is bucket 0; 1.5 s lies in (2^0.5, 2^0.75]. */
+	assert_int_equal(figures.offset, 0);
+	assert_int_equal(figures.n_buckets, 3);
 	assert_int_equal(figures.buckets[0], 1);
-	assert_int_equal(figures.buckets[1] + figures.buckets[2], 0);
-	assert_int_equal(figures.buckets[3], 1);
+	assert_int_equal(figures.buckets[1], 0);
+	assert_int_equal(figures.buckets[2], 1);
 	assert_false(sonde__figures_read(8, &figures));
 	assert_false(sonde__figures_read(SONDE__FIGURES_READ_SITES, &figures));
 	assert_false(sonde__figures_read(UINT32_MAX, &figures));

@@ -201,8 +201,8 @@ static void histograms_are_as_counted(void **state)
 	collect();
 	for (size_t d = 0; d < 2; d++) {
 		assert_true(find_point(d, "sonde.site.duration", "", 0, line, sizeof(line)));
-		/* A second is the upper bound of the bucket before index 0: four to an octave. */
-		assert_non_null(strstr(line, "=5 sum=3.500000000 zero=1 scale=2 buckets=-5:1,0,0,0,3 "));
+		/* From a second on it is bucket 0: four to an octave. */
+		assert_non_null(strstr(line, "=5 sum=3.500000000 zero=1 scale=2 buckets=-4:1,0,0,0,3 "));
 		assert_non_null(strstr(line, " sonde.site.name=\"charge card\""));
 		assert_non_null(strstr(line, " code.file.path=\""));
 		assert_non_null(strstr(line, " code.line.number="));
@@ -212,11 +212,11 @@ static void histograms_are_as_counted(void **state)
 	sonde__figures_count(site.id, SECOND / 4, /* is_error= */ false);
 	collect();
 	assert_true(find_point(DELTAS, "sonde.site.duration", "", 0, line, sizeof(line)));
-	assert_non_null(strstr(line, "=2 sum=4.250000000 zero=0 scale=2 buckets=-9:1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 "));
+	assert_non_null(strstr(line, "=2 sum=4.250000000 zero=0 scale=2 buckets=-8:1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 "));
 	count_calls(&site, 1, /* is_error= */ false);
 	collect();
 	assert_true(find_point(DELTAS, "sonde.site.duration", "", 0, line, sizeof(line)));
-	assert_non_null(strstr(line, "=1 sum=1.000000000 zero=0 scale=2 buckets=-1:1 "));
+	assert_non_null(strstr(line, "=1 sum=1.000000000 zero=0 scale=2 buckets=0:1 "));
 }
 
 static void what_has_no_site_is_overflow(void **state)
