@@ -56,6 +56,23 @@ enum sonde_exception_signal {
 };
 
 /*
+ * The head sampler: which spans are recorded. PARENT_…: a span with a parent is recorded if its
+ * parent is, and the sampler decides where traces begin; else it decides for every span. RATIO
+ * takes the share `sampler_ratio` of all traces by their ids, the same in every process that
+ * decides by the same bits, and at a higher ratio all that it takes at a lower one. What is not
+ * recorded is counted: as a loss (SONDE_LOSS_UNSAMPLED), and exactly in the figures of its site.
+ */
+enum sonde_sampler {
+	SONDE_SAMPLER_DEFAULT = 0, /* OTEL_TRACES_SAMPLER, else PARENT_ALWAYS_ON. */
+	SONDE_SAMPLER_ALWAYS_ON = 1,
+	SONDE_SAMPLER_ALWAYS_OFF = 2,
+	SONDE_SAMPLER_RATIO = 3,
+	SONDE_SAMPLER_PARENT_ALWAYS_ON = 4,
+	SONDE_SAMPLER_PARENT_ALWAYS_OFF = 5,
+	SONDE_SAMPLER_PARENT_RATIO = 6,
+};
+
+/*
  * One place to send to. `exporter` wins over `name`. `settings` holds "NAME=value" strings that
  * beat the environment for this exporter alone, ends with NULL and may be NULL itself:
  * "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318".
@@ -120,13 +137,18 @@ struct sonde_options {
 	bool keep_at_exit; /* Do not flush and stop in atexit (with a deadline of 2 s). */
 
 	uint32_t metric_interval_ms; /* OTEL_METRIC_EXPORT_INTERVAL; 60000 */
+
+	enum sonde_sampler sampler; /* OTEL_TRACES_SAMPLER; PARENT_ALWAYS_ON */
+	bool no_figures; /* SONDE_FIGURES=off: no calls, errors and durations by site. */
+	/* OTEL_TRACES_SAMPLER_ARG; 1.0. Above 0, up to 1; without a sampler: PARENT_RATIO. */
+	double sampler_ratio;
 };
 
 #define SONDE_OPTIONS_INIT \
 	{ \
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
-			false, false, 0 \
+			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0 \
 	}
 
 /*

@@ -88,6 +88,9 @@ static void open_gate(const struct sonde__settings *settings)
 		.span_attributes = settings->limits.span_attributes,
 		.span_events = settings->limits.span_events,
 		.span_links = settings->limits.span_links,
+		.sample_threshold = settings->sampling.threshold,
+		.ignores_parent = settings->sampling.ignores_parent,
+		.counts_no_figures = !settings->has_figures,
 		.enter_child = sonde__child_enter,
 	};
 

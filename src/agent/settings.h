@@ -21,6 +21,12 @@ struct sonde__destination {
 	bool takes_metrics;
 };
 
+/* As struct sonde__capture_options has them. */
+struct sonde__sampling {
+	uint64_t threshold;
+	bool ignores_parent;
+};
+
 struct sonde__settings {
 	struct sonde__environment environment;
 	struct sonde__destination destinations[SONDE__DESTINATIONS_MAX];
@@ -45,6 +51,8 @@ struct sonde__settings {
 	uint32_t max_batch_bytes;
 	uint32_t slow_threshold_ms;
 	enum sonde_exception_signal exception_signal;
+	struct sonde__sampling sampling;
+	bool has_figures;
 	uint32_t breaker_failures;
 	uint32_t breaker_reset_ms;
 	uint32_t breaker_trials;
@@ -61,6 +69,9 @@ struct sonde__settings {
  */
 int sonde__settings_init(struct sonde__settings *settings, const struct sonde_options *options);
 void sonde__settings_deinit(struct sonde__settings *settings);
+
+/* Which traces the options, OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG choose. */
+void sonde__sampling_init(struct sonde__settings *settings, const struct sonde_options *options);
 
 /*
  * Which exporters the options and OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER
