@@ -56,6 +56,12 @@ static size_t sint_size(int32_t value)
 	return value ? 1 + varint_size(zigzag(value)) : 0;
 }
 
+/* Nothing for 0, as proto3 has it. */
+static size_t fixed64_size(uint64_t value)
+{
+	return value ? FIXED64_SIZE : 0;
+}
+
 static size_t buckets_size(const struct sonde_histogram_view *histogram)
 {
 	return sint_size(histogram->offset) + field_size(counts_size(histogram));
@@ -67,9 +73,9 @@ static size_t point_size(const struct sonde_point_view *point)
 
 	if (point->metric->type != SONDE_METRIC_HISTOGRAM)
 		return 3 * FIXED64_SIZE + point->attributes.size;
-	return 4 * FIXED64_SIZE + sint_size(histogram->scale) +
-	       (histogram->zero_count ? FIXED64_SIZE : 0) +
-	       (histogram->zero_threshold > 0.0 ? FIXED64_SIZE : 0) +
+	return 3 * FIXED64_SIZE + fixed64_size(histogram->count) + sint_size(histogram->scale) +
+	       fixed64_size(histogram->zero_count) +
+	       fixed64_size(bits_of(histogram->zero_threshold)) +
 	       (histogram->n_buckets ? field_size(buckets_size(histogram)) : 0) +
 	       point->attributes.size;
 }
@@ -121,6 +127,12 @@ static void write_fixed64(struct sonde__otlp_sink *sink, uint8_t tag, uint64_t v
 	sink->at = put_fixed64(sonde__otlp_sink_room(sink, FIXED64_SIZE), tag, value);
 }
 
+static void write_set_fixed64(struct sonde__otlp_sink *sink, uint8_t tag, uint64_t value)
+{
+	if (value)
+		write_fixed64(sink, tag, value);
+}
+
 static void write_number(struct sonde__otlp_sink *sink, const struct sonde_point_view *point)
 {
 	write_fixed64(sink, FIXED64(2), point->start_unix_ns);
@@ -148,13 +160,11 @@ static void write_histogram(struct sonde__otlp_sink *sink, const struct sonde_po
 	sonde__otlp_sink_copy(sink, point->attributes.data, point->attributes.size);
 	write_fixed64(sink, FIXED64(2), point->start_unix_ns);
 	write_fixed64(sink, FIXED64(3), point->unix_ns);
-	write_fixed64(sink, FIXED64(4), histogram->count);
+	write_set_fixed64(sink, FIXED64(4), histogram->count);
 	write_fixed64(sink, FIXED64(5), bits_of(histogram->sum));
 	write_sint(sink, VARINT(6), histogram->scale);
-	if (histogram->zero_count)
-		write_fixed64(sink, FIXED64(7), histogram->zero_count);
-	if (histogram->zero_threshold > 0.0)
-		write_fixed64(sink, FIXED64(14), bits_of(histogram->zero_threshold));
+	write_set_fixed64(sink, FIXED64(7), histogram->zero_count);
+	write_set_fixed64(sink, FIXED64(14), bits_of(histogram->zero_threshold));
 	write_buckets(sink, histogram);
 }
 

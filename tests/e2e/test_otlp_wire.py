@@ -20,18 +20,19 @@ pypi.become("opentelemetry-proto==1.45.2", "protobuf==7.36.2")
 
 from google.protobuf import unknown_fields  # noqa: E402
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: E402
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest  # noqa: E402
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
 
 import hostile_collector as hostile  # noqa: E402
 
 DRIVER = sys.argv.pop(1)
-SPANS, LOGS = "-s", "-l"
+SPANS, LOGS, POINTS = "-s", "-l", "-p"
 
 
 def request_of(signal, n, compression="none"):
     """The one request that the driver sends for a batch of n items."""
     with hostile.Collector(hostile.answer(200)) as collector:
-        command = [DRIVER, *([LOGS] if signal == LOGS else []), "-n", str(n),
+        command = [DRIVER, *([] if signal == SPANS else [signal]), "-n", str(n),
                    "OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.url,
                    "OTEL_EXPORTER_OTLP_COMPRESSION=" + compression]
         output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
@@ -124,6 +125,55 @@ class Wire(unittest.TestCase):
         self.assertEqual(len(of_scope.log_records), n)
         for i, log in enumerate(of_scope.log_records):
             self.check_log(log, i)
+
+    def check_histogram(self, point, i):
+        self.assertEqual((point.scale, point.zero_count, point.zero_threshold), (i % 3 - 1, i % 3, 2**-30 if i % 2 else 0))
+        self.assertTrue(point.HasField("sum"))
+        self.assertEqual(point.sum, i + 0.25)
+        buckets = [1 << (20 * k + i % 4) for k in range(i % 5)]
+        self.assertEqual(list(point.positive.bucket_counts), buckets)
+        self.assertEqual(point.HasField("positive"), bool(buckets))
+        self.assertEqual(point.positive.offset, (-i if i % 2 else i) if buckets else 0)
+        self.assertEqual(point.count, i % 3 + sum(buckets))
+        self.assertFalse(point.HasField("negative"))
+
+    def check_point(self, point, is_histogram, is_monotonic, i):
+        self.assertEqual(point.start_time_unix_nano, 1800000000000000000 + i)
+        self.assertEqual(point.time_unix_nano, 1800000060000000000 + i)
+        self.assertEqual([(a.key, a.value.string_value) for a in point.attributes], [("k", "v")] if i % 2 else [])
+        if is_histogram:
+            self.check_histogram(point, i)
+        else:
+            self.assertEqual(point.WhichOneof("value"), "as_int")
+            self.assertEqual(point.as_int, -i if i % 2 and not is_monotonic else 1000 * i)
+
+    def check_metric(self, metric, m, n):
+        self.assertEqual(metric.name, "orders.open" if m % 2 else "orders")
+        self.assertEqual(metric.description, "What came in" if m % 3 else "")
+        self.assertEqual(metric.unit, "{order}" if m % 5 else "")
+        kind = ("sum", "sum", "gauge", "exponential_histogram")[m % 4]
+        self.assertEqual(metric.WhichOneof("data"), kind)
+        data = getattr(metric, kind)
+        if kind != "gauge":
+            self.assertEqual(data.aggregation_temporality, 1 if m % 8 >= 4 else 2)
+        if kind == "sum":
+            self.assertEqual(data.is_monotonic, m % 4 == 0)
+        self.assertEqual(len(data.data_points), min(3, n - 3 * m))
+        for k, point in enumerate(data.data_points):
+            self.check_point(point, kind == "exponential_histogram", m % 4 == 0, 3 * m + k)
+
+    def test_points(self):
+        for n in (1, 2, 3, 50, 512, 3000):
+            for compression in ("none", "gzip"):
+                with self.subTest(n=n, compression=compression):
+                    request = request_of(POINTS, n, compression)
+                    self.assertEqual(request.path, "/v1/metrics")
+                    [of_resource] = self.decode(ExportMetricsServiceRequest, request.message_bytes()).resource_metrics
+                    [of_scope] = of_resource.scope_metrics
+                    self.check_head(of_resource, of_scope)
+                    self.assertEqual(len(of_scope.metrics), -(-n // 3))
+                    for m, metric in enumerate(of_scope.metrics):
+                        self.check_metric(metric, m, n)
 
     def test_spans(self):
         for n in (1, 2, 512, 3000):

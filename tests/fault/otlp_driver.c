@@ -2,9 +2,10 @@
 /*
  * The OTLP exporter alone, driven as the pipeline drives it, for tests/fault/test_otlp.py.
  *
- *	otlp_driver [-l] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file]
+ *	otlp_driver [-l | -p] [-n items] [-c batches] [-t timeout_ms] [-x cancel_after_ms] [-d file]
  *		    [-f] [-m n] NAME=value ...
  *
+ * -l: log records, -p: metric points, else spans.
  * -f: forks a child after each batch, which closes the exporter as a child does.
  * -m: with failing_malloc.c, the n-th allocation of the first send and all after it fail.
  *
@@ -32,7 +33,7 @@ struct driver {
 	const struct sonde_exporter *exporter;
 	void *instance;
 	char **settings;
-	bool logs;
+	enum sonde_signal signal;
 	size_t n_items;
 	int n_batches;
 	uint32_t timeout_ms;
@@ -97,8 +98,10 @@ static int encode(struct driver *driver)
 	struct otlp_batch made;
 	int status;
 
-	if (driver->logs)
+	if (driver->signal == SONDE_SIGNAL_LOG)
 		otlp_batch_logs(&made, driver->n_items);
+	else if (driver->signal == SONDE_SIGNAL_METRIC)
+		otlp_batch_points(&made, driver->n_items);
 	else
 		otlp_batch_spans(&made, driver->n_items);
 	driver->body.limit = (size_t)256 << 20;
@@ -137,7 +140,7 @@ static void send_one(struct driver *driver, size_t number)
 	struct sonde_request request = {
 		.size = sizeof(request),
 		.token = (void *)number,
-		.signal = driver->logs ? SONDE_SIGNAL_LOG : SONDE_SIGNAL_SPAN,
+		.signal = driver->signal,
 		.body = { driver->body.data, driver->body.size },
 		.n_items = driver->n_items,
 		.timeout_ms = driver->timeout_ms,
@@ -214,10 +217,11 @@ int main(int argc, char **argv)
 	sigset_t pipe_signal;
 	int option;
 
-	while ((option = getopt(argc, argv, "fln:c:t:x:d:m:")) != -1) {
+	while ((option = getopt(argc, argv, "flpn:c:t:x:d:m:")) != -1) {
 		switch (option) {
 		case 'f': driver.fork = true; break;
-		case 'l': driver.logs = true; break;
+		case 'l': driver.signal = SONDE_SIGNAL_LOG; break;
+		case 'p': driver.signal = SONDE_SIGNAL_METRIC; break;
 		case 'n': driver.n_items = strtoul(optarg, NULL, 10); break;
 		case 'c': driver.n_batches = (int)strtol(optarg, NULL, 10); break;
 		case 't': driver.timeout_ms = (uint32_t)strtoul(optarg, NULL, 10); break;

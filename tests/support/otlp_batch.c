@@ -79,6 +79,53 @@ static void fill_log(struct sonde_log_view *log, size_t i)
 	log->n_pieces = i % 2;
 }
 
+/* Three points a metric; its type, and what it means, go by turns. */
+static void fill_metric(struct sonde_metric_view *metric, size_t m)
+{
+	static const enum sonde_metric_type types[] = {
+		SONDE_METRIC_SUM, SONDE_METRIC_SUM, SONDE_METRIC_GAUGE, SONDE_METRIC_HISTOGRAM
+	};
+
+	metric->name = m % 2 ? TEXT("orders.open") : TEXT("orders");
+	metric->description = m % 3 ? TEXT("What came in") : (struct sonde_text){ NULL, 0 };
+	metric->unit = m % 5 ? TEXT("{order}") : (struct sonde_text){ NULL, 0 };
+	metric->type = types[m % 4];
+	metric->is_monotonic = m % 4 == 0;
+	metric->is_delta = m % 8 >= 4;
+}
+
+static void fill_histogram(struct sonde_histogram_view *histogram, uint64_t *buckets, size_t i)
+{
+	histogram->zero_count = i % 3;
+	histogram->zero_threshold = i % 2 ? 0x1p-30 : 0.0;
+	histogram->sum = (double)i + 0.25;
+	histogram->scale = (int32_t)(i % 3) - 1;
+	histogram->offset = i % 2 ? -(int32_t)i : (int32_t)i;
+	histogram->n_buckets = i % 5;
+	histogram->buckets = buckets;
+	histogram->count = histogram->zero_count;
+	for (size_t k = 0; k < histogram->n_buckets; k++) {
+		buckets[k] = (uint64_t)1 << (20 * k + i % 4);
+		histogram->count += buckets[k];
+	}
+}
+
+static void fill_point(struct sonde_point_view *point, uint64_t *buckets, size_t i)
+{
+	bool is_histogram = point->metric->type == SONDE_METRIC_HISTOGRAM;
+
+	point->start_unix_ns = UINT64_C(1800000000000000000) + i;
+	point->unix_ns = point->start_unix_ns + 60000000000;
+	if (i % 2)
+		point->attributes = is_histogram ? BYTES("\x0a\x08\x0a\x01k\x12\x03\x0a\x01v") :
+						   BYTES("\x3a\x08\x0a\x01k\x12\x03\x0a\x01v");
+	if (is_histogram)
+		fill_histogram(&point->histogram, buckets, i);
+	else
+		point->value = i % 2 && !point->metric->is_monotonic ? -(int64_t)i :
+								       (int64_t)i * 1000;
+}
+
 static void begin(struct otlp_batch *made, enum sonde_signal signal, size_t n, size_t size)
 {
 	memset(made, 0, sizeof(*made));
@@ -108,8 +155,28 @@ void otlp_batch_logs(struct otlp_batch *made, size_t n)
 		fill_log((struct sonde_log_view *)made->memory + i, i);
 }
 
+void otlp_batch_points(struct otlp_batch *made, size_t n)
+{
+	struct sonde_point_view *points;
+
+	begin(made, SONDE_SIGNAL_METRIC, n, sizeof(struct sonde_point_view));
+	points = made->memory;
+	made->batch.points = points;
+	made->metrics = calloc(n / 3 + 1, sizeof(*made->metrics));
+	made->buckets = calloc(n, sizeof(*made->buckets));
+	if (!made->metrics || !made->buckets)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		fill_metric(&made->metrics[i / 3], i / 3);
+		points[i].metric = &made->metrics[i / 3];
+		fill_point(&points[i], made->buckets[i], i);
+	}
+}
+
 void otlp_batch_free(struct otlp_batch *made)
 {
 	free(made->memory);
-	made->memory = NULL;
+	free(made->metrics);
+	free(made->buckets);
+	*made = (struct otlp_batch){ .memory = NULL };
 }

@@ -9,6 +9,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <sonde/exporter.h>
 
@@ -16,10 +17,13 @@ struct otlp_batch {
 	struct sonde_batch batch;
 	struct sonde_resource resource;
 	void *memory;
+	struct sonde_metric_view *metrics;
+	uint64_t (*buckets)[4];
 };
 
 void otlp_batch_spans(struct otlp_batch *made, size_t n);
 void otlp_batch_logs(struct otlp_batch *made, size_t n);
+void otlp_batch_points(struct otlp_batch *made, size_t n);
 void otlp_batch_free(struct otlp_batch *made);
 
 #endif

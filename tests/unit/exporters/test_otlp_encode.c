@@ -12,15 +12,18 @@
 #include <zlib.h>
 
 #include "collector_logs.pb-c.h"
+#include "collector_metrics.pb-c.h"
 #include "collector_trace.pb-c.h"
 #include "encode.h"
 #include "item.h"
+#include "metric.h"
 #include "support/otlp_batch.h"
 
 #define NO_LIMIT ((size_t)256 << 20)
 
 typedef SondeOtlp__CollectorTrace__ExportTraceServiceRequest trace_request;
 typedef SondeOtlp__CollectorLogs__ExportLogsServiceRequest logs_request;
+typedef SondeOtlp__CollectorMetrics__ExportMetricsServiceRequest metrics_request;
 
 struct fixture {
 	struct sonde__otlp_encoder encoder;
@@ -149,6 +152,123 @@ static void test_logs_decode_to_their_views(void **state)
 	assert_string_equal(scope->log_records[0]->severity_text, "TRACE");
 	assert_string_equal(scope->log_records[17]->severity_text, "ERROR2");
 	sonde_otlp__collector_logs__export_logs_service_request__free_unpacked(request, NULL);
+}
+
+static void assert_number(const SondeOtlp__Metrics__NumberDataPoint *got,
+			  const struct sonde_point_view *wanted)
+{
+	assert_true(got->start_time_unix_nano == wanted->start_unix_ns);
+	assert_true(got->time_unix_nano == wanted->unix_ns);
+	assert_int_equal(got->value_case, SONDE_OTLP__METRICS__NUMBER_DATA_POINT__VALUE_AS_INT);
+	assert_true(got->as_int == wanted->value);
+	assert_int_equal(got->n_attributes, wanted->attributes.size > 0);
+	assert_int_equal(got->base.n_unknown_fields, 0);
+}
+
+static void assert_histogram(const SondeOtlp__Metrics__ExponentialHistogramDataPoint *got,
+			     const struct sonde_point_view *wanted)
+{
+	const struct sonde_histogram_view *histogram = &wanted->histogram;
+
+	assert_true(got->start_time_unix_nano == wanted->start_unix_ns);
+	assert_true(got->time_unix_nano == wanted->unix_ns);
+	assert_true(got->count == histogram->count && got->zero_count == histogram->zero_count);
+	assert_true(got->sum == histogram->sum);
+	assert_true(got->zero_threshold == histogram->zero_threshold);
+	assert_int_equal(got->scale, histogram->scale);
+	assert_int_equal(got->n_attributes, wanted->attributes.size > 0);
+	assert_int_equal(got->positive != NULL, histogram->n_buckets > 0);
+	if (got->positive) {
+		assert_int_equal(got->positive->offset, histogram->offset);
+		assert_int_equal(got->positive->n_bucket_counts, histogram->n_buckets);
+		assert_memory_equal(got->positive->bucket_counts, histogram->buckets,
+				    histogram->n_buckets * sizeof(*histogram->buckets));
+	}
+	assert_int_equal(got->base.n_unknown_fields, 0);
+}
+
+static void assert_metric(const SondeOtlp__Metrics__Metric *got,
+			  const struct sonde_point_view *points, size_t n)
+{
+	const struct sonde_metric_view *wanted = points[0].metric;
+	const SondeOtlp__Metrics__Sum *sum = got->sum;
+
+	assert_text(got->name, wanted->name);
+	assert_text(got->description, wanted->description);
+	assert_text(got->unit, wanted->unit);
+	if (wanted->type == SONDE_METRIC_HISTOGRAM) {
+		assert_int_equal(got->exponential_histogram->aggregation_temporality,
+				 wanted->is_delta ? 1 : 2);
+		assert_int_equal(got->exponential_histogram->n_data_points, n);
+		for (size_t i = 0; i < n; i++)
+			assert_histogram(got->exponential_histogram->data_points[i], &points[i]);
+	} else if (wanted->type == SONDE_METRIC_GAUGE) {
+		assert_int_equal(got->gauge->n_data_points, n);
+		for (size_t i = 0; i < n; i++)
+			assert_number(got->gauge->data_points[i], &points[i]);
+	} else {
+		assert_int_equal(sum->aggregation_temporality, wanted->is_delta ? 1 : 2);
+		assert_int_equal(sum->is_monotonic, wanted->is_monotonic);
+		assert_int_equal(sum->n_data_points, n);
+		for (size_t i = 0; i < n; i++)
+			assert_number(sum->data_points[i], &points[i]);
+	}
+}
+
+static void test_points_decode_to_their_views(void **state)
+{
+	struct fixture *f = *state;
+	SondeOtlp__Metrics__ScopeMetrics *scope;
+	metrics_request *request;
+
+	for (size_t n = 1; n < 100; n += 7) {
+		otlp_batch_free(&f->made);
+		otlp_batch_points(&f->made, n);
+		f->out.size = 0;
+		assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+				 SONDE_OK);
+		request = sonde_otlp__collector_metrics__export_metrics_service_request__unpack(
+			NULL, f->out.size, f->out.data);
+		assert_non_null(request);
+		assert_int_equal(request->n_resource_metrics, 1);
+		scope = request->resource_metrics[0]->scope_metrics[0];
+		assert_int_equal(scope->n_metrics, (n + 2) / 3);
+		for (size_t m = 0; m < scope->n_metrics; m++)
+			assert_metric(scope->metrics[m], &f->made.batch.points[3 * m],
+				      n - 3 * m < 3 ? n - 3 * m : 3);
+		sonde_otlp__collector_metrics__export_metrics_service_request__free_unpacked(
+			request, NULL);
+	}
+}
+
+/* The extremes of every varint: the size said is the size written. */
+static void test_sizes_of_metrics_are_exact(void **state)
+{
+	static const int32_t numbers[] = { 0,  1,   -1,	  63,	 -64,	   64,
+					   -65, 8191, -8192, INT32_MAX, INT32_MIN };
+	struct fixture *f = *state;
+	struct sonde_point_view *point;
+	uint64_t buckets[11];
+
+	otlp_batch_points(&f->made, 10);
+	point = (struct sonde_point_view *)f->made.memory + 9;
+	assert_int_equal(point->metric->type, SONDE_METRIC_HISTOGRAM);
+	for (size_t i = 0; i < 11; i++) {
+		struct sonde__otlp_sink sink;
+
+		buckets[i] = i < 9 ? (UINT64_C(1) << 7 * i) - (i > 0) : UINT64_MAX - i;
+		point->histogram = (struct sonde_histogram_view){
+			.count = UINT64_MAX, .scale = numbers[i], .offset = numbers[10 - i],
+			.buckets = buckets, .n_buckets = i,
+		};
+		f->out.size = 0;
+		assert_int_equal(sonde__otlp_sink_begin(&sink, &f->out, NULL,
+							sonde__otlp_metric_size(point, 1)),
+				 SONDE_OK);
+		sonde__otlp_metric_write(point, 1, &sink);
+		assert_int_equal(sonde__otlp_sink_end(&sink), SONDE_OK);
+		assert_int_equal(f->out.size, sonde__otlp_metric_size(point, 1));
+	}
 }
 
 /* Every combination of what decides a length: the size said is the size written. */
@@ -291,6 +411,12 @@ static void test_what_is_no_batch_is_invalid(void **state)
 	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
 			 SONDE_E_INVALID);
 	f->made.batch.n_items = 1;
+	f->made.batch.signal = SONDE_SIGNAL_PART;
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+			 SONDE_E_INVALID);
+	f->made.batch.signal = SONDE_SIGNAL_METRIC;
+	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
+			 SONDE_E_INVALID);
 	f->made.batch.signal = SONDE_SIGNAL_LOG;
 	assert_int_equal(sonde__otlp_encode(&f->encoder, &f->made.batch, false, &f->out),
 			 SONDE_E_INVALID);
@@ -303,6 +429,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spans_decode_to_their_views, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_logs_decode_to_their_views, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_points_decode_to_their_views, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_sizes_of_metrics_are_exact, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sizes_are_exact_at_every_length, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_gzip_holds_the_same_bytes, set_up, tear_down),

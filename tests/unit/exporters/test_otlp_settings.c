@@ -15,6 +15,7 @@
 
 #define TRACES SONDE_SIGNAL_SPAN
 #define LOGS SONDE_SIGNAL_LOG
+#define METRICS SONDE_SIGNAL_METRIC
 
 /* A host with settings of "NAME=value", which keeps what was reported. */
 struct fixture {
@@ -151,6 +152,16 @@ static void test_the_signals_own_name_wins(void **state)
 	assert_true(has_header(f, TRACES, "Content-Encoding: gzip"));
 	assert_false(f->settings.targets[LOGS].gzip);
 	assert_false(has_header(f, LOGS, "Content-Encoding: gzip"));
+	assert_string_equal(f->settings.targets[METRICS].url, "http://general:1/v1/metrics");
+	READ(f, "OTEL_EXPORTER_OTLP_ENDPOINT=http://general:1",
+	     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://own:3/m", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=a=b",
+	     "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT=9", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION=gzip");
+	assert_string_equal(f->settings.targets[METRICS].url, "http://own:3/m");
+	assert_int_equal(f->settings.targets[METRICS].timeout_ms, 9);
+	assert_true(f->settings.targets[METRICS].gzip);
+	assert_true(has_header(f, METRICS, "a: b"));
+	assert_false(has_header(f, TRACES, "a: b"));
+	assert_string_equal(f->settings.targets[TRACES].url, "http://general:1/v1/traces");
 	assert_int_equal(f->n_reports, 0);
 }
 
