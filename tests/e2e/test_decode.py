@@ -14,10 +14,12 @@ pypi.become("opentelemetry-proto==1.45.2", "protobuf==7.36.2")
 import hostile_collector as hostile  # noqa: E402
 from google.protobuf import unknown_fields  # noqa: E402
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: E402
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest  # noqa: E402
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
 
 RECORDER = os.environ.get("SONDE_RECORDER", "")
-MESSAGES = {"/v1/traces": ExportTraceServiceRequest, "/v1/logs": ExportLogsServiceRequest}
+MESSAGES = {"/v1/traces": ExportTraceServiceRequest, "/v1/logs": ExportLogsServiceRequest,
+            "/v1/metrics": ExportMetricsServiceRequest}
 
 
 def walk(message):
@@ -63,6 +65,24 @@ class Decode(unittest.TestCase):
                 for span in spans:
                     self.assertEqual((len(span.trace_id), len(span.span_id)), (16, 8))
                     self.assertGreater(span.end_time_unix_nano, span.start_time_unix_nano)
+
+    def test_every_point(self):
+        """As a receiver must have it: times in order, counts that add up, no two points of one series."""
+        messages = [self.check(r) for r in self.record("none") if r.path == "/v1/metrics"]
+        metrics = [m for message in messages for r in message.resource_metrics for s in r.scope_metrics
+                   for m in s.metrics]
+        self.assertGreater(len(metrics), 5)
+        for metric in metrics:
+            data = getattr(metric, metric.WhichOneof("data"))
+            seen = set()
+            for point in data.data_points:
+                self.assertLess(point.start_time_unix_nano, point.time_unix_nano)
+                series = tuple(sorted((a.key, a.value.SerializeToString()) for a in point.attributes))
+                self.assertEqual(len({key for key, _ in series}), len(series))
+                self.assertNotIn(series, seen, metric.name)
+                seen.add(series)
+                if metric.WhichOneof("data") == "exponential_histogram":
+                    self.assertEqual(point.count, point.zero_count + sum(point.positive.bucket_counts))
 
     def test_heads(self):
         for request in self.record("gzip"):

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Does a known number of things of known durations, flushes in between, and forks a child that does
+ * some of its own. What is to be counted was written down a second time in test_metrics.py, by
+ * hand.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <sonde/sonde.h>
+
+#define BASE UINT64_C(1700000000000000000)
+#define MS UINT64_C(1000000)
+
+static void charge(size_t n, uint64_t duration_ns, bool is_error)
+{
+	while (n--) {
+		SONDE_SPAN(span, "charge card", .root = true, .start_unix_ns = BASE);
+		if (is_error)
+			sonde_span_set_status(span, SONDE_SPAN_ERROR, "declined");
+		sonde_span_end_with_time(span, BASE + duration_ns);
+	}
+}
+
+static void look(size_t n)
+{
+	while (n--) {
+		SONDE_TIMED("fraud check");
+	}
+}
+
+static void nameless(size_t n)
+{
+	while (n--) {
+		struct sonde_span span;
+
+		sonde_span_begin(&span, "made up at run time", /* options= */ NULL);
+		sonde_span_end(&span);
+	}
+}
+
+static void print_accounts(struct sonde_agent *agent, const char *who)
+{
+	for (int signal = 0; signal <= SONDE_SIGNAL_METRIC; signal++) {
+		struct sonde_account account = { 0 };
+		uint64_t lost = 0;
+
+		sonde_agent_account(agent, 0, (enum sonde_signal)signal, &account);
+		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
+			lost += account.lost[reason];
+		printf("%s %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", who, signal,
+		       account.captured, account.exported, account.queued, lost);
+	}
+	fflush(stdout);
+}
+
+static void child(struct sonde_agent *agent)
+{
+	charge(5, 1 * MS, /* is_error= */ false);
+	sonde_agent_stop(agent, 10000);
+	print_accounts(agent, "child");
+	_exit(0);
+}
+
+int main(void)
+{
+	struct sonde_options options = SONDE_OPTIONS_INIT;
+	struct sonde_agent *agent;
+	int status;
+	pid_t pid;
+
+	options.service_name = "metered";
+	if (sonde_agent_start(&options, &agent) < 0)
+		return 1;
+	charge(300, 1 * MS, /* is_error= */ false);
+	charge(100, 3 * MS, /* is_error= */ true);
+	charge(10, 250 * MS, /* is_error= */ false);
+	look(50);
+	nameless(7);
+	for (int i = 0; i < 12; i++)
+		sonde_message(SONDE_INFO, "message %d", i);
+	if (sonde_agent_flush(agent, 10000) != SONDE_OK)
+		return 2;
+	charge(20, 2500 * MS, /* is_error= */ false);
+	pid = fork();
+	if (pid == 0)
+		child(agent);
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		return 3;
+	if (sonde_agent_stop(agent, 10000) != SONDE_OK)
+		return 4;
+	print_accounts(agent, "parent");
+	return 0;
+}
