@@ -110,14 +110,17 @@ enum claim {
 
 struct search {
 	struct sonde__open_entry *lanes[LANES];
+	uint32_t first;
 	uint32_t owner;
 	uint32_t place;
 	uint32_t here;
 };
 
-static struct sonde__open_entry *entry_at(struct sonde__open_entry *const lanes[LANES], uint32_t i)
+/* In each lane from the position `first` on, so that what is found there is at hand next time. */
+static struct sonde__open_entry *entry_at(struct sonde__open_entry *const lanes[LANES],
+					  uint32_t first, uint32_t i)
 {
-	return lanes[i / SONDE__OPEN_LANE] + i % SONDE__OPEN_LANE;
+	return lanes[i / SONDE__OPEN_LANE] + (first + i) % SONDE__OPEN_LANE;
 }
 
 static void lanes_find(struct sonde__open_entry *entries, uint32_t owner,
@@ -154,7 +157,7 @@ static struct sonde__open_entry *best_of(const struct search *search, uint32_t *
 	enum claim best_claim = NONE;
 
 	for (uint32_t i = 0; i < LANES * SONDE__OPEN_LANE && best_claim > OWN; i++) {
-		struct sonde__open_entry *entry = entry_at(search->lanes, i);
+		struct sonde__open_entry *entry = entry_at(search->lanes, search->first, i);
 		uint32_t owner = SONDE__OPEN_GET(owner);
 		enum claim claim = claim_of(search, entry, owner);
 
@@ -183,6 +186,7 @@ SONDE__COLD struct sonde__open_entry *sonde__open_find(struct sonde__open_entry 
 						       const void *place)
 {
 	struct search search = {
+		.first = sonde__open_position(place) / (uint32_t)sizeof(*entries),
 		.owner = sonde__open_owner(),
 		.place = sonde__open_place(place),
 		.here = sonde__open_place(__builtin_frame_address(0)),
@@ -230,7 +234,7 @@ void sonde__open_thread_enter(void)
 		return;
 	lanes_find(entries, owner, lanes);
 	for (uint32_t i = 0; i < LANES * SONDE__OPEN_LANE; i++)
-		let_go(entry_at(lanes, i), owner);
+		let_go(entry_at(lanes, /* first= */ 0, i), owner);
 }
 
 static bool thread_is_gone(uint32_t thread)

@@ -137,6 +137,24 @@ static void as_many_as_two_lanes_hold(void)
 	CHECK(is_open(100, &found) && count().untracked == 6);
 }
 
+/* An entry stays with the place, so that nested spans find theirs at once. */
+static void nested_spans_do_not_search(void)
+{
+	uint32_t entries[SONDE__OPEN_LANE];
+
+	open_box(false);
+	for (uint32_t offset = 0; offset < SONDE__OPEN_LANE; offset++) {
+		for (uint64_t i = 0; i < SONDE__OPEN_LANE; i++) {
+			entries[i] = begin(i, memory[offset + i]);
+			CHECK((entries[i] - 1) % SONDE__OPEN_LANE_SIZE ==
+			      sonde__open_position(memory[offset + i]));
+		}
+		for (uint64_t i = 0; i < SONDE__OPEN_LANE; i++)
+			end(i, entries[i]);
+	}
+	CHECK(count().open == 0 && count().untracked == 0);
+}
+
 static void a_span_begun_in_a_forgotten_ones_memory(void)
 {
 	struct sonde__open_span found;
@@ -539,6 +557,7 @@ static void close_and_leave(void (*function)(void))
 
 TEST(a_span_is_there_from_begin_to_end)
 TEST(as_many_as_two_lanes_hold)
+TEST(nested_spans_do_not_search)
 TEST(a_span_begun_in_a_forgotten_ones_memory)
 TEST(spans_in_frames_that_are_gone_give_way)
 TEST(a_span_ends_on_another_thread)
@@ -560,6 +579,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_span_is_there_from_begin_to_end),
 		cmocka_unit_test(test_as_many_as_two_lanes_hold),
+		cmocka_unit_test(test_nested_spans_do_not_search),
 		cmocka_unit_test(test_a_span_begun_in_a_forgotten_ones_memory),
 		cmocka_unit_test(test_spans_in_frames_that_are_gone_give_way),
 		cmocka_unit_test(test_a_span_ends_on_another_thread),
