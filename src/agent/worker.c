@@ -83,6 +83,7 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.n_destinations = worker->n_opened,
 		.resource = worker->resource.view,
 		.limits = settings->limits,
+		.counts_figures = settings->has_figures,
 		.memory_limit_bytes =
 			settings->memory_limit_bytes - settings->memory_limit_bytes / 4,
 		.span_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_SPAN]),

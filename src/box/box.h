@@ -146,6 +146,15 @@ bool sonde__site_get(uint32_t id, struct sonde__site_view *ret);
  */
 void sonde__figures_count(uint32_t site, uint64_t units, bool is_error);
 
+/*
+ * A span's duration in these units: `flags` are its record's, of which two say what its stamps are.
+ * Wait-free, async-signal-safe.
+ */
+uint64_t sonde__span_units(uint64_t start, uint64_t end, unsigned flags);
+
+/* Counts a span that was recorded; by its reader, once, when it has been found valid. */
+void sonde__figures_count_span(const struct sonde__span_record *record);
+
 #define SONDE__FIGURES_READ_SITES 1025u /* Sites are 0, all others, to this less one. */
 #define SONDE__FIGURES_READ_BUCKETS 191u
 /* Seconds, 2^-29.75: the first bucket's end. Nobody times what is shorter. */

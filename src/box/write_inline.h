@@ -39,8 +39,8 @@ static SONDE__ALWAYS_INLINE struct sonde__ring *sonde__box_own_ring(const struct
  */
 static SONDE__ALWAYS_INLINE void sonde__box_fetch_ahead(const uint8_t *record)
 {
-	__builtin_prefetch(record + 4 * SONDE__CACHE_LINE, /* for writing */ 1);
-	__builtin_prefetch(record + 5 * SONDE__CACHE_LINE, /* for writing */ 1);
+	__builtin_prefetch(record + 16 * SONDE__CACHE_LINE, /* for writing */ 1);
+	__builtin_prefetch(record + 17 * SONDE__CACHE_LINE, /* for writing */ 1);
 }
 
 /* sonde__box_reserve. */

@@ -312,12 +312,12 @@ static SONDE__ALWAYS_INLINE uint64_t word_of(uint16_t a, uint16_t b, uint16_t c,
  */
 static SONDE__ALWAYS_INLINE void record_fill(uint64_t *record, const struct sonde__span *span,
 					     uint32_t size, uint16_t trace_state_size,
-					     uint64_t time, uint8_t time_flag)
+					     uint64_t time, uint8_t flags)
 {
 	const struct sonde__context_words *own = sonde__context_words(&span->context);
 
 	record[0] = size | (uint64_t)SONDE__RECORD_SPAN << 32 |
-		    (uint64_t)(span->record_flags | time_flag) << 40 |
+		    (uint64_t)(span->record_flags | flags) << 40 |
 		    (uint64_t)span->n_dropped_attributes << 48;
 	record[1] = time;
 	*(sonde__pair *)(record + 2) = own->trace_id;
@@ -363,7 +363,7 @@ _Static_assert(SONDE__SPAN_BYTES % sizeof(sonde__pair) == 0 &&
 
 static SONDE__ALWAYS_INLINE void span_write(const struct sonde__span *span,
 					    struct sonde_text trace_state, uint64_t time,
-					    uint8_t time_flag)
+					    uint8_t flags)
 {
 	const size_t texts_size =
 		(size_t)span->name_size + trace_state.size + span->description_size;
@@ -371,9 +371,11 @@ static SONDE__ALWAYS_INLINE void span_write(const struct sonde__span *span,
 	struct sonde__slot slot;
 	uint8_t *at;
 
-	if (!sonde__box_take(size, SONDE_SIGNAL_SPAN, /* urgent= */ false, &slot))
+	if (!sonde__box_take(size, SONDE_SIGNAL_SPAN, /* urgent= */ false, &slot)) {
+		sonde__span_count(span, time, flags);
 		return;
-	record_fill(slot.record, span, (uint32_t)size, (uint16_t)trace_state.size, time, time_flag);
+	}
+	record_fill(slot.record, span, (uint32_t)size, (uint16_t)trace_state.size, time, flags);
 	at = (uint8_t *)slot.record + sizeof(struct sonde__span_record);
 	if (SONDE__LIKELY(!texts_size)) {
 		fields_copy(at, span);
@@ -389,22 +391,25 @@ static SONDE__ALWAYS_INLINE void span_write(const struct sonde__span *span,
 
 /* Traces that carry a tracestate take a copy of it first. */
 static __attribute__((noinline)) void span_write_with_trace_state(const struct sonde__span *span,
-								  uint64_t time, uint8_t time_flag)
+								  uint64_t time, uint8_t flags)
 {
 	char data[SONDE_TRACESTATE_LENGTH];
 	struct sonde_text trace_state = { .data = data };
 
 	trace_state.size = sonde__tracestate_read(
 		span->context.extension[SONDE__EXTENSION_TRACESTATE], data);
-	span_write(span, trace_state, time, time_flag);
+	span_write(span, trace_state, time, flags);
 }
 
-/* The current span's until now: its thread goes on with what was current before. */
-static SONDE__ALWAYS_INLINE void span_close(struct sonde__span *span, bool *ret_has_failed)
+/* Ends it for its thread, which goes on with what was current before. Its record's flags. */
+static SONDE__ALWAYS_INLINE uint8_t span_close(struct sonde__span *span, uint64_t end_unix_ns)
 {
+	const bool has_failed = sonde__span_has_failed(span);
+
 	span->memento |= SONDE__ENDED;
-	*ret_has_failed = sonde__span_has_failed(span);
 	context_leave(span);
+	return (uint8_t)((end_unix_ns ? SONDE__RECORD_TIME_IS_UNIX : 0) |
+			 (has_failed ? SONDE__RECORD_FAILED : 0));
 }
 
 static SONDE__ALWAYS_INLINE void open_end(const struct sonde__span *span)
@@ -417,17 +422,16 @@ static __attribute__((noinline)) void span_end_unrecorded(struct sonde__span *sp
 							   uint64_t end_unix_ns)
 {
 	const uint64_t memento = span->memento;
-	bool has_failed;
+	uint8_t flags;
 
 	if (!sonde__memento_is(memento, SONDE__MAGIC_SPAN) ||
 	    (memento & SONDE__STATE_MASK) == SONDE__ENDED)
 		return;
-	span_close(span, &has_failed);
+	flags = span_close(span, end_unix_ns);
 	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING))
 		open_end(span);
-	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING) &&
-	    sonde_is_recording() && SONDE__SETTING(counts_figures))
-		sonde__span_count(span, sonde__ticks(), end_unix_ns, has_failed);
+	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING) && sonde_is_recording())
+		sonde__span_count(span, end_unix_ns ? end_unix_ns : sonde__ticks(), flags);
 	if (span->own_flags & SONDE__SPAN_OWNS_TRACESTATE)
 		sonde__tracestate_free(span->context.extension[SONDE__EXTENSION_TRACESTATE]);
 }
@@ -435,9 +439,8 @@ static __attribute__((noinline)) void span_end_unrecorded(struct sonde__span *sp
 void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 {
 	struct sonde__span *span = (struct sonde__span *)memory;
-	uint8_t time_flag = end_unix_ns ? SONDE__RECORD_TIME_IS_UNIX : 0;
-	bool has_failed;
 	uint64_t time;
+	uint8_t flags;
 
 	if (SONDE__UNLIKELY(!span))
 		return;
@@ -448,21 +451,18 @@ void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 		return;
 	}
 	time = end_unix_ns ? end_unix_ns : sonde__ticks();
-	span_close(span, &has_failed);
+	flags = span_close(span, end_unix_ns);
 	if (SONDE__LIKELY(!span->context.extension[SONDE__EXTENSION_TRACESTATE]))
-		span_write(span, (struct sonde_text){ "", 0 }, time, time_flag);
+		span_write(span, (struct sonde_text){ "", 0 }, time, flags);
 	else
-		span_write_with_trace_state(span, time, time_flag);
+		span_write_with_trace_state(span, time, flags);
 	/* After it was written: who dies in between leaves it twice, not nowhere. */
 	open_end(span);
-	if (SONDE__LIKELY(SONDE__SETTING(counts_figures)))
-		sonde__span_count(span, time, end_unix_ns, has_failed);
 	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_OWNS_TRACESTATE))
 		sonde__tracestate_free(span->context.extension[SONDE__EXTENSION_TRACESTATE]);
 }
 
 /* ---- What a span says ------------------------------------------------------------------------ */
-
 
 bool sonde_span_is_recording(const struct sonde_span *memory)
 {

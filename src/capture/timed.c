@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "box/box.h"
-#include "capture/figures.h"
 #include "capture/log.h"
 #include "capture/part.h"
 #include "capture/state.h"
@@ -32,6 +31,9 @@ _Static_assert(sizeof(struct timed) <= sizeof(struct sonde_timed), "fits the cal
 /* "Slow operation: NAME took 1.234s"; longer names are cut. */
 #define NAME_MAX_SIZE 512
 #define TEXT_SIZE (NAME_MAX_SIZE + 64)
+
+/* Durations are in units of 2^-32 s, see base/clock.h. */
+#define UNITS_PER_S (UINT64_C(1) << 32)
 
 static uint32_t threshold_of(const struct sonde_timed_options *options)
 {
@@ -54,6 +56,17 @@ void sonde__timed_begin(struct sonde_timed *memory, struct sonde_site *site,
 	timed->site = site;
 	timed->slow_ms = threshold_of(options);
 	timed->start = sonde__ticks();
+}
+
+static SONDE__ALWAYS_INLINE uint32_t site_id_of(struct sonde_site *site)
+{
+	uint32_t id;
+
+	if (SONDE__UNLIKELY(!site))
+		return 0;
+	/* Relaxed: the id names an entry that the table published before it gave the id away. */
+	id = __atomic_load_n(&site->id, __ATOMIC_RELAXED);
+	return SONDE__LIKELY(id) ? id : sonde__site_id(site);
 }
 
 /* Whole milliseconds, because a decimal point would be the host's locale's. */
@@ -84,8 +97,7 @@ static SONDE__COLD void slow_write(struct sonde_site *site, double seconds)
 
 	log.body.data = text;
 	log.body.size = text_make(name, name_size, (uint64_t)(seconds * 1000 + 0.5), text);
-	if (site)
-		log.site = site->id ? site->id : sonde__site_id(site);
+	log.site = site_id_of(site);
 	sonde__log_write(&log);
 	if (sonde__current_span(&context) && !context.is_remote)
 		sonde__part_write(&part);
@@ -94,21 +106,20 @@ static SONDE__COLD void slow_write(struct sonde_site *site, double seconds)
 void sonde__timed_end(struct sonde_timed *memory)
 {
 	struct timed *timed = (struct timed *)memory;
-	uint64_t ticks;
+	uint64_t units;
 
 	if (!timed || timed->memento != sonde__memento(SONDE__MAGIC_TIMED, SONDE__RECORDING))
 		return;
 	timed->memento = 0;
 	if (!sonde_is_recording())
 		return;
-	ticks = sonde__ticks_between(timed->start, sonde__ticks());
+	units = sonde__span_units(timed->start, sonde__ticks(), /* flags= */ 0);
 	if (SONDE__LIKELY(SONDE__SETTING(counts_figures)))
-		sonde__figures_count(timed->site ? sonde__site_id(timed->site) : 0,
-				     sonde__ticks_units(ticks), /* is_error= */ false);
-	if (SONDE__UNLIKELY(timed->slow_ms && ticks >= timed->slow_ms * sonde__ticks_per_ms())) {
+		sonde__figures_count(site_id_of(timed->site), units, /* is_error= */ false);
+	if (SONDE__UNLIKELY(timed->slow_ms && units >= UNITS_PER_S * timed->slow_ms / 1000)) {
 		int saved_errno = errno;
 
-		slow_write(timed->site, (double)ticks / (double)sonde__ticks_per_ms() / 1000);
+		slow_write(timed->site, (double)units / (double)UNITS_PER_S);
 		errno = saved_errno;
 	}
 }

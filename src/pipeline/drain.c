@@ -125,6 +125,8 @@ static void add_span(struct sonde__pipeline *pipeline, const struct sonde__recor
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
 		return;
 	}
+	if (pipeline->options.counts_figures)
+		sonde__figures_count_span(record);
 	if (!pipeline->is_taken[SONDE_SIGNAL_SPAN]) {
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_NO_EXPORTER);
 		return;
@@ -209,6 +211,9 @@ static void expire_record(struct sonde__pipeline *pipeline, struct sonde__record
 {
 	enum sonde_signal signal = sonde__record_signal(ref->record);
 
+	if (signal == SONDE_SIGNAL_SPAN && pipeline->options.counts_figures &&
+	    sonde__span_head_is_valid(ref->record, ref->record->size))
+		sonde__figures_count_span((const void *)ref->record);
 	sonde__ledger_lock(pipeline);
 	pipeline->ledger.lost[signal][SONDE_LOSS_DEADLINE]++;
 	sonde__box_release(ref);

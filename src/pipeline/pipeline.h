@@ -57,6 +57,7 @@ struct sonde__pipeline_options {
 	size_t n_destinations;
 	struct sonde_resource resource; /* Lives as long as the pipeline. */
 	struct sonde__limits limits;
+	bool counts_figures; /* Of the spans that were recorded; their writers count the others. */
 	uint64_t
 		/* For encoded batches, waiting parts and scratch; the box is apart. */
 		memory_limit_bytes;

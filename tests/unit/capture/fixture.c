@@ -105,6 +105,8 @@ static void take_one(const struct sonde__record_ref *ref)
 	records[n_records] = malloc(ref->record->size);
 	memcpy(records[n_records], ref->record, ref->record->size);
 	assert_true(sonde__record_is_valid(fixture_record(n_records), ref->record->size));
+	if (fixture_record(n_records)->type == SONDE__RECORD_SPAN)
+		sonde__figures_count_span((const void *)fixture_record(n_records));
 	n_records++;
 	sonde__box_release(ref);
 }

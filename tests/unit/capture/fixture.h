@@ -23,7 +23,7 @@
 #include "capture/capture.h"
 #include "record/check.h"
 
-#define FIXTURE_RECORDS 4096
+#define FIXTURE_RECORDS 32768
 
 /* For cmocka's setup and teardown: an open agent before each test, a closed and empty one after. */
 int fixture_open(void **state);
@@ -35,7 +35,10 @@ void fixture_reopen(uint32_t limit, enum sonde_exception_signal signal);
 /* How often a forked child asked for its box; the child's box is made then, with nothing else. */
 extern unsigned fixture_n_children;
 
-/* Takes what was recorded since the last time, in the order of each ring; the number of records. */
+/*
+ * Takes what was recorded since the last time, in the order of each ring, and counts its spans, as
+ * the pipeline does; the number of records.
+ */
 size_t fixture_take(void);
 const struct sonde__record *fixture_record(size_t i);
 

@@ -9,13 +9,18 @@
 #include "base/process.h"
 #include "fixture.h"
 
+/* 240 bytes. */
+#define FORTY "0123456789012345678901234567890123456789"
+#define FILLER FORTY FORTY FORTY FORTY FORTY FORTY
+
 static struct sonde__figures figures; /* Some KiB. */
 
 static struct sonde_site site = { "figured", __FILE__, "test", 1, 0 };
 
-/* Calls and errors of `site` since the box was opened. */
+/* Calls and errors of `site` since the box was opened, what was recorded included. */
 static void assert_counted(uint64_t calls, uint64_t errors)
 {
+	fixture_take();
 	if (!sonde__figures_read(sonde__site_id(&site), &figures)) {
 		assert_int_equal(calls, 0);
 		return;
@@ -53,7 +58,8 @@ static void recorded_or_not_it_is_counted(void **state)
 		sonde_span_end(&span);
 		assert_counted((uint64_t)is_sampled + 1, 0);
 	}
-	assert_int_equal(fixture_take(), 1);
+	/* What was taken last is the one that was recorded. */
+	assert_int_equal(fixture_count(SONDE__RECORD_SPAN), 1);
 	assert_int_equal(fixture_lost(SONDE_SIGNAL_SPAN, SONDE_LOSS_UNSAMPLED), 1);
 }
 
@@ -174,6 +180,7 @@ static double sum_of_one_call(uint64_t start_unix_ns, uint64_t end_unix_ns)
 		sonde_span_end_with_time(&span, end_unix_ns);
 	else
 		sonde_span_end(&span);
+	fixture_take();
 	assert_true(sonde__figures_read(sonde__site_id(&site), &figures));
 	return figures.sum_seconds - before;
 }
@@ -202,8 +209,27 @@ static void spans_without_a_site_are_the_others(void **state)
 	(void)state;
 	sonde_span_begin(&span, "by name", /* options= */ NULL);
 	sonde_span_end(&span);
+	fixture_take();
 	assert_true(sonde__figures_read(/* site= */ 0, &figures));
 	assert_int_equal(figures.calls, 1);
+}
+
+static void without_room_it_is_counted_at_once(void **state)
+{
+	const uint64_t n_spans = 100000;
+
+	(void)state;
+	for (uint64_t i = 0; i < n_spans; i++) {
+		struct sonde_span span;
+
+		span_begin(&span, /* is_sampled= */ true);
+		sonde_span_set_str(&span, "filler", FILLER);
+		if (i % 5 == 0)
+			sonde_span_set_status(&span, SONDE_SPAN_ERROR, "failed");
+		sonde_span_end(&span);
+	}
+	assert_true(fixture_lost(SONDE_SIGNAL_SPAN, SONDE_LOSS_RING_FULL) > n_spans / 2);
+	assert_counted(n_spans, n_spans / 5);
 }
 
 static void timed_scopes_are_counted(void **state)
@@ -276,6 +302,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(given_times_make_durations, fixture_open,
 						fixture_close),
 		cmocka_unit_test_setup_teardown(spans_without_a_site_are_the_others, fixture_open,
+						fixture_close),
+		cmocka_unit_test_setup_teardown(without_room_it_is_counted_at_once, fixture_open,
 						fixture_close),
 		cmocka_unit_test_setup_teardown(timed_scopes_are_counted, fixture_open,
 						fixture_close),

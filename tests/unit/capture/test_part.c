@@ -40,7 +40,7 @@ static void test_parts_have_the_current_ids(void **state)
 	assert_int_equal(parts[2]->status, SONDE_SPAN_ERROR);
 	fixture_assert_text(sonde__part_record_description(parts[2]), "why");
 	/* The span's owner wrote none of them. */
-	assert_int_equal(fixture_span()->head.flags, 0);
+	assert_int_equal(fixture_span()->head.flags, SONDE__RECORD_FAILED);
 }
 
 static void test_texts_of_status(void **state)

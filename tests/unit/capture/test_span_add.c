@@ -299,7 +299,8 @@ static void test_a_long_description_goes_as_part(void **state)
 	fixture_assert_text(sonde__part_record_description(fixture_part()), text);
 	assert_int_equal(fixture_span()->status, SONDE_SPAN_ERROR);
 	assert_int_equal(fixture_span()->description_size, 0);
-	assert_int_equal(fixture_span()->head.flags, SONDE__RECORD_HAS_PARTS);
+	assert_int_equal(fixture_span()->head.flags,
+			 SONDE__RECORD_HAS_PARTS | SONDE__RECORD_FAILED);
 }
 
 /* Name, description and attributes share the memory without touching each other. */

@@ -35,6 +35,7 @@ static void fill_options(struct rig *rig, size_t n_destinations)
 
 	rig->options = (struct sonde__pipeline_options){
 		.n_destinations = n_destinations,
+		.counts_figures = true,
 		.limits = { 128, 128, 128, 128, 128, 128, UINT32_MAX, UINT32_MAX },
 		.memory_limit_bytes = 4 << 20,
 		.span_delay_ns = 5 * RIG_S,
