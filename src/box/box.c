@@ -52,6 +52,7 @@ static struct {
 	bool has_open_spans;
 	pid_t owner; /* Who opened what is mapped; 0: nobody yet. */
 	bool is_open;
+	uint64_t opened_unix_ns;
 	struct sonde__box_info info;
 } life;
 
@@ -314,6 +315,7 @@ int sonde__box_open(const struct sonde__box_options *options, struct sonde__box_
 	info_fill(&info);
 	life.owner = getpid();
 	life.is_open = true;
+	life.opened_unix_ns = sonde__realtime_ns();
 	life.info = info;
 	*ret = info;
 	/* R0, partner A0 */
@@ -330,6 +332,11 @@ void sonde__box_close(void)
 	atomic_store_explicit(&header_get()->state, SONDE__BOX_STATE_CLOSED, memory_order_release);
 	if (life.info.kind == SONDE__BOX_FILE)
 		unlink(life.info.path);
+}
+
+uint64_t sonde__box_opened_unix_ns(void)
+{
+	return life.opened_unix_ns;
 }
 
 void sonde__box_forsake(void)

@@ -68,6 +68,9 @@ int sonde__box_open(const struct sonde__box_options *options, struct sonde__box_
  */
 void sonde__box_close(void);
 
+/* When it was opened last; what is counted in it is counted since. Not while it is opened. */
+uint64_t sonde__box_opened_unix_ns(void);
+
 /*
  * The box at `path`, which is another process's: once that is dead, removes it, counts its records
  * into ret->dead_records and returns true. False while it lives, or when somebody else was first.

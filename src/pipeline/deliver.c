@@ -92,6 +92,14 @@ static void report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_
 		sonde__report_breaker(pipeline, place, /* is_open= */ false);
 }
 
+static void note_duration(const struct sonde__pipeline *pipeline, struct sonde__lane *lane,
+			  enum sonde_outcome outcome)
+{
+	int i = outcome == SONDE_OUTCOME_ACCEPTED ? 0 : outcome == SONDE_OUTCOME_REFUSED ? 2 : 1;
+
+	sonde__timing_add(&lane->timings[i], pipeline->now_ns - lane->sent_ns);
+}
+
 static void take_result(struct sonde__pipeline *pipeline, struct sonde__lane_place place,
 			struct sonde_result *result)
 {
@@ -101,6 +109,7 @@ static void take_result(struct sonde__pipeline *pipeline, struct sonde__lane_pla
 	size_t n_items = lane->first->n_items;
 
 	lane->is_sending = false;
+	note_duration(pipeline, lane, result->outcome);
 	result->reason[sizeof(result->reason) - 1] = '\0';
 	if (result->outcome != SONDE_OUTCOME_ACCEPTED || result->n_rejected || result->reason[0])
 		sonde__report_failure(pipeline, place, result, n_items, pipeline->now_ns);

@@ -17,8 +17,12 @@
 
 #include "pipeline/blob.h"
 #include "pipeline/report.h"
+#include "pipeline/timing.h"
 #include "resilience/breaker.h"
 #include "resilience/retry.h"
+
+/* Accepted, to be tried again, refused. */
+#define SONDE__LANE_OUTCOMES 3
 
 struct sonde__lane {
 	bool is_open; /* The destination takes the signal. */
@@ -45,6 +49,7 @@ struct sonde__lane {
 	bool was_kept; /* That attempt failed, and the blob is kept for later. */
 	uint64_t flush_serial;
 
+	struct sonde__timing timings[SONDE__LANE_OUTCOMES]; /* Of attempts. */
 	struct sonde__lane_news news;
 };
 

@@ -40,7 +40,8 @@ int sonde__metrics_init(struct sonde__pipeline *pipeline)
 		if (pipeline->lanes[d][SONDE_SIGNAL_METRIC].is_open)
 			metrics->is_used[pipeline->options.destinations[d].temporality] = true;
 	}
-	metrics->start_unix_ns = sonde__clock_unix_ns(&pipeline->clock, sonde__ticks());
+	/* A forked child has captured something before it gets a pipeline. */
+	metrics->start_unix_ns = sonde__box_opened_unix_ns();
 	for (int t = 0; t < SONDE__TEMPORALITIES; t++)
 		metrics->since_unix_ns[t] = metrics->start_unix_ns;
 	return sonde__points_init(&metrics->points, pipeline, pipeline->budget.n_points,
@@ -110,19 +111,27 @@ static bool is_due(const struct sonde__pipeline *pipeline)
 	       (pipeline->now_ns >= metrics->collect_by_ns || has_delivered(pipeline));
 }
 
-bool sonde__metrics_step(struct sonde__pipeline *pipeline)
+static void collect_all(struct sonde__pipeline *pipeline)
 {
 	struct sonde__metrics *metrics = &pipeline->metrics;
-	uint64_t interval_ns = pipeline->options.metric_interval_ns;
-	uint64_t unix_ns;
+	uint64_t begun_ns = sonde__monotonic_ns();
+	uint64_t unix_ns = unix_ns_now(pipeline);
 
-	if (!is_due(pipeline))
-		return false;
-	unix_ns = unix_ns_now(pipeline);
 	for (int t = 0; t < SONDE__TEMPORALITIES; t++) {
 		if (metrics->is_used[t])
 			collect(pipeline, (enum sonde__temporality)t, unix_ns);
 	}
+	sonde__timing_add(&metrics->timing, sonde__monotonic_ns() - begun_ns);
+}
+
+bool sonde__metrics_step(struct sonde__pipeline *pipeline)
+{
+	struct sonde__metrics *metrics = &pipeline->metrics;
+	uint64_t interval_ns = pipeline->options.metric_interval_ns;
+
+	if (!is_due(pipeline))
+		return false;
+	collect_all(pipeline);
 	/* Starts of collections stand an interval apart, but none is made up for. */
 	if (pipeline->now_ns >= metrics->due_ns)
 		metrics->due_ns = later(metrics->due_ns, interval_ns);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "pipeline/points.h"
+#include "pipeline/timing.h"
 
 struct sonde__pipeline;
 
@@ -22,6 +23,7 @@ struct sonde__metrics {
 	uint64_t start_unix_ns;
 	uint64_t due_ns;
 	bool must_collect; /* For a flush, */
+	struct sonde__timing timing; /* Of collections. */
 	uint64_t collect_by_ns; /* when what it delivers was taken, or then. */
 };
 

@@ -75,6 +75,15 @@ static const struct sonde__metric memory_usage = { "sonde.queue.memory.usage", "
 static const struct sonde__metric memory_limit = { "sonde.queue.memory.limit", "By",
 						   "What they may take", SONDE__UPDOWN, true };
 
+static const struct sonde__metric operation_duration = {
+	"otel.sdk.exporter.operation.duration", "s", "How long an attempt to deliver a batch took",
+	SONDE__HISTOGRAM, true
+};
+static const struct sonde__metric collection_duration = {
+	"otel.sdk.metric_reader.collection.duration", "s", "How long a collection of metrics took",
+	SONDE__HISTOGRAM, true
+};
+
 struct teller {
 	struct sonde__pipeline *pipeline;
 	struct sonde__points *points;
@@ -306,6 +315,53 @@ static void tell_plain(const struct teller *teller, const struct sonde__metric *
 	sonde__points_add(teller->points, &sample);
 }
 
+static void tell_timing(const struct teller *teller, const struct sonde__metric *metric,
+			const struct component *component, uint64_t number,
+			const struct sonde__timing *timing, const char *error)
+{
+	struct sonde_attr attrs[ATTRS_MAX] = {
+		sonde_str("otel.component.name", component->name),
+		sonde_str("otel.component.type", component->type),
+		sonde_str("error.type", error),
+	};
+	struct sonde__sample sample = {
+		.metric = metric,
+		.number = number,
+		.attrs = attrs,
+		.n_attrs = error ? 3 : 2,
+	};
+	uint64_t buckets[SONDE__TIMING_BUCKETS];
+
+	sonde__timing_read(timing, buckets, &sample.histogram);
+	if (sample.histogram.count)
+		sonde__points_add(teller->points, &sample);
+}
+
+static void tell_operations(const struct teller *teller, const struct family *family)
+{
+	static const char *const errors[SONDE__LANE_OUTCOMES] = { NULL, "retry", "refused" };
+
+	for (size_t d = 0; d < teller->pipeline->options.n_destinations; d++) {
+		const struct sonde__lane *lane = lane_of(teller, d, family->signal);
+		struct component component;
+
+		exporter_init(&component, teller->pipeline, family->kind, d);
+		for (int i = 0; i < SONDE__LANE_OUTCOMES; i++)
+			tell_timing(teller, &operation_duration, &component,
+				    SERIES(d * SONDE__SIGNAL_ROWS + (size_t)family->signal, i),
+				    &lane->timings[i], errors[i]);
+	}
+}
+
+static void tell_collections(const struct teller *teller)
+{
+	static const struct component reader = { .type = "periodic_metric_reader",
+						 .name = "periodic_metric_reader/0" };
+
+	tell_timing(teller, &collection_duration, &reader, 0, &teller->pipeline->metrics.timing,
+		    /* error= */ NULL);
+}
+
 void sonde__own_metrics(struct sonde__pipeline *pipeline, struct sonde__points *points)
 {
 	struct teller teller = { .pipeline = pipeline, .points = points };
@@ -314,6 +370,9 @@ void sonde__own_metrics(struct sonde__pipeline *pipeline, struct sonde__points *
 		sonde__box_account((enum sonde_signal)signal, &teller.box[signal]);
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(families); i++)
 		tell_family(&teller, &families[i]);
+	for (size_t i = 0; i < SONDE__ARRAY_SIZE(families); i++)
+		tell_operations(&teller, &families[i]);
+	tell_collections(&teller);
 	tell_common_losses(&teller);
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(families); i++)
 		tell_lane_losses(&teller, &families[i]);

@@ -420,6 +420,37 @@ static void every_loss_is_told_by_reason(void **state)
 	}
 }
 
+static void attempts_are_timed(void **state)
+{
+	char line[4096];
+
+	(void)state;
+	rig.options.n_destinations = 1;
+	start();
+	rig.fakes[TOTALS].n_steps = 3;
+	rig.fakes[TOTALS].steps[0] = (struct fake_step){ .what = FAKE_RETRY, .pending = true };
+	rig.fakes[TOTALS].steps[1] = (struct fake_step){ .what = FAKE_REFUSE };
+	rig.fakes[TOTALS].steps[2] = (struct fake_step){ .pending = true };
+	put_spans(1);
+	(void)rig_turn(&rig, 5 * RIG_S);
+	(void)rig_turn(&rig, 400 * RIG_MS); /* The answer: later, please. */
+	(void)rig_turn(&rig, 5 * RIG_S); /* And then: no. */
+	put_spans(1);
+	(void)rig_turn(&rig, 6 * RIG_S);
+	(void)rig_turn(&rig, 2 * RIG_S);
+	collect();
+	assert_true(find_point(TOTALS, "otel.sdk.exporter.operation.duration", "error.type=\"retry\"",
+			       0, line, sizeof(line)));
+	assert_non_null(strstr(line, "=1 sum=0.400000000 zero=0 scale=0 buckets=-2:1 "));
+	assert_true(find_point(TOTALS, "otel.sdk.exporter.operation.duration",
+			       "error.type=\"refused\"", 0, line, sizeof(line)));
+	assert_non_null(strstr(line, "=1 sum=0.000000000 zero=1 "));
+	assert_int_equal(sum_of(TOTALS, "otel.sdk.exporter.operation.duration", "first_span"), 3);
+	collect();
+	assert_int_equal(value_of(TOTALS, "otel.sdk.metric_reader.collection.duration",
+				  "periodic_metric_reader/0"), 1);
+}
+
 static struct sonde_site sites[N_SITES];
 static char names[N_SITES][24];
 
@@ -576,6 +607,7 @@ int main(void)
 		TEST(a_flush_tells_of_its_own_deliveries),
 		TEST(a_flush_does_not_wait_for_a_hanging_lane),
 		TEST(every_loss_is_told_by_reason),
+		TEST(attempts_are_timed),
 		TEST(a_thousand_sites_go_in_batches),
 		TEST(the_smallest_budget_holds),
 		TEST(points_never_push_out_spans),
