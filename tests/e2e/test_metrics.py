@@ -93,6 +93,7 @@ class Metrics(unittest.TestCase):
         cls.totals = Run(cls.backends)
         cls.deltas = Run(cls.backends, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta",
                          OTEL_EXPORTER_OTLP_COMPRESSION="gzip")
+        cls.sampled = Run(cls.backends, OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG="0.1")
 
     def check_histogram(self, point, temporality, *parts):
         self.assertEqual(point["data"]["aggregationTemporality"], temporality)
@@ -135,6 +136,19 @@ class Metrics(unittest.TestCase):
         self.assertEqual(first["timeUnixNano"], second["startTimeUnixNano"])
         [errors] = self.deltas.points("sonde.site.errors", sonde_site_name="charge card")
         self.assertEqual((int(errors["asInt"]), errors["data"]["aggregationTemporality"]), (100, DELTA))
+
+    def test_exact_whatever_is_sampled_out(self):
+        _, exported, _, lost = self.sampled.accounts["parent", 0]
+        self.assertLess(exported, 150)
+        self.assertEqual(exported + lost, total(FIRST, SECOND) + 7)
+        first, second = self.sampled.points("sonde.site.duration", sonde_site_name="charge card")
+        self.check_histogram(first, CUMULATIVE, FIRST)
+        self.check_histogram(second, CUMULATIVE, FIRST, SECOND)
+        self.assertEqual(int(self.sampled.points("sonde.site.errors", sonde_site_name="charge card")[-1]["asInt"]), 100)
+        self.assertEqual(int(self.sampled.points("sonde.site.duration", otel_metric_overflow=True)[-1]["count"]), 7)
+        unsampled = self.sampled.points("sonde.records.lost", sonde_signal="span", sonde_loss="unsampled")[-1]
+        self.assertEqual(int(unsampled["asInt"]), lost)
+        self.assertEqual(int(self.sampled.points("otel.sdk.processor.span.processed")[-1]["asInt"]), exported)
 
     def test_timed_scopes_and_what_has_no_site(self):
         for run in (self.totals, self.deltas):
