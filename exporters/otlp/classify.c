@@ -217,8 +217,11 @@ static bool is_retryable(long status)
 	return status == 429 || status == 502 || status == 503 || status == 504;
 }
 
-static const char *find_remedy(long status)
+/* Many receivers take traces alone, Jaeger for one, and metrics go along by default. */
+static const char *find_remedy(enum sonde_signal signal, long status)
 {
+	if (signal == SONDE_SIGNAL_METRIC && status == 404)
+		return "not found: where no metrics are taken, OTEL_METRICS_EXPORTER=none";
 	for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++)
 		if (remedies[i].status == status)
 			return remedies[i].text;
@@ -256,7 +259,7 @@ static bool met_tls_server(const struct sonde__otlp_answer *answer)
 static void classify_status(const struct sonde__otlp_answer *answer, struct sonde_result *ret,
 			    struct sonde__otlp_line *line)
 {
-	const char *remedy = find_remedy(answer->status);
+	const char *remedy = find_remedy(answer->signal, answer->status);
 
 	ret->outcome = is_retryable(answer->status) ? SONDE_OUTCOME_RETRY : SONDE_OUTCOME_REFUSED;
 	if (ret->outcome == SONDE_OUTCOME_RETRY)

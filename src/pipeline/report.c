@@ -91,7 +91,8 @@ void sonde__report_failure(struct sonde__pipeline *pipeline, struct sonde__lane_
 	if (!is_accepted)
 		news->is_failing = true;
 	if (result->outcome == SONDE_OUTCOME_REFUSED)
-		sonde__report(SONDE_ERROR, "%s refused %zu %s for good: %s", name, n_items, signal,
+		sonde__report(place.signal == SONDE_SIGNAL_METRIC ? SONDE_WARN : SONDE_ERROR,
+			      "%s refused %zu %s for good: %s", name, n_items, signal,
 			      reason);
 	else if (is_accepted && result->n_rejected)
 		sonde__report(SONDE_WARN, "%s rejected %llu of %zu %s: %s", name,

@@ -185,6 +185,19 @@ class Metrics(unittest.TestCase):
                                      "otel.component.type": "otlp_http_span_exporter"})
         self.assertEqual(self.totals.points("sonde.records.lost"), [])
 
+    def test_where_no_metrics_are_taken_it_is_said_once(self):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SONDE_"))}
+        environment.update(OTEL_EXPORTER_OTLP_ENDPOINT=self.backends.jaeger_otlp_http, OTEL_LOGS_EXPORTER="none",
+                           OTEL_METRIC_EXPORT_INTERVAL="20")
+        done = subprocess.run([METERED], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=60)
+        self.assertEqual(done.returncode, 0)
+        for line in done.stderr.splitlines():
+            self.assertRegex(line, r"^sonde: warning: otlp refused \d+ metric points for good: .*/v1/metrics answered 404, "
+                                   r".*OTEL_METRICS_EXPORTER=none")
+        self.assertEqual(len(done.stderr.splitlines()), 2, "the program and its child, once each")
+        self.assertIn(f"parent 0 {total(FIRST, SECOND) + 7} {total(FIRST, SECOND) + 7} 0 0", done.stdout)
+
     def test_the_resource_is_that_of_the_spans(self):
         of_span = attributes(next(s for s in self.backends.spans() if s["name"] == "charge card")["resource"])
         of_metric = attributes(self.totals.points("sonde.site.duration")[0]["of"]["resource"])

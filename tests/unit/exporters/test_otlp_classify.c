@@ -185,13 +185,47 @@ static void test_rubbish_is_read_safely(void **state)
 			body[i] = i < sizeof(real) && next_random(&seed) % 4
 					  ? real[i]
 					  : (uint8_t)next_random(&seed);
-		answer.signal = round % 3 ? SONDE_SIGNAL_SPAN : SONDE_SIGNAL_LOG;
+		answer.signal = round % 3 == 0 ? SONDE_SIGNAL_LOG :
+				round % 3 == 1 ? SONDE_SIGNAL_SPAN :
+						 SONDE_SIGNAL_METRIC;
 		answer.body = (struct sonde_bytes){ body, size };
 		result = classify(&answer);
 		assert_true(result.n_rejected <= 10);
 		assert_int_equal(result.outcome,
 				 round % 2 ? SONDE_OUTCOME_ACCEPTED : SONDE_OUTCOME_REFUSED);
 	}
+}
+
+static void test_each_signal_reads_its_own_answer(void **state)
+{
+	/* partial_success { rejected_… = 3; error_message = "old" } has the same numbers in all. */
+	static const char body[] = "\x0a\x07\x08\x03\x12\x03" "old";
+	static const enum sonde_signal signals[] = { SONDE_SIGNAL_SPAN, SONDE_SIGNAL_LOG,
+						     SONDE_SIGNAL_METRIC };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct sonde__otlp_answer answer = answer_of(CURLE_OK, 200);
+		struct sonde_result result;
+
+		answer.signal = signals[i];
+		answer.content_type = "application/x-protobuf";
+		answer.body = (struct sonde_bytes){ body, sizeof(body) - 1 };
+		result = classify(&answer);
+		assert_int_equal(result.outcome, SONDE_OUTCOME_ACCEPTED);
+		assert_int_equal(result.n_rejected, 3);
+		assert_non_null(strstr(result.reason, "old"));
+	}
+}
+
+static void test_who_takes_no_metrics(void **state)
+{
+	struct sonde__otlp_answer answer = answer_of(CURLE_OK, 404);
+
+	(void)state;
+	assert_null(strstr(classify(&answer).reason, "OTEL_METRICS_EXPORTER"));
+	answer.signal = SONDE_SIGNAL_METRIC;
+	assert_non_null(strstr(classify(&answer).reason, "OTEL_METRICS_EXPORTER=none"));
 }
 
 static void test_media_types(void **state)
@@ -215,6 +249,8 @@ int main(void)
 		cmocka_unit_test(test_the_grpc_port),
 		cmocka_unit_test(test_reasons_stay_in_bounds),
 		cmocka_unit_test(test_rubbish_is_read_safely),
+		cmocka_unit_test(test_each_signal_reads_its_own_answer),
+		cmocka_unit_test(test_who_takes_no_metrics),
 		cmocka_unit_test(test_media_types),
 	};
 
