@@ -7,195 +7,198 @@
  *	bench-costs count N PART	counts allocations and locks of N operations, and
  *					under bench-trace system calls
  *
- * A part has a process of its own, because a box keeps the size that the first agent gave it:
- * `defaults` is one thread with all defaults, `threads` 1 to 64 threads, `floors` the machine.
- *
- * An agent with the null exporter and all defaults runs on the other processors. Names:
+ * A part has a process of its own, because a box keeps the size that the first agent gave it.
+ * Everything has all defaults, unless its name says otherwise:
  *
  *	child_ns               one thread, the worker parked, as it is nearly always
  *	child_running_ns       the worker draining without a rest meanwhile
- *	child_ns_t4            four threads; from here on the box is larger, so that a burst of 64
- *	child_running_ns_t4    threads finds room: child_ns_t1 is what the others compare with
+ *	child_ns_t4            four threads; with a larger box, so that a burst of 64 threads finds
+ *	                       room: child_ns_t1 is what the others compare with
  *	child_floors           child_ns in floors (floor.h)
+ *	child_full_ns          every ring is full, and the record is counted as lost
+ *	child_no_figures_ns    without calls, errors and durations by site
  *	disabled_ns            a child, and no agent
  *	sampled_out_ns         a child under a sampler that takes nothing
- *	site_figures_ns        what counting by site is of timed_fast
- *	..._no_figures_ns      the same with figures switched off
+ *	site_figures_ns        counting by site alone: timed_fast less timed_fast_no_figures
  */
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <sonde/sonde.h>
 
-#include "account.h"
 #include "counters.h"
 #include "drive.h"
 #include "floor.h"
 #include "measure.h"
 #include "operations.h"
+#include "subject.h"
 
-#define DEADLINE_MS 20000
-#define WARM_UPS 6
-#define BURST_MAX 5000
+#define WARM_UPS 4
+#define FLOOR_BURST 5000
 #define DEFAULT_MEMORY (UINT64_C(12) << 20)
 #define LARGE_MEMORY (UINT64_C(64) << 20)
-#define FLUSHERS 2
+#define SUFFIX_SIZE 16
 
 static const size_t thread_counts[] = { 1, 2, 4, 16, 64 };
 #define N_THREAD_COUNTS (sizeof(thread_counts) / sizeof(thread_counts[0]))
 
-static struct sonde_agent *agent;
 static bool is_counting;
 static size_t amount; /* Rounds to measure, operations to count. */
 static bool failed;
 
-/* Empties the box; the next burst finds it as the last one did. */
-static void drain(void)
+/* Where a figure belongs. */
+struct place {
+	char suffix[SUFFIX_SIZE]; /* "" or "_t4". */
+	size_t n_threads;
+	uint64_t memory;
+};
+
+static const struct place alone = { .n_threads = 1, .memory = DEFAULT_MEMORY };
+
+static struct place place_with_threads(size_t n_threads)
 {
-	if (agent && sonde_agent_flush(agent, DEADLINE_MS) != SONDE_OK)
-		fputs("a flush to the null exporter was not complete\n", stderr);
+	struct place place = { .n_threads = n_threads, .memory = LARGE_MEMORY };
+
+	snprintf(place.suffix, sizeof(place.suffix), "_t%zu", n_threads);
+	return place;
 }
 
-static void agent_start(uint64_t memory)
+static struct cost measure(const struct operation *operation, const char *name,
+			   const struct place *place)
 {
-	static const struct sonde_destination null = { .name = "null" };
-	struct sonde_options options = SONDE_OPTIONS_INIT;
-
-	options.service_name = "bench";
-	options.destinations = &null;
-	options.n_destinations = 1;
-	options.memory_limit_bytes = memory;
-	measure_leave_last();
-	if (sonde_agent_start(&options, &agent) != SONDE_OK)
-		exit(1);
-}
-
-/* Everything that was measured was also recorded, and is accounted for. */
-static void agent_stop(int expected_loss)
-{
-	if (sonde_agent_stop(agent, DEADLINE_MS) != SONDE_OK || !account_adds_up(agent) ||
-	    !account_is_lossless(agent, expected_loss))
-		failed = true;
-	agent = NULL;
-}
-
-/* Keeps the worker from parking: two ask in turn, so that an order always waits for it. */
-static _Atomic bool flushers_end;
-
-static void *flusher_run(void *argument)
-{
-	(void)argument;
-	/* Relaxed: nothing else is said by it. */
-	while (!atomic_load_explicit(&flushers_end, memory_order_relaxed))
-		sonde_agent_flush(agent, DEADLINE_MS);
-	return NULL;
-}
-
-static void flushers_start(pthread_t flushers[FLUSHERS])
-{
-	atomic_store_explicit(&flushers_end, false, memory_order_relaxed);
-	for (size_t i = 0; i < FLUSHERS; i++)
-		pthread_create(&flushers[i], NULL, flusher_run, NULL);
-}
-
-static void flushers_stop(pthread_t flushers[FLUSHERS])
-{
-	atomic_store_explicit(&flushers_end, true, memory_order_relaxed);
-	for (size_t i = 0; i < FLUSHERS; i++)
-		pthread_join(flushers[i], NULL);
-}
-
-/*
- * Operations a thread may do before somebody must make room: a quarter of the limit is the box, it
- * has a ring for each processor, and from half full on a ring rouses the worker.
- */
-static size_t burst_size(const struct operation *operation, size_t n_threads, uint64_t memory)
-{
-	size_t n_processors = measure_processors();
-	size_t used = n_threads < n_processors ? n_threads : n_processors;
-	uint64_t room = memory / 4 / n_processors * used * 3 / 8;
-	size_t n = (size_t)(room / operation->bytes / n_threads);
-
-	if (n > BURST_MAX)
-		n = BURST_MAX;
-	return n > 0 ? n : 1;
-}
-
-static struct cost measure(const struct operation *operation, const char *name, const char *suffix,
-			   size_t n_threads, uint64_t memory)
-{
-	struct drive drive = { .operation = operation,
-			       .n_threads = n_threads,
-			       .burst = burst_size(operation, n_threads, memory),
-			       .rounds = amount,
-			       .warm_ups = WARM_UPS,
-			       .drain = drain };
+	struct drive drive = {
+		.operation = operation,
+		.n_threads = place->n_threads,
+		.burst = subject_burst(operation, place->n_threads, place->memory),
+		.rounds = amount,
+		.warm_ups = WARM_UPS,
+		.drain = subject_drain,
+	};
+	struct cost cost = { .operation = { 0 } };
 	struct drive_counts counts;
 	char full[80];
 
 	if (!is_counting) {
-		struct cost cost = drive_time(&drive);
-
-		measure_print(cost.operation, "ns", "%s_ns%s", name, suffix);
-		measure_print(cost.in_floors, "1", "%s_floors%s", name, suffix);
+		cost = drive_time(&drive);
+		measure_print(cost.operation, "ns", "%s_ns%s", name, place->suffix);
+		if (!place->suffix[0])
+			measure_print(cost.in_floors, "1", "%s_floors", name);
 		return cost;
 	}
-	drive.rounds = amount / n_threads / drive.burst + 1;
-	snprintf(full, sizeof(full), "%s %s", name, suffix);
+	drive.rounds = amount / place->n_threads / drive.burst + 1;
+	snprintf(full, sizeof(full), "%s %s", name, place->suffix);
 	counts = drive_count(&drive, full);
-	measure_print_value(counts.allocations, "1/op", "%s_allocations%s", name, suffix);
-	measure_print_value(counts.locks, "1/op", "%s_locks%s", name, suffix);
-	return (struct cost){ .operation = { 0 } };
+	measure_print_value(counts.allocations, "1/op", "%s_allocations%s", name, place->suffix);
+	measure_print_value(counts.locks, "1/op", "%s_locks%s", name, place->suffix);
+	return cost;
 }
 
 /* Both states of the worker. */
-static void measure_both(const struct operation *operation, const char *suffix, size_t n_threads,
-			 uint64_t memory)
+static void measure_both(const struct operation *operation, const struct place *place)
 {
-	pthread_t flushers[FLUSHERS];
 	char name[64];
-	struct cost cost = measure(operation, operation->name, suffix, n_threads, memory);
+	struct cost cost = measure(operation, operation->name, place);
 
-	if (!is_counting && !suffix[0])
+	if (!is_counting && !place->suffix[0])
 		measure_print(cost.floor, "ns", "floor_%s_ns", operation->name);
-	flushers_start(flushers);
+	subject_keep_awake();
 	snprintf(name, sizeof(name), "%s_running", operation->name);
-	measure(operation, name, suffix, n_threads, memory);
-	flushers_stop(flushers);
+	measure(operation, name, place);
+	subject_let_park();
 }
 
-/* Before an agent was started. */
-static void disabled_measure(const char *suffix, size_t n_threads, uint64_t memory)
+static void stop(int expected_loss)
 {
-	measure(operation_find("child"), "disabled", suffix, n_threads, memory);
+	if (!subject_stop(expected_loss))
+		failed = true;
 }
 
 static void defaults_measure(void)
 {
-	disabled_measure("", /* n_threads= */ 1, DEFAULT_MEMORY);
-	agent_start(DEFAULT_MEMORY);
+	measure(operation_find("child"), "disabled", &alone);
+	subject_start(&(struct subject_options){ .memory = alone.memory });
 	for (size_t i = 0; i < n_operations; i++)
-		measure_both(&operations[i], "", /* n_threads= */ 1, DEFAULT_MEMORY);
-	agent_stop(/* expected_loss= */ -1);
+		measure_both(&operations[i], &alone);
+	stop(/* expected_loss= */ -1);
 }
 
 static void threads_measure(void)
 {
-	char suffixes[N_THREAD_COUNTS][16];
-
 	for (size_t k = 0; k < N_THREAD_COUNTS; k++) {
-		snprintf(suffixes[k], sizeof(suffixes[k]), "_t%zu", thread_counts[k]);
-		disabled_measure(suffixes[k], thread_counts[k], LARGE_MEMORY);
+		struct place place = place_with_threads(thread_counts[k]);
+
+		measure(operation_find("child"), "disabled", &place);
 	}
-	agent_start(LARGE_MEMORY);
+	subject_start(&(struct subject_options){ .memory = LARGE_MEMORY });
 	for (size_t i = 0; i < n_operations; i++)
-		for (size_t k = 0; k < N_THREAD_COUNTS; k++)
-			measure_both(&operations[i], suffixes[k], thread_counts[k], LARGE_MEMORY);
-	agent_stop(/* expected_loss= */ -1);
+		for (size_t k = 0; k < N_THREAD_COUNTS; k++) {
+			struct place place = place_with_threads(thread_counts[k]);
+
+			if (!operations[i].is_variant)
+				measure_both(&operations[i], &place);
+		}
+	stop(/* expected_loss= */ -1);
+}
+
+/* With figures and without, in turn; what a timed scope saves is what they cost. */
+static void figures_measure_at(const struct place *place)
+{
+	const struct operation *timed = operation_find("timed_fast");
+	struct cost with;
+	struct cost without;
+
+	subject_start(&(struct subject_options){ .memory = place->memory });
+	with = measure(timed, "timed_fast", place);
+	stop(/* expected_loss= */ -1);
+	subject_start(&(struct subject_options){ .memory = place->memory, .has_no_figures = true });
+	without = measure(timed, "timed_fast_no_figures", place);
+	measure(operation_find("child"), "child_no_figures", place);
+	stop(/* expected_loss= */ -1);
+	if (is_counting)
+		return;
+	with.operation.median -= without.operation.median;
+	with.operation.spread += without.operation.spread;
+	measure_print(with.operation, "ns", "site_figures_ns%s", place->suffix);
+}
+
+static void sampled_out_measure_at(const struct place *place)
+{
+	const struct operation *child = operation_find("child");
+	struct subject_options options = { .memory = place->memory, .never_samples = true };
+
+	subject_start(&options);
+	measure(child, "sampled_out", place);
+	stop(SONDE_LOSS_UNSAMPLED);
+	options.has_no_figures = true;
+	subject_start(&options);
+	measure(child, "sampled_out_no_figures", place);
+	stop(SONDE_LOSS_UNSAMPLED);
+}
+
+static void variants_measure(void)
+{
+	figures_measure_at(&alone);
+	sampled_out_measure_at(&alone);
+}
+
+static void variant_threads_measure(void)
+{
+	for (size_t k = 0; k < N_THREAD_COUNTS; k++) {
+		struct place place = place_with_threads(thread_counts[k]);
+
+		figures_measure_at(&place);
+		sampled_out_measure_at(&place);
+	}
+}
+
+static void full_measure(void)
+{
+	subject_start(&(struct subject_options){ .memory = alone.memory, .is_stuck = true });
+	measure(operation_find("child"), "child_full", &alone);
+	measure(operation_find("typical"), "typical_full", &alone);
+	stop(SONDE_LOSS_RING_FULL);
 }
 
 /* Every part of the floor by itself, for a record of 128 bytes. */
@@ -225,7 +228,7 @@ static void floors_measure(void)
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		struct drive drive = { .operation = &parts[i],
 				       .n_threads = 1,
-				       .burst = BURST_MAX,
+				       .burst = FLOOR_BURST,
 				       .rounds = amount,
 				       .warm_ups = WARM_UPS };
 		struct cost cost = drive_time(&drive);
@@ -258,9 +261,9 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*measure)(void);
 	} parts[] = {
-		{ "floors", floors_measure },
-		{ "defaults", defaults_measure },
-		{ "threads", threads_measure },
+		{ "floors", floors_measure },	  { "defaults", defaults_measure },
+		{ "threads", threads_measure },	  { "variants", variants_measure },
+		{ "full", full_measure },	  { "variant_threads", variant_threads_measure },
 	};
 
 	if (argc != 4)
@@ -269,7 +272,10 @@ int main(int argc, char **argv)
 	amount = strtoull(argv[2], NULL, 10);
 	counters_check();
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (strcmp(parts[i].name, argv[3]) == 0)
+		if (strcmp(parts[i].name, argv[3]) == 0) {
 			parts[i].measure();
-	return failed;
+			return failed;
+		}
+	fprintf(stderr, "no part is called %s\n", argv[3]);
+	return 2;
 }

@@ -6,9 +6,10 @@
  * peak memory run from the first begin to the end of the flush; every span must have been
  * delivered.
  *
- *	bench-deliver NAME PORT SPANS
+ *	bench-deliver NAME PORT SPANS [RATE]
  *
- * The agent has all defaults. The producer goes no further ahead than its box holds: what is
+ * With a rate, so many a second are recorded for better or worse, and what is lost is counted.
+ * Without one the producer goes no further ahead than its box holds: what is
  * measured is delivery and not how much can be lost.
  */
 
@@ -18,10 +19,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include <sonde/otlp.h>
 #include <sonde/sonde.h>
 
 #include "account.h"
+#include "collector.h"
 #include "measure.h"
 #include "operations.h"
 
@@ -69,20 +70,42 @@ static void spans_record(uint64_t n)
 	rss_anon_look();
 }
 
-static int agent_start(const char *port)
+/* As fast as told, whatever becomes of it. */
+static void flood(uint64_t n, uint64_t per_second)
 {
-	char endpoint[100];
-	const char *const settings[] = { endpoint, NULL };
-	const struct sonde_destination otlp = { .exporter = &sonde_otlp_exporter,
-						.settings = settings };
-	struct sonde_options options = SONDE_OPTIONS_INIT;
+	const struct operation *typical = operation_find("typical");
+	double start = measure_wall_ns();
 
-	snprintf(endpoint, sizeof(endpoint), "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:%s",
-		 port);
-	options.service_name = "bench";
-	options.destinations = &otlp;
-	options.n_destinations = 1;
-	return sonde_agent_start(&options, &agent);
+	measure_pin(0);
+	typical->enter(STEP);
+	for (uint64_t i = 0; i < n; i += STEP) {
+		double due = start + (double)i * 1e9 / (double)per_second;
+		struct timespec until = { .tv_sec = (time_t)(due / 1e9),
+					  .tv_nsec = (long)((uint64_t)due % 1000000000) };
+
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+		typical->run(STEP);
+		if (i % (n / 50 / STEP * STEP + STEP) == 0)
+			rss_anon_look();
+	}
+	typical->leave();
+}
+
+static int flood_main(const char *name, const char *port, uint64_t n, uint64_t per_second)
+{
+	double start;
+
+	measure_leave_last();
+	agent = collector_agent_start(port);
+	start = measure_wall_ns();
+	flood(n, per_second);
+	start = measure_wall_ns() - start;
+	sonde_agent_stop(agent, DEADLINE_MS);
+	measure_print_value((double)n / start * 1e9, "1/s", "%s_spans_per_s", name);
+	measure_print_value((double)account_lost_total(agent) / (double)n * 100, "%", "%s_lost",
+			    name);
+	measure_print_value((double)rss_anon_peak, "B", "%s_rss_anon", name);
+	return !account_adds_up(agent);
 }
 
 int main(int argc, char **argv)
@@ -93,9 +116,12 @@ int main(int argc, char **argv)
 	struct sonde_account before;
 	struct sonde_account after;
 
-	if (argc != 4 || agent_start(argv[2]) != SONDE_OK)
+	if (argc < 4)
 		return 2;
 	n = strtoull(argv[3], NULL, 10);
+	if (argc > 4)
+		return flood_main(argv[1], argv[2], n, strtoull(argv[4], NULL, 10));
+	agent = collector_agent_start(argv[2]);
 	/* Two thirds of one processor's ring. */
 	window = measure_box_bytes() / measure_processors() / operation_find("typical")->bytes * 2 / 3;
 	spans_record(WARM_UP);

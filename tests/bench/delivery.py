@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that deliver to a collector, each with a sink of its own (sink.c)."""
 import os
+import socket
 import subprocess
 
 
@@ -22,14 +23,47 @@ class Sink:
 
 
 def measure_end_to_end(bench):
-    if not os.path.exists(bench.path("bench-deliver")):
-        bench.figures.leave_out("end_to_end", "libsonde-otlp was not built")
-        return
     spans = 100_000 if bench.is_quick else 1_000_000
     for name, environment in (("end_to_end", {}), ("end_to_end_gzip", {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"})):
         with Sink(bench) as sink:
             bench.run("bench-deliver", name, sink.port, spans, environment=environment)
         # The warm-up and the spans around are delivered too.
-        total = spans + 20_002
-        bench.figures.add(f"{name}_bytes", sink.bytes / total, "B")
+        bench.figures.add(f"{name}_bytes", sink.bytes / (spans + 20_002), "B")
         bench.figures.add(f"{name}_request_bytes", sink.bytes / max(sink.requests, 1), "B")
+
+
+def measure_flood(bench):
+    rate = 1_200_000
+    with Sink(bench) as sink:
+        bench.run("bench-deliver", "flood", sink.port, rate * (1 if bench.is_quick else 10), rate)
+
+
+def measure_paced(bench):
+    """The port that refuses is one that was free a moment ago."""
+    seconds = 1 if bench.is_quick else 10
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        refusing = free.getsockname()[1]
+    bench.run("bench-paced", "without", 0, seconds)
+    with Sink(bench) as sink:
+        bench.run("bench-paced", "up", sink.port, seconds)
+    bench.run("bench-paced", "down_refused", refusing, seconds)
+    with Sink(bench, "hang") as sink:
+        bench.run("bench-paced", "down_hanging", sink.port, seconds)
+
+
+def measure_life(bench):
+    with Sink(bench) as sink:
+        bench.run("bench-life", sink.port, 1 if bench.is_quick else 5)
+        for _ in range(2 if bench.is_quick else 20):
+            bench.run("bench-life", sink.port, 0)
+
+
+def measure_delivery(bench):
+    if not os.path.exists(bench.path("bench-deliver")):
+        bench.figures.leave_out("end_to_end flood down start stop rest", "libsonde-otlp was not built")
+        return
+    measure_life(bench)
+    measure_end_to_end(bench)
+    measure_flood(bench)
+    measure_paced(bench)

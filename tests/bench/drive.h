@@ -22,6 +22,8 @@ struct operation {
 	void (*leave)(void);
 	/* Before each burst, not measured; may be NULL. */
 	void (*prepare)(size_t n);
+	bool is_variant; /* Not one of those that are measured everywhere. */
+	size_t burst_max; /* All threads together; 0: as many as there is room for. */
 	size_t bytes; /* What one leaves in the buffer, about, rounded up. */
 };
 

@@ -44,6 +44,13 @@ class Figures:
     def value(self, name):
         return statistics.median(value for value, _ in self.samples[name])
 
+    def best(self, name):
+        """Of the quietest pass: what disturbs a pass makes it slower, never faster."""
+        return min(value for value, _ in self.samples[name])
+
+    def worst(self, name):
+        return max(value for value, _ in self.samples[name])
+
     def spread(self, name):
         values = [value for value, _ in self.samples[name]]
         return max(max(values) - min(values), max(spread for _, spread in self.samples[name]))

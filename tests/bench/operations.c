@@ -9,6 +9,7 @@
 #include <sonde/sonde.h>
 
 #define STACK_TEXT_SIZE 1024
+#define ERRORS_MAX 1024 /* Their stacks are named one by one behind the box, which takes time. */
 
 static _Thread_local struct sonde_span parent;
 static _Thread_local struct sonde_timed *scopes;
@@ -174,16 +175,18 @@ const struct operation operations[] = {
 	  .run = exception_run,
 	  .enter = parent_begin,
 	  .leave = parent_end,
+	  .burst_max = ERRORS_MAX,
 	  .bytes = 768 },
 	{ .name = "exception_text",
 	  .run = exception_text_run,
+	  .is_variant = true,
 	  .enter = stack_text_make,
 	  .leave = parent_end,
 	  .bytes = 1536 },
 	{ .name = "log", .run = log_run, .bytes = 256 },
-	{ .name = "message", .run = message_run, .bytes = 256 },
-	{ .name = "error_raise", .run = error_raise_run, .bytes = 512 },
-	{ .name = "error_capture", .run = error_capture_run, .bytes = 512 },
+	{ .name = "message", .run = message_run, .is_variant = true, .bytes = 256 },
+	{ .name = "error_raise", .run = error_raise_run, .is_variant = true, .bytes = 512 },
+	{ .name = "error_capture", .run = error_capture_run, .burst_max = ERRORS_MAX, .bytes = 512 },
 	{ .name = "timed_fast", .run = timed_fast_run, .bytes = 128 },
 	{ .name = "timed_slow",
 	  .run = timed_slow_run,

@@ -4,6 +4,10 @@
  * A collector that only swallows: an HTTP/1.1 server on a free port of 127.0.0.1 that answers every
  * request with an empty 200. Says its port on standard output, ends when standard input ends, and
  * then says how many requests and body bytes it took.
+ *
+ *	bench-sink [hang]
+ *
+ * One that hangs takes connections and everything that is sent, and never answers.
  */
 
 #include <arpa/inet.h>
@@ -39,6 +43,7 @@ static struct connection connections[CONNECTIONS_MAX];
 static char listener_mark;
 static char input_mark;
 
+static bool hangs;
 static uint64_t n_requests;
 static uint64_t n_bytes;
 
@@ -69,7 +74,8 @@ static bool body_end(struct connection *connection)
 	connection->in_body = false;
 	connection->head_used = 0;
 	n_requests++;
-	return say(connection, "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n"
+	return hangs ||
+	       say(connection, "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n"
 			       "Content-Length: 0\r\n\r\n");
 }
 
@@ -83,7 +89,7 @@ static bool body_begin(struct connection *connection)
 		say(connection, "HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\r\n");
 		return false;
 	}
-	if (expect && !say(connection, "HTTP/1.1 100 Continue\r\n\r\n"))
+	if (expect && !hangs && !say(connection, "HTTP/1.1 100 Continue\r\n\r\n"))
 		return false;
 	connection->in_body = true;
 	connection->body_left = strtoull(length, NULL, 10);
@@ -196,7 +202,7 @@ static void serve(int epoll, int listener)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -204,6 +210,7 @@ int main(void)
 
 	if (epoll < 0 || listener < 0)
 		return 1;
+	hangs = argc > 1 && strcmp(argv[1], "hang") == 0;
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		connections[i].fd = -1;
 	event.data.ptr = &input_mark;
