@@ -41,7 +41,7 @@ PLAN = {
     "e2e": ["release"],
     "bench": ["release"],
 }
-DEFAULT = ["unit", "interleave", "model", "stress", "fault", "fuzz", "abi", "e2e"]
+DEFAULT = ["unit", "interleave", "model", "stress", "fault", "fuzz", "abi", "e2e", "bench"]
 
 # (build, test name prefix) -> why it does not run there.
 LEFT_OUT = {
