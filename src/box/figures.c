@@ -39,6 +39,7 @@
 #include "base/process.h"
 #include "box/box.h"
 #include "box/cpu_add.h"
+#include "box/unsampled_inline.h"
 
 #define CALLS_UNTIL_SHARDED 256u
 
@@ -297,12 +298,6 @@ void sonde__figures_count(uint32_t site, uint64_t units, bool is_error)
 		count_moved(site, units, left, is_error);
 }
 
-static struct sonde__figures_shard *shard_at(const struct sonde__box *box, uint32_t shard)
-{
-	return (struct sonde__figures_shard *)(box->figures + box->figures_shape.shards_offset) +
-	       shard;
-}
-
 static SONDE__COLD void count_unsampled_by_case(enum sonde_signal signal)
 {
 	const struct sonde__box *box = sonde__box_get();
@@ -314,23 +309,14 @@ static SONDE__COLD void count_unsampled_by_case(enum sonde_signal signal)
 	}
 	shard = box->has_own_counts ? 0 : shard_of(box, sonde__cpu_number(box));
 	/* Relaxed: a count that orders nothing. */
-	atomic_fetch_add_explicit(&shard_at(box, shard)->unsampled[signal], 1,
+	atomic_fetch_add_explicit(&sonde__figures_shard_at(box, shard)->unsampled[signal], 1,
 				  memory_order_relaxed);
 }
 
 void sonde__box_count_unsampled(enum sonde_signal signal)
 {
-	const struct sonde__box *box = sonde__box_get();
-	uint32_t cpu;
-
-	if (SONDE__LIKELY(box && box->has_own_counts && sonde__process_is_known())) {
-		cpu = sonde__cpu_registered(box);
-		if (SONDE__LIKELY(cpu < box->figures_shape.n_shards - 1 &&
-				  sonde__cpu_add(box, cpu,
-						 &shard_at(box, 1 + cpu)->unsampled[signal], 1)))
-			return;
-	}
-	count_unsampled_by_case(signal);
+	if (!sonde__process_is_known() || !sonde__box_try_unsampled(signal))
+		count_unsampled_by_case(signal);
 }
 
 uint64_t sonde__box_unsampled(const struct sonde__box *box, enum sonde_signal signal)

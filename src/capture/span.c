@@ -39,12 +39,6 @@ static SONDE__ALWAYS_INLINE void counts_clear(struct sonde__span *span)
 	       offsetof(struct sonde__span, bytes) - offsetof(struct sonde__span, site));
 }
 
-/* Where the span stands: a number to compare, never followed. */
-static SONDE__ALWAYS_INLINE uint64_t place_of(const struct sonde__span *span)
-{
-	return (uint64_t)(uintptr_t)span << SONDE__CONTEXT_MARK_SHIFT;
-}
-
 static SONDE__ALWAYS_INLINE uint8_t kind_of(enum sonde_kind kind)
 {
 	return (unsigned)kind - SONDE_KIND_INTERNAL <= SONDE_KIND_CONSUMER - SONDE_KIND_INTERNAL
@@ -74,7 +68,7 @@ static SONDE__ALWAYS_INLINE void child_begin(struct sonde__span *span, enum sond
 	own->extension2 = current->extension2;
 	current->span_id = own->span_id = sonde__identity_draw();
 	current->flags = own->flags = (previous_flags & SONDE_TRACE_FLAG_RANDOM) |
-				      SONDE_TRACE_FLAG_SAMPLED | place_of(span);
+				      SONDE_TRACE_FLAG_SAMPLED | sonde__span_place(span);
 	span->start = sonde__ticks();
 }
 
@@ -123,7 +117,7 @@ static void context_enter(struct sonde__span *span, struct sonde__context_words 
 	*previous_of(span) = *sonde__context_current();
 	span->texts_size = sizeof(struct sonde_context);
 	span->own_flags |= SONDE__SPAN_KEEPS_PREVIOUS;
-	words->flags |= place_of(span);
+	words->flags |= sonde__span_place(span);
 	*sonde__context_current() = *words;
 }
 
@@ -232,6 +226,15 @@ static SONDE__COLD void span_begin_of_kind(struct sonde_span *memory, struct son
 	span_begin_with_options(memory, site, &options);
 }
 
+/* Apart, so that only what is recorded saves the registers that it needs. */
+static __attribute__((noinline)) void span_begin_child(struct sonde__span *span,
+						       struct sonde_site *site,
+						       enum sonde_kind kind)
+{
+	child_begin(span, kind);
+	span_set_site(span, site);
+}
+
 void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site, enum sonde_kind kind,
 			  const struct sonde_span_options *options)
 {
@@ -240,14 +243,14 @@ void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site, en
 
 	if (options) {
 		span_begin_with_options(memory, site, options);
-	} else if (SONDE__LIKELY(span && sonde__process_is_known() && current->span_id &&
-				 sonde__sampler_decide(/* has_parent= */ true,
+	} else if (SONDE__UNLIKELY(!span || !sonde__process_is_known() || !current->span_id)) {
+		span_begin_of_kind(memory, site, kind);
+	} else if (SONDE__LIKELY(sonde__sampler_decide(/* has_parent= */ true,
 						       (uint8_t)current->flags,
 						       current->trace_id[1]))) {
-		child_begin(span, kind);
-		span_set_site(span, site);
+		span_begin_child(span, site, kind);
 	} else {
-		span_begin_of_kind(memory, site, kind);
+		sonde__span_pass(span, site);
 	}
 }
 
@@ -298,6 +301,11 @@ static SONDE__ALWAYS_INLINE void context_leave(const struct sonde__span *span)
 		context_put_back(span);
 	else
 		context_leave_abandoned(span);
+}
+
+void sonde__span_leave(const struct sonde__span *span)
+{
+	context_leave(span);
 }
 
 /* Four halves of a word, the first the lowest. */
@@ -417,27 +425,24 @@ static SONDE__ALWAYS_INLINE void open_end(const struct sonde__span *span)
 	sonde__open_end(span->open_number, sonde__context_words(&span->context)->span_id);
 }
 
-/* A span that is not recorded, and what is no span or has ended. */
-static __attribute__((noinline)) void span_end_unrecorded(struct sonde__span *span,
-							   uint64_t end_unix_ns)
+/* Another process's or agent's span, and what is no span or has ended. */
+static SONDE__COLD void span_end_unrecorded(struct sonde__span *span)
 {
 	const uint64_t memento = span->memento;
-	uint8_t flags;
 
 	if (!sonde__memento_is(memento, SONDE__MAGIC_SPAN) ||
 	    (memento & SONDE__STATE_MASK) == SONDE__ENDED)
 		return;
-	flags = span_close(span, end_unix_ns);
+	(void)span_close(span, /* end_unix_ns= */ 0);
 	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING))
 		open_end(span);
-	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING) && sonde_is_recording())
-		sonde__span_count(span, end_unix_ns ? end_unix_ns : sonde__ticks(), flags);
 	if (span->own_flags & SONDE__SPAN_OWNS_TRACESTATE)
 		sonde__tracestate_free(span->context.extension[SONDE__EXTENSION_TRACESTATE]);
 }
 
 void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 {
+	const uint64_t recording = sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING);
 	struct sonde__span *span = (struct sonde__span *)memory;
 	uint64_t time;
 	uint8_t flags;
@@ -445,9 +450,11 @@ void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 	if (SONDE__UNLIKELY(!span))
 		return;
 	/* Not what an earlier agent or the parent process began, and nothing after the stop. */
-	if (SONDE__UNLIKELY(span->memento != sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING) ||
-			    !sonde_is_recording())) {
-		span_end_unrecorded(span, end_unix_ns);
+	if (SONDE__UNLIKELY(span->memento != recording || !sonde_is_recording())) {
+		if (span->memento == (recording ^ SONDE__RECORDING ^ SONDE__PASSING))
+			sonde__span_pass_end(span, end_unix_ns);
+		else
+			span_end_unrecorded(span);
 		return;
 	}
 	time = end_unix_ns ? end_unix_ns : sonde__ticks();

@@ -15,6 +15,7 @@
 #include "box/open_inline.h"
 #include "capture/state.h"
 #include "context/context.h"
+#include "context/context.h"
 
 #define SONDE__SPAN_BYTES 384
 
@@ -99,6 +100,19 @@ static inline void sonde__count_up(uint16_t *count)
  */
 struct sonde__span *sonde__span_start(struct sonde_span *memory,
 				      const struct sonde_span_options *options);
+
+/* Where the span stands, as the context has it: a number to compare, never followed. */
+static SONDE__ALWAYS_INLINE uint64_t sonde__span_place(const struct sonde__span *span)
+{
+	return (uint64_t)(uintptr_t)span << SONDE__CONTEXT_MARK_SHIFT;
+}
+
+/* A span that is sampled out: begins below the current one; ends, however it was begun. */
+void sonde__span_pass(struct sonde__span *span, struct sonde_site *site);
+void sonde__span_pass_end(struct sonde__span *span, uint64_t end_unix_ns);
+
+/* Puts back what was current at the begin, if the span is still the current one. */
+void sonde__span_leave(const struct sonde__span *span);
 
 /* Copies the name, or writes it as a part and keeps its beginning. */
 void sonde__span_name(struct sonde__span *span, const char *name, size_t size);

@@ -56,13 +56,15 @@ static inline bool sonde__span_options_say_kind_alone(const struct sonde_span_op
 static inline void sonde_span_begin_at(struct sonde_span *span, struct sonde_site *site,
 				       const struct sonde_span_options *options)
 {
+	/* Before the gate: the compiler forgets what it knows of the options at an atomic load. */
+	const bool is_plain = !options || sonde__span_options_say_kind_alone(options);
+	const enum sonde_kind kind = options ? options->kind : SONDE_KIND_INTERNAL;
+
 	if (!sonde_is_recording()) {
 		if (span)
 			span->opaque[0] = 0;
-	} else if (!options) {
-		sonde__span_begin_at(span, site, SONDE_KIND_INTERNAL, NULL);
-	} else if (sonde__span_options_say_kind_alone(options)) {
-		sonde__span_begin_at(span, site, options->kind, NULL);
+	} else if (is_plain) {
+		sonde__span_begin_at(span, site, kind, NULL);
 	} else {
 		sonde__span_begin_at(span, site, SONDE_KIND_INTERNAL, options);
 	}
