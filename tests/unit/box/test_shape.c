@@ -29,6 +29,11 @@ static void check(uint64_t size, unsigned n_cpus)
 	assert_true(header.rings.offset + (uint64_t)box.n_rings * box.ring_shape.size <=
 		    header.reserve.offset);
 	assert_true(header.reserve.offset + box.reserve_shape.size <= box.size);
+	assert_true(box.figures_shape.size <= 1 << 20 && box.figures_shape.n_shards >= 2);
+	assert_true(box.figures_shape.n_entries > 24 && box.figures_shape.n_lines > 24);
+	assert_true(header.figures.offset + box.figures_shape.size <= header.box_size);
+	assert_true(box.figures_shape.size <= 32 * 1024 || box.figures_shape.size <= size / 8);
+	assert_true(!box.has_own_counts || n_cpus < box.figures_shape.n_shards);
 	assert_int_equal(header.rings.offset % 4096, 0);
 	assert_int_equal(box.ring_shape.size % 4096, 0);
 }
