@@ -38,15 +38,26 @@ extern bool sonde__clock_has_counter;
  */
 void sonde__clock_init(void);
 
+/* Whether ticks are sonde__counter, which is one instruction. */
+static SONDE__ALWAYS_INLINE bool sonde__ticks_are_counted(void)
+{
+	/* Relaxed: set before the gate opens; stamps from before that are of no agent. */
+	return SONDE__LIKELY(__atomic_load_n(&sonde__clock_has_counter, __ATOMIC_RELAXED));
+}
+
+static SONDE__ALWAYS_INLINE uint64_t sonde__counter(void)
+{
+#if defined(__x86_64__)
+	return __rdtsc();
+#else
+	return 0; /* Never asked for. */
+#endif
+}
+
 /* The current tick. Wait-free, async-signal-safe. */
 static SONDE__ALWAYS_INLINE uint64_t sonde__ticks(void)
 {
-#if defined(__x86_64__)
-	/* Relaxed: set before the gate opens; stamps from before that are of no agent. */
-	if (SONDE__LIKELY(__atomic_load_n(&sonde__clock_has_counter, __ATOMIC_RELAXED)))
-		return __rdtsc();
-#endif
-	return sonde__monotonic_ns();
+	return sonde__ticks_are_counted() ? sonde__counter() : sonde__monotonic_ns();
 }
 
 /* Ticks in a millisecond, roughly (one part in 1000), for thresholds. Wait-free. */

@@ -4,6 +4,8 @@
 
 /* The only place where compiler extensions get their names. */
 
+#include <stdint.h>
+
 #define SONDE__LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define SONDE__UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define SONDE__COLD __attribute__((cold, noinline))
@@ -26,6 +28,19 @@
  * what makes it usable in a signal handler. The library keeps at most 64 bytes of it.
  */
 #define SONDE__THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+
+/*
+ * Fetches a cache line for writing. For the oldest x86-64 the compiler would fetch it for reading,
+ * and the store would wait after all; where the instruction is not known it does nothing.
+ */
+static SONDE__ALWAYS_INLINE void sonde__fetch_to_write(uintptr_t line)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+	__builtin_prefetch((const void *)line, /* for writing */ 1);
+#endif
+}
 
 #define SONDE__ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -83,25 +83,32 @@ static SONDE__ALWAYS_INLINE struct sonde__open_entry *sonde__open_at(
 #define SONDE__OPEN_GIVE(word, value) \
 	atomic_store_explicit(&entry->word, value, memory_order_release)
 
-/* What the end is to be given; 0: no entry, counted. */
-static SONDE__ALWAYS_INLINE uint32_t sonde__open_begin(const struct sonde__open_begin *span)
+/* The table, or NULL while there is none. */
+static SONDE__ALWAYS_INLINE struct sonde__open_entry *sonde__open_entries(void)
 {
 	/* A11, partner R11 in sonde__open_table_set: without it the geometry may be seen unmade. */
-	struct sonde__open_entry *entries =
-		atomic_load_explicit(&sonde__open_table.entries, memory_order_acquire);
-	const uint32_t owner = sonde__open_owner();
-	struct sonde__open_entry *entry;
+	return atomic_load_explicit(&sonde__open_table.entries, memory_order_acquire);
+}
 
-	if (SONDE__UNLIKELY(!entries))
-		return 0;
-	entry = sonde__open_at(entries,
-			       sonde__open_lane(owner) + sonde__open_position(span->place));
+/* The thread's own entry for a span at `place`; NULL where that is another's or taken. */
+static SONDE__ALWAYS_INLINE struct sonde__open_entry *sonde__open_own(
+	struct sonde__open_entry *entries, const void *place)
+{
+	const uint32_t owner = sonde__open_owner();
+	struct sonde__open_entry *entry = sonde__open_at(
+		entries, sonde__open_lane(owner) + sonde__open_position(place));
+
 	/* Relaxed: this thread's, or claimed by compare-and-swap. */
-	if (SONDE__UNLIKELY(SONDE__OPEN_GET(owner) != owner || SONDE__OPEN_GET(span_id))) {
-		entry = sonde__open_find(entries, span->place);
-		if (!entry)
-			return 0;
-	}
+	return SONDE__LIKELY(SONDE__OPEN_GET(owner) == owner && !SONDE__OPEN_GET(span_id))
+		       ? entry
+		       : NULL;
+}
+
+/* Takes an entry of the thread's own; what the end is to be given. */
+static SONDE__ALWAYS_INLINE uint32_t sonde__open_take(struct sonde__open_entry *entries,
+						      struct sonde__open_entry *entry,
+						      const struct sonde__open_begin *span)
+{
 	SONDE__TESTPOINT("open:found");
 	/*
 	 * First, so that a signal handler of this thread sees the entry taken, and relaxed: what
@@ -121,12 +128,24 @@ static SONDE__ALWAYS_INLINE uint32_t sonde__open_begin(const struct sonde__open_
 	return (uint32_t)((uint8_t *)entry - (uint8_t *)entries) + 1;
 }
 
+/* What the end is to be given; 0: no entry, counted. */
+static SONDE__ALWAYS_INLINE uint32_t sonde__open_begin(const struct sonde__open_begin *span)
+{
+	struct sonde__open_entry *entries = sonde__open_entries();
+	struct sonde__open_entry *entry;
+
+	if (SONDE__UNLIKELY(!entries))
+		return 0;
+	entry = sonde__open_own(entries, span->place);
+	if (SONDE__UNLIKELY(!entry))
+		entry = sonde__open_find(entries, span->place);
+	return entry ? sonde__open_take(entries, entry, span) : 0;
+}
+
 /* `number` is what the begin returned. */
 static SONDE__ALWAYS_INLINE void sonde__open_end(uint32_t number, uint64_t span_id)
 {
-	/* A11 */
-	struct sonde__open_entry *entries =
-		atomic_load_explicit(&sonde__open_table.entries, memory_order_acquire);
+	struct sonde__open_entry *entries = sonde__open_entries();
 	struct sonde__open_entry *entry;
 
 	if (SONDE__UNLIKELY(!number || !entries))

@@ -34,13 +34,68 @@ static SONDE__ALWAYS_INLINE struct sonde__ring *sonde__box_own_ring(const struct
 }
 
 /*
- * Asks for the lines that the next records will be written to. The reader had them last: without
- * this the next reservation waits until they are fetched from its processor.
+ * Asks for the lines that the next records and their marks will be written to. The reader had them
+ * last: without this the next reservation waits until they are fetched from its processor.
  */
-static SONDE__ALWAYS_INLINE void sonde__box_fetch_ahead(const uint8_t *record)
+static SONDE__ALWAYS_INLINE void sonde__box_fetch_ahead(const struct sonde__place *place)
 {
-	__builtin_prefetch(record + 16 * SONDE__CACHE_LINE, /* for writing */ 1);
-	__builtin_prefetch(record + 17 * SONDE__CACHE_LINE, /* for writing */ 1);
+	const uintptr_t record = (uintptr_t)place->record;
+
+	sonde__fetch_to_write(record + 16 * SONDE__CACHE_LINE);
+	sonde__fetch_to_write(record + 17 * SONDE__CACHE_LINE);
+	sonde__fetch_to_write((uintptr_t)place->mark + SONDE__CACHE_LINE);
+}
+
+static SONDE__ALWAYS_INLINE uint32_t sonde__box_granules(size_t size)
+{
+	return (uint32_t)((size + SONDE__GRANULE - 1) >> SONDE__GRANULE_SHIFT);
+}
+
+static SONDE__ALWAYS_INLINE struct sonde__slot sonde__box_slot(const struct sonde__place *place,
+							       uint32_t process,
+							       uint32_t n_granules,
+							       enum sonde_signal signal,
+							       bool urgent)
+{
+	sonde__box_fetch_ahead(place);
+	return (struct sonde__slot){
+		.record = place->record,
+		.mark = place->mark,
+		.process = process,
+		.n_granules = (uint16_t)n_granules,
+		.signal = (uint8_t)signal,
+		.urgent = urgent,
+	};
+}
+
+/*
+ * As sonde__box_reserve for what is not urgent, but only in the block that is being filled: it
+ * calls no function. False: nothing was done or counted; ask sonde__box_reserve.
+ */
+static SONDE__ALWAYS_INLINE bool sonde__box_try(size_t size, enum sonde_signal signal,
+						struct sonde__slot *ret)
+{
+	const struct sonde__box *box = sonde__box_get();
+	const uint32_t process = sonde__process_word();
+	const uint32_t n_granules = sonde__box_granules(size);
+	struct sonde__place place;
+	struct sonde__ring *ring;
+	uint64_t head;
+	uint64_t word;
+
+	if (SONDE__UNLIKELY(!box || !process || !box->has_rseq ||
+			    size - 1 >= SONDE__RECORD_MAX_SIZE ||
+			    sonde__cpu_registered(box) >= box->n_rings))
+		return false;
+	ring = (struct sonde__ring *)(box->rings + sonde__cpu_registered(box) * box->ring_stride);
+	head = sonde__ring_head(ring);
+	SONDE__TESTPOINT("ring:head-loaded");
+	if (SONDE__UNLIKELY(sonde__head_block(head) >= box->ring_shape.n_blocks ||
+			    !sonde__ring_try(ring, &box->ring_shape, head, n_granules, signal,
+					     &place, &word)))
+		return false;
+	*ret = sonde__box_slot(&place, process, n_granules, signal, /* urgent= */ false);
+	return true;
 }
 
 /* sonde__box_reserve. */
@@ -49,8 +104,7 @@ static SONDE__ALWAYS_INLINE bool sonde__box_take(size_t size, enum sonde_signal 
 {
 	const struct sonde__box *box = sonde__box_get();
 	const uint32_t process = sonde__process_word();
-	const uint32_t n_granules =
-		(uint32_t)((size + SONDE__GRANULE - 1) >> SONDE__GRANULE_SHIFT);
+	const uint32_t n_granules = sonde__box_granules(size);
 	struct sonde__place place;
 	struct sonde__ring *ring;
 
@@ -63,13 +117,7 @@ static SONDE__ALWAYS_INLINE bool sonde__box_take(size_t size, enum sonde_signal 
 		    !sonde__ring_take(ring, &box->ring_shape, n_granules, signal, &place)) &&
 	    !sonde__box_reserve_elsewhere(box, ring, n_granules, signal, urgent, &place))
 		return false;
-	sonde__box_fetch_ahead(place.record);
-	ret->record = place.record;
-	ret->mark = place.mark;
-	ret->process = process;
-	ret->n_granules = (uint16_t)n_granules;
-	ret->signal = (uint8_t)signal;
-	ret->urgent = urgent;
+	*ret = sonde__box_slot(&place, process, n_granules, signal, urgent);
 	return true;
 }
 

@@ -72,11 +72,23 @@ static SONDE__ALWAYS_INLINE struct sonde__span *sonde__span_recording(struct son
 	return span;
 }
 
-/* Puts it in the table of open spans. Last at the begin: then its site is known. */
-static SONDE__ALWAYS_INLINE void sonde__span_open(struct sonde__span *span)
+/* What was current at the begin, kept whole at the end of the bytes. */
+static SONDE__ALWAYS_INLINE struct sonde__context_words *sonde__span_previous(
+	const struct sonde__span *span)
+{
+	const uint8_t *end = span->bytes + SONDE__SPAN_BYTES;
+
+	return sonde__context_words(
+		(const struct sonde_context *)(const void *)(end - sizeof(struct sonde_context)));
+}
+
+/* The span as the table of open spans has it. */
+static SONDE__ALWAYS_INLINE struct sonde__open_begin sonde__span_open_begin(
+	const struct sonde__span *span)
 {
 	const struct sonde__context_words *own = sonde__context_words(&span->context);
-	const struct sonde__open_begin open = {
+
+	return (struct sonde__open_begin){
 		.trace_id = { own->trace_id[0], own->trace_id[1] },
 		.span_id = own->span_id,
 		.parent_id = span->parent_id,
@@ -84,8 +96,6 @@ static SONDE__ALWAYS_INLINE void sonde__span_open(struct sonde__span *span)
 		.site = span->site,
 		.place = span,
 	};
-
-	span->open_number = sonde__open_begin(&open);
 }
 
 /* Adds one to a count that stays at its largest value. */
@@ -113,6 +123,9 @@ void sonde__span_pass_end(struct sonde__span *span, uint64_t end_unix_ns);
 
 /* Puts back what was current at the begin, if the span is still the current one. */
 void sonde__span_leave(const struct sonde__span *span);
+
+/* Puts it in the table of open spans. Last at the begin: then its site is known. */
+void sonde__span_open(struct sonde__span *span);
 
 /* Copies the name, or writes it as a part and keeps its beginning. */
 void sonde__span_name(struct sonde__span *span, const char *name, size_t size);

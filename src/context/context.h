@@ -132,20 +132,25 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__identity_advance(void)
 #endif
 }
 
+/* 0 where the thread is not seeded yet, and once in 2^64: then sonde__identity_draw gives one. */
+static SONDE__ALWAYS_INLINE uint64_t sonde__identity_try(void)
+{
+	/* Relaxed, both: the thread's own word, and a key of which any value will do. */
+	if (SONDE__UNLIKELY(!atomic_load_explicit(&sonde__thread.id_state, memory_order_relaxed)))
+		return 0;
+	return sonde__mix64(sonde__identity_advance() +
+			    atomic_load_explicit(&sonde__identity_key, memory_order_relaxed));
+}
+
+/* As sonde__identity_draw, after a try that gave none. */
+uint64_t sonde__identity_draw_again(void);
+
 /* A new span id, or half a trace id; never 0. Wait-free, async-signal-safe. */
 static SONDE__ALWAYS_INLINE uint64_t sonde__identity_draw(void)
 {
-	uint64_t id;
+	uint64_t id = sonde__identity_try();
 
-	do {
-		/* Relaxed, both: the thread's own word, and a key of which any value will do. */
-		if (SONDE__UNLIKELY(
-			    !atomic_load_explicit(&sonde__thread.id_state, memory_order_relaxed)))
-			sonde__identity_seed_thread();
-		id = sonde__mix64(sonde__identity_advance() +
-				  atomic_load_explicit(&sonde__identity_key, memory_order_relaxed));
-	} while (SONDE__UNLIKELY(!id));
-	return id;
+	return SONDE__LIKELY(id) ? id : sonde__identity_draw_again();
 }
 
 /*

@@ -72,3 +72,16 @@ void sonde__identity_seed_thread(void)
 	if (on_thread)
 		on_thread();
 }
+
+uint64_t sonde__identity_draw_again(void)
+{
+	uint64_t id;
+
+	do {
+		/* Relaxed: the thread's own word. */
+		if (!atomic_load_explicit(&sonde__thread.id_state, memory_order_relaxed))
+			sonde__identity_seed_thread();
+		id = sonde__identity_try();
+	} while (!id);
+	return id;
+}

@@ -128,10 +128,10 @@ next_record:
 		id = me * RECORDS + record + 1;
 		record++;
 		select (n : 1 .. SIZES);
-		head_load()				/* sonde__ring_take: A2 */
+		head_load()				/* sonde__ring_take, sonde__ring_head: A2 */
 	}
 again:
-	atomic { word_load() }				/* sonde__ring_take: A1 */
+	atomic { word_load() }				/* sonde__ring_try: A1 */
 try:
 	if
 	:: admits() ->
@@ -144,7 +144,7 @@ try:
 		}
 		goto reserved
 #else
-		atomic {				/* sonde__ring_take: swap of the word, A1 */
+		atomic {				/* sonde__ring_try: swap of the word, A1 */
 			if
 			:: word_number[h_block] == w_number && word_open[h_block] == w_open &&
 			   word_offset[h_block] == w_offset && word_count[h_block] == w_count ->
