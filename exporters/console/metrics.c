@@ -31,7 +31,7 @@ static double upper_bound(int64_t index, int32_t scale)
 
 static uint64_t to_ns(double seconds)
 {
-	double ns = seconds * 1e9;
+	double ns = seconds * 1e9 + 0.5;
 
 	return ns < 1e18 ? (uint64_t)ns : UINT64_C(1000000000000000000);
 }

@@ -3,11 +3,16 @@
  * Does a known number of things of known durations, flushes in between, and forks a child that does
  * some of its own. What is to be counted was written down a second time in test_metrics.py, by
  * hand.
+ *
+ *	metered		as above
+ *	metered wait	instead, waits until metrics were exported twice without anybody asking
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sonde/sonde.h>
@@ -65,7 +70,31 @@ static void child(struct sonde_agent *agent)
 	_exit(0);
 }
 
-int main(void)
+static uint64_t exported_points(struct sonde_agent *agent)
+{
+	struct sonde_account account = { 0 };
+
+	sonde_agent_account(agent, 0, SONDE_SIGNAL_METRIC, &account);
+	return account.exported;
+}
+
+static int wait_for_two_exports(struct sonde_agent *agent)
+{
+	const struct timespec moment = { .tv_nsec = 2000000 };
+	uint64_t before = 0;
+	int n_exports = 0;
+
+	for (int i = 0; i < 5000 && n_exports < 2; i++) {
+		uint64_t now = exported_points(agent);
+
+		n_exports += now > before;
+		before = now;
+		nanosleep(&moment, NULL);
+	}
+	return n_exports == 2 ? 0 : 5;
+}
+
+int main(int argc, char **argv)
 {
 	struct sonde_options options = SONDE_OPTIONS_INIT;
 	struct sonde_agent *agent;
@@ -75,6 +104,10 @@ int main(void)
 	options.service_name = "metered";
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 1;
+	if (argc > 1 && !strcmp(argv[1], "wait")) {
+		charge(3, 1 * MS, /* is_error= */ false);
+		return wait_for_two_exports(agent);
+	}
 	charge(300, 1 * MS, /* is_error= */ false);
 	charge(100, 3 * MS, /* is_error= */ true);
 	charge(10, 250 * MS, /* is_error= */ false);
