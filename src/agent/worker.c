@@ -3,16 +3,11 @@
  * The worker's loop: take orders, turn the pipeline, rest.
  *
  * Orders (flush, stop) and answers are fields under `lock`; the worker holds it for a few
- * instructions only, so that whoever asks is not kept waiting by a delivery. It rests in one of two
- * ways. With nothing under way it parks on the bell, where recording calls rouse it. With requests
- * under way it polls their descriptors and cannot hear the bell, so it looks up after
- * PATIENCE_MIN_MS at first and, as long as nothing happens, twice as long each time, up to
- * PATIENCE_MAX_MS.
+ * instructions only, so that whoever asks is not kept waiting by a delivery.
  */
 #include "agent/worker.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,6 +15,7 @@
 
 #include "agent/opened.h"
 #include "agent/resource.h"
+#include "agent/rest.h"
 #include "base/bell.h"
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -29,10 +25,6 @@
 #include "pipeline/pipeline.h"
 
 #define STACK_SIZE (512 * 1024)
-#define DESCRIPTORS_MAX 64
-#define PATIENCE_MIN_MS 1
-#define PATIENCE_MAX_MS 20
-#define WAIT_MAX_NS (UINT64_C(3600) * SONDE__NS_PER_S)
 #define EXPIRY_MARGIN_MAX_NS (50 * SONDE__NS_PER_MS)
 
 struct sonde__worker {
@@ -42,7 +34,7 @@ struct sonde__worker {
 	size_t n_opened;
 	pthread_t thread;
 	uint64_t random_state; /* Worker only. */
-	int patience_ms; /* Worker only. */
+	struct sonde__rest rest; /* Worker only. */
 
 	/* Guards everything below; never held while anything is waited for. */
 	pthread_mutex_t turn; /* Held in every call into the pipeline and the exporters. */
@@ -179,35 +171,6 @@ static bool answer_flush(struct sonde__worker *worker)
 	return true;
 }
 
-static void rest(struct sonde__worker *worker, uint64_t wait_ns)
-{
-	struct pollfd fds[DESCRIPTORS_MAX];
-	uint64_t wait_ms = wait_ns / SONDE__NS_PER_MS + (wait_ns % SONDE__NS_PER_MS != 0);
-	int timeout_ms = wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
-	size_t n;
-
-	pthread_mutex_lock(&worker->turn);
-	n = sonde__pipeline_poll(worker->pipeline, fds, DESCRIPTORS_MAX, &timeout_ms);
-	pthread_mutex_unlock(&worker->turn);
-	if (!n) {
-		uint64_t asked_ns = (uint64_t)timeout_ms * SONDE__NS_PER_MS;
-
-		if (asked_ns > wait_ns)
-			asked_ns = wait_ns;
-		(void)sonde__bell_wait(&sonde__box_bell,
-				       asked_ns < WAIT_MAX_NS ? asked_ns : WAIT_MAX_NS);
-		return;
-	}
-	if (timeout_ms > worker->patience_ms)
-		timeout_ms = worker->patience_ms;
-	if (poll(fds, n, timeout_ms) > 0)
-		worker->patience_ms = PATIENCE_MIN_MS;
-	else if (worker->patience_ms < PATIENCE_MAX_MS)
-		worker->patience_ms = 2 * worker->patience_ms < PATIENCE_MAX_MS ?
-					      2 * worker->patience_ms :
-					      PATIENCE_MAX_MS;
-}
-
 /* Turns until the stop: its flush is done, or its deadline is near. */
 static void run(struct sonde__worker *worker)
 {
@@ -229,7 +192,7 @@ static void run(struct sonde__worker *worker)
 			return;
 		if (orders.stop && orders.stop_deadline_ns - now_ns < wait_ns)
 			wait_ns = orders.stop_deadline_ns - now_ns;
-		rest(worker, wait_ns);
+		sonde__rest(&worker->rest, worker->pipeline, &worker->turn, wait_ns);
 	}
 }
 
@@ -339,7 +302,6 @@ int sonde__worker_new(const struct sonde__settings *settings, bool in_child,
 	if (!worker)
 		return SONDE_E_NOMEM;
 	worker->settings = settings;
-	worker->patience_ms = PATIENCE_MIN_MS;
 	(void)sonde__random_bytes(&worker->random_state, sizeof(worker->random_state));
 	init_lock(worker);
 	if (!in_child)
