@@ -7,7 +7,7 @@
 /* 15 bits of window, and 16 for a gzip head in place of zlib's. */
 #define GZIP_WINDOW (15 + 16)
 #define GZIP_MEMORY 8
-#define GZIP_LEVEL 3
+#define GZIP_LEVEL 1
 #define OUT_CHUNK 16384
 
 int sonde__otlp_gzip_new(struct sonde__otlp_gzip **ret)
