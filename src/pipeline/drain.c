@@ -10,8 +10,9 @@
  *
  * What was seen is first scanned: parts go to the table, logs and errors to their batch. Only then,
  * with every part in place, spans are joined and go to theirs. Spans that were seen in the second
- * pass stay for the next drain. A drain stops now and then to let batches be sent, or until a lane
- * that is full and moving has room; it is gone on with in this turn or a later one.
+ * pass stay for the next drain, and so does a small rest if it was the box's fill that began it. A
+ * drain stops now and then to let batches be sent, or until a lane that is full and moving has
+ * room; it is gone on with in this turn or a later one.
  */
 
 #include "pipeline/drain.h"
@@ -34,6 +35,8 @@
 #define LINES_FETCHED 4
 /* Between two drains for errors: a storm of errors makes batches, not a drain for each. */
 #define URGENT_GAP_NS (20 * SONDE__NS_PER_MS)
+/* Fewer spans than this part of those that were taken are left for the next drain. */
+#define REST_DIVISOR 4
 #define PAUSE_LOOK_NS (50 * SONDE__NS_PER_MS)
 
 static uint64_t later(uint64_t now_ns, uint64_t delay_ns)
@@ -41,17 +44,15 @@ static uint64_t later(uint64_t now_ns, uint64_t delay_ns)
 	return delay_ns < UINT64_MAX - now_ns ? now_ns + delay_ns : UINT64_MAX;
 }
 
+/* By the schedule, or for want of room here. */
 static bool is_due(const struct sonde__pipeline *pipeline)
 {
 	const struct sonde__intake *intake = &pipeline->intake;
 	uint64_t now_ns = pipeline->now_ns;
 
-	if (intake->n == 0)
-		return false;
 	return intake->n == intake->capacity || now_ns >= pipeline->span_due_ns ||
 	       (intake->n_logs && now_ns >= pipeline->log_due_ns) ||
-	       (intake->has_error && now_ns >= pipeline->urgent_due_ns) ||
-	       sonde__box_fill_percent() >= FILL_PERCENT;
+	       (intake->has_error && now_ns >= pipeline->urgent_due_ns);
 }
 
 static void schedule(struct sonde__pipeline *pipeline, bool is_drained)
@@ -71,12 +72,15 @@ void sonde__drain_look(struct sonde__pipeline *pipeline)
 	(void)sonde__intake_pass(&pipeline->intake);
 	if (pipeline->is_draining)
 		return;
-	if (!is_due(pipeline)) {
+	pipeline->leaves_rest = !is_due(pipeline);
+	if (!pipeline->intake.n ||
+	    (pipeline->leaves_rest && sonde__box_fill_percent() < FILL_PERCENT)) {
 		schedule(pipeline, /* is_drained= */ false);
 		return;
 	}
 	pipeline->is_draining = true;
 	pipeline->is_whole_drain = true;
+	pipeline->n_taken = 0;
 }
 
 uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)
@@ -147,11 +151,23 @@ static void fetch(const struct sonde__intake *intake, size_t i)
 		__builtin_prefetch(record + line * LINE);
 }
 
+/*
+ * A drain that was begun for the box alone does not make a small request of what is left after a
+ * large one; it is of use to the next.
+ */
+static bool may_leave_rest(const struct sonde__pipeline *pipeline)
+{
+	return pipeline->leaves_rest && !pipeline->batches[SONDE_SIGNAL_SPAN].n &&
+	       pipeline->intake.n_scanned < pipeline->n_taken / REST_DIVISOR;
+}
+
 /* Spans whose parts must all be there by now. False: stopped to have batches sent. */
 static bool take_spans(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *ret)
 {
 	struct sonde__intake *intake = &pipeline->intake;
 
+	if (may_leave_rest(pipeline))
+		return true;
 	for (size_t i = 0; i < intake->n_scanned; i++) {
 		fetch(intake, i + FETCH_AHEAD);
 		if (!intake->refs[i].record || !sonde__intake_is_settled(intake, i))
@@ -161,6 +177,7 @@ static bool take_spans(struct sonde__pipeline *pipeline, enum sonde__drain_outco
 			return false;
 		add_span(pipeline, &intake->refs[i]);
 		intake->refs[i].record = NULL;
+		pipeline->n_taken++;
 	}
 	return true;
 }

@@ -261,6 +261,7 @@ void sonde__pipeline_flush_begin(struct sonde__pipeline *pipeline, uint64_t now_
 	pipeline->must_drain = true;
 	pipeline->is_draining = true;
 	pipeline->is_whole_drain = true;
+	pipeline->leaves_rest = false;
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {
 		for (int s = 0; s < SONDE__SIGNAL_ROWS; s++)
 			sonde__lane_flush(&pipeline->lanes[d][s]);

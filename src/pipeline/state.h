@@ -50,6 +50,8 @@ struct sonde__pipeline {
 	bool has_turned;
 	bool has_drained; /* Since losses were last looked for. */
 	bool is_draining;
+	bool leaves_rest; /* This drain may. */
+	size_t n_taken; /* Spans, in this drain. */
 	bool is_whole_drain; /* Passes for this drain are still to be made. */
 	uint64_t span_due_ns;
 	uint64_t log_due_ns;

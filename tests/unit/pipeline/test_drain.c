@@ -109,9 +109,32 @@ static void fill_level_begins_a_drain(void **state)
 	}
 	while (rig_turn(&rig, 0) == 0)
 		continue;
+	assert_true(sonde__box_fill_percent() < 50);
+	/* A small rest makes no request of its own, but does not stay for ever. */
+	assert_in_range(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, n - n / 4, n);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported % 512, 0);
+	(void)rig_turn(&rig, 5 * RIG_S);
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, n);
 	assert_int_equal(rig_delivered(&rig, 0, "span filler "), n);
-	assert_true(sonde__box_fill_percent() < 50);
+}
+
+/* A flush takes the rest that such a drain leaves, and so does one that begins in its middle. */
+static void flush_leaves_no_rest(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	(void)rig_turn(&rig, 0);
+	for (int round = 0; round < 2; round++) {
+		while (sonde__box_fill_percent() < 50 && n < 100000) {
+			assert_true(record_span(
+				&(struct record_spec){ .trace = 1, .span = ++n, .name = "filler" }));
+		}
+		if (round == 0)
+			(void)rig_turn(&rig, 0);
+		assert_true(rig_flush(&rig, NULL));
+		assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, n);
+	}
 }
 
 /* A head that is right, and fields that are not; without parts in the table and with some. */
@@ -192,6 +215,7 @@ int main(void)
 			log_goes_out_when_its_delay_is_over_and_takes_spans_along, begin, end),
 		cmocka_unit_test_setup_teardown(error_goes_out_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(fill_level_begins_a_drain, begin, end),
+		cmocka_unit_test_setup_teardown(flush_leaves_no_rest, begin, end),
 		cmocka_unit_test_setup_teardown(damaged_fields_are_counted, begin, end),
 		cmocka_unit_test_setup_teardown(garbage_is_counted, begin, end),
 		cmocka_unit_test_setup_teardown(idle_process_sends_nothing, begin, end),
