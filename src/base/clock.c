@@ -23,6 +23,7 @@
 #define OFFSET_NOISE_NS 10000
 /* Anchors closer than this are one: the noise of reading them would show in the slope. */
 #define ANCHOR_DISTANCE_NS SONDE__NS_PER_S
+#define STRETCH_MAX (UINT64_C(1) << 62)
 #define CALIBRATION_NS UINT64_C(200000)
 /* Anchors this far apart say the rate to a millionth. */
 #define RATE_DISTANCE_NS (100 * SONDE__NS_PER_MS)
@@ -291,6 +292,25 @@ static void slopes_renew(struct sonde__clock *clock, size_t first_changed)
 	clock->ns_per_tick[last] = slope(&clock->anchors[0], &clock->anchors[last]);
 }
 
+/* Only where all of it, and the product, are far from the bounds of 64 bits. */
+static void recent_renew(struct sonde__clock *clock)
+{
+	const struct sonde__anchor *to = &clock->anchors[clock->n_anchors - 1];
+	const struct sonde__anchor *from = to - 1;
+
+	clock->recent.n_ticks = 0;
+	if (clock->n_anchors < 2 || to->ticks - from->ticks > STRETCH_MAX ||
+	    to->monotonic_ns - from->monotonic_ns > STRETCH_MAX)
+		return;
+	clock->recent = (struct sonde__stretch){
+		.ticks = from->ticks,
+		.n_ticks = to->ticks - from->ticks,
+		.unix_ns = from->monotonic_ns + anchor_offset(to),
+		.n_ns = to->monotonic_ns - from->monotonic_ns,
+		.ns_per_tick = clock->ns_per_tick[clock->n_anchors - 2],
+	};
+}
+
 void sonde__clock_add(struct sonde__clock *clock, const struct sonde__anchor *anchor)
 {
 	struct sonde__anchor added = *anchor;
@@ -307,6 +327,7 @@ void sonde__clock_add(struct sonde__clock *clock, const struct sonde__anchor *an
 	}
 	clock->anchors[clock->n_anchors++] = added;
 	slopes_renew(clock, first_changed);
+	recent_renew(clock);
 }
 
 /* Nonsense in a record must stay harmless: beyond 64 bits the conversion would be undefined. */
@@ -347,10 +368,23 @@ static uint64_t clock_monotonic_ns(const struct sonde__clock *clock, uint64_t ti
 	return ns < last->monotonic_ns ? ns : last->monotonic_ns;
 }
 
-uint64_t sonde__clock_unix_ns(const struct sonde__clock *clock, uint64_t ticks)
+static uint64_t old_unix_ns(const struct sonde__clock *clock, uint64_t ticks)
 {
 	if (!clock->n_anchors)
 		return 0;
 	return clock_monotonic_ns(clock, ticks) +
 	       anchor_offset(&clock->anchors[clock->n_anchors - 1]);
+}
+
+uint64_t sonde__clock_unix_ns(const struct sonde__clock *clock, uint64_t ticks)
+{
+	const struct sonde__stretch *recent = &clock->recent;
+	uint64_t n_ticks = ticks - recent->ticks;
+	uint64_t ns;
+
+	if (SONDE__UNLIKELY(n_ticks >= recent->n_ticks))
+		return old_unix_ns(clock, ticks);
+	/* Signed, because the machine converts no other kind. */
+	ns = (uint64_t)(int64_t)((double)(int64_t)n_ticks * recent->ns_per_tick);
+	return recent->unix_ns + (ns < recent->n_ns ? ns : recent->n_ns);
 }

@@ -94,6 +94,15 @@ struct sonde__anchor {
 	uint64_t realtime_ns;
 };
 
+/* Between two anchors, in the form in which most stamps are converted. */
+struct sonde__stretch {
+	uint64_t ticks; /* Of its beginning. */
+	uint64_t n_ticks; /* 0: there is none. */
+	uint64_t unix_ns; /* Of its beginning. */
+	uint64_t n_ns;
+	double ns_per_tick;
+};
+
 /*
  * The anchors, oldest first, increase in ticks and monotonic_ns. Their realtime_ns may go back,
  * when somebody set the clock: conversions all use the newest anchor's offset, so that stamps
@@ -105,6 +114,7 @@ struct sonde__clock {
 	/* From each anchor to the next; of the last: from the first to it, for stamps beyond it. */
 	double ns_per_tick[SONDE__CLOCK_ANCHORS];
 	size_t n_anchors;
+	struct sonde__stretch recent; /* Up to the last anchor. */
 };
 
 /* Begins with one anchor, taken now. */

@@ -147,12 +147,29 @@ static void add(struct sonde__pipeline *pipeline, enum sonde_signal signal,
 		drop_item(pipeline, batch, source, status);
 }
 
+static bool add_plain_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
+{
+	struct sonde__batch *batch = &pipeline->batches[SONDE_SIGNAL_SPAN];
+	size_t size = ref->record->size;
+
+	if (sonde__batch_is_full(batch, size))
+		sonde__batch_emit(pipeline, batch);
+	if (!sonde__span_view_plain(pipeline, &batch->arena, (const void *)ref->record,
+				    &batch->spans[batch->n]))
+		return false;
+	batch->items[batch->n++] = (struct sonde__batch_item){ .ref = *ref };
+	batch->n_bytes += size + overhead(SONDE_SIGNAL_SPAN);
+	return true;
+}
+
 void sonde__batch_add_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
 			   struct sonde__part *parts)
 {
 	struct source source = { .item = { .ref = *ref, .parts = parts },
 				 .estimate = ref->record->size };
 
+	if (!parts && add_plain_span(pipeline, ref))
+		return;
 	for (const struct sonde__part *part = parts; part; part = part->next_taken)
 		source.estimate += part->low_size + part->fields_size;
 	add(pipeline, SONDE_SIGNAL_SPAN, &source);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "pipeline/state.h"
 #include "pipeline/view.h"
 #include "record/check.h"
@@ -45,23 +46,6 @@ static int gather_some(struct sonde__view_maker *maker, const struct sonde__span
 			   maker->arena, &maker->counts, &view->pieces, &view->n_pieces);
 }
 
-/* Nearly every span: nothing was added to it from elsewhere, and nothing has to be mended. */
-static bool gather_plain(struct sonde__view_maker *maker, const struct sonde__span_record *record,
-			 struct sonde_span_view *view)
-{
-	size_t used = maker->arena->used;
-	struct sonde_bytes *piece = sonde__arena_take(maker->arena, sizeof(*piece));
-
-	if (!piece || !sonde__plain_copy(&maker->pipeline->span_mender,
-					 sonde__span_record_fields(record), maker->arena, piece)) {
-		maker->arena->used = used;
-		return false;
-	}
-	view->pieces = piece;
-	view->n_pieces = piece->size > 0;
-	return true;
-}
-
 /*
  * A span under which thousands of errors were captured must not be lost for it: as many of the
  * earliest parts as there is room for are kept, and the others count as events that were dropped.
@@ -75,8 +59,6 @@ static int gather(struct sonde__view_maker *maker, const struct sonde__span_reco
 	size_t n_kept;
 	int status;
 
-	if (!parts && gather_plain(maker, record, view))
-		return SONDE_OK;
 	if (!sonde__fields_are_valid(SONDE_FIELDS_SPAN, sonde__span_record_fields(record)))
 		return SONDE_E_MALFORMED;
 	for (const struct sonde__part *part = parts; part; part = part->next_taken)
@@ -93,27 +75,11 @@ static int gather(struct sonde__view_maker *maker, const struct sonde__span_reco
 	return status;
 }
 
-/*
- * Sites keep their names for ever, so a name that was found valid is remembered. An invalid one is
- * mended, and counted, for each span.
- */
-static int set_site_name(struct sonde__view_maker *maker, uint32_t id, struct sonde_text *ret)
+static struct sonde_text site_name(uint32_t id)
 {
-	struct sonde__named_site *known =
-		&maker->pipeline->named_sites[id % SONDE__SITES_REMEMBERED];
 	struct sonde__site_view site;
-	int status;
 
-	if (known->id == id && known->name.size) {
-		*ret = known->name;
-		return SONDE_OK;
-	}
-	if (!sonde__site_get(id, &site) || !site.name.size)
-		site.name = unnamed;
-	status = sonde__mend_text(site.name, maker->arena, &maker->counts, ret);
-	if (status == SONDE_OK && ret->data == site.name.data && site.name.data != unnamed.data)
-		*known = (struct sonde__named_site){ id, site.name };
-	return status;
+	return sonde__site_get(id, &site) && site.name.size ? site.name : unnamed;
 }
 
 static struct sonde_text choose_name(const struct sonde__span_record *record,
@@ -125,7 +91,7 @@ static struct sonde_text choose_name(const struct sonde__span_record *record,
 		if (part->name_size)
 			name = sonde__part_name(part);
 	}
-	return name;
+	return name.size ? name : site_name(record->site);
 }
 
 /* OK beats ERROR beats UNSET; of equal ones the span's own text stays, else the latest. */
@@ -153,13 +119,10 @@ static int set_texts(struct sonde__view_maker *maker, const struct sonde__span_r
 		     const struct sonde__part *parts, struct sonde_span_view *view)
 {
 	struct sonde_text description = choose_status(record, parts, &view->status);
-	struct sonde_text name = choose_name(record, parts);
 	int status;
 
-	if (name.size)
-		status = sonde__mend_text(name, maker->arena, &maker->counts, &view->name);
-	else
-		status = set_site_name(maker, record->site, &view->name);
+	status = sonde__mend_text(choose_name(record, parts), maker->arena, &maker->counts,
+				  &view->name);
 	if (status < 0)
 		return status;
 	status = sonde__mend_text(sonde__span_record_trace_state(record), maker->arena,
@@ -170,19 +133,33 @@ static int set_texts(struct sonde__view_maker *maker, const struct sonde__span_r
 				&view->status_description);
 }
 
-static void set_times(struct sonde__view_maker *maker, const struct sonde__span_record *record,
+static uint64_t unix_time(const struct sonde__clock *clock, uint64_t time, bool is_unix)
+{
+	return is_unix ? time : sonde__clock_unix_ns(clock, time);
+}
+
+static void set_times(const struct sonde__clock *clock, const struct sonde__span_record *record,
 		      struct sonde_span_view *view)
 {
 	uint8_t flags = record->head.flags;
+	uint64_t start = unix_time(clock, record->start, flags & SONDE__RECORD_START_IS_UNIX);
+	uint64_t end = unix_time(clock, record->head.time, flags & SONDE__RECORD_TIME_IS_UNIX);
 
-	view->start_unix_ns =
-		sonde__view_time(maker, record->start, flags & SONDE__RECORD_START_IS_UNIX);
-	view->end_unix_ns =
-		sonde__view_time(maker, record->head.time, flags & SONDE__RECORD_TIME_IS_UNIX);
-	if (view->start_unix_ns == UINT64_MAX)
-		view->start_unix_ns--;
-	if (view->end_unix_ns <= view->start_unix_ns)
-		view->end_unix_ns = view->start_unix_ns + 1;
+	if (start == UINT64_MAX)
+		start--;
+	view->start_unix_ns = start;
+	view->end_unix_ns = end > start ? end : start + 1;
+}
+
+static void set_identity(const struct sonde__span_record *record, struct sonde_span_view *view)
+{
+	memcpy(view->trace_id, record->trace_id, sizeof(view->trace_id));
+	memcpy(view->span_id, record->span_id, sizeof(view->span_id));
+	memcpy(view->parent_id, record->parent_id, sizeof(view->parent_id));
+	view->kind = record->kind ? record->kind : SONDE_KIND_INTERNAL;
+	view->flags = record->trace_flags | FLAGS_HAS_IS_REMOTE;
+	if (record->head.flags & SONDE__RECORD_PARENT_REMOTE)
+		view->flags |= FLAGS_IS_REMOTE;
 }
 
 static void set_numbers(struct sonde__view_maker *maker, const struct sonde__span_record *record,
@@ -198,10 +175,6 @@ static void set_numbers(struct sonde__view_maker *maker, const struct sonde__spa
 	view->dropped_attributes = n_dropped + maker->counts.dropped_attributes;
 	view->dropped_events = record->n_dropped_events + maker->counts.dropped_events;
 	view->dropped_links = record->n_dropped_links + maker->counts.dropped_links;
-	view->kind = record->kind ? record->kind : SONDE_KIND_INTERNAL;
-	view->flags = record->trace_flags | FLAGS_HAS_IS_REMOTE;
-	if (record->head.flags & SONDE__RECORD_PARENT_REMOTE)
-		view->flags |= FLAGS_IS_REMOTE;
 }
 
 int sonde__span_view_make(struct sonde__view_maker *maker, const struct sonde__span_record *record,
@@ -210,16 +183,74 @@ int sonde__span_view_make(struct sonde__view_maker *maker, const struct sonde__s
 	int status;
 
 	*ret = (struct sonde_span_view){ 0 };
-	memcpy(ret->trace_id, record->trace_id, sizeof(ret->trace_id));
-	memcpy(ret->span_id, record->span_id, sizeof(ret->span_id));
-	memcpy(ret->parent_id, record->parent_id, sizeof(ret->parent_id));
+	set_identity(record, ret);
 	status = gather(maker, record, parts, ret);
 	if (status < 0)
 		return status;
 	status = set_texts(maker, record, parts, ret);
 	if (status < 0)
 		return status;
-	set_times(maker, record, ret);
+	set_times(&maker->pipeline->clock, record, ret);
 	set_numbers(maker, record, parts, ret);
 	return SONDE_OK;
+}
+
+/* ---- The plain span -------------------------------------------------------------------------- */
+
+/*
+ * Sites keep their names for ever, so one that was found valid is remembered. False: it is not, and
+ * is to be mended, and counted, for each span.
+ */
+static bool plain_name(struct sonde__pipeline *pipeline, const struct sonde__span_record *record,
+		       struct sonde_text *ret)
+{
+	struct sonde__named_site *known =
+		&pipeline->named_sites[record->site % SONDE__SITES_REMEMBERED];
+	struct sonde_text name = sonde__span_record_name(record);
+
+	if (!name.size && known->id == record->site && known->name.size) {
+		*ret = known->name;
+		return true;
+	}
+	*ret = name.size ? name : site_name(record->site);
+	if (!sonde__utf8_is_valid(ret->data, ret->size))
+		return false;
+	if (!name.size && ret->data != unnamed.data)
+		*known = (struct sonde__named_site){ record->site, *ret };
+	return true;
+}
+
+static bool is_plain(const struct sonde__span_record *record)
+{
+	return !(record->head.flags & SONDE__RECORD_TEXT_CUT) && !record->trace_state_size &&
+	       !record->description_size &&
+	       !(record->head.n_dropped_attributes | record->n_dropped_events |
+		 record->n_dropped_links);
+}
+
+bool sonde__span_view_plain(struct sonde__pipeline *pipeline, struct sonde__arena *arena,
+			    const struct sonde__span_record *record, struct sonde_span_view *ret)
+{
+	const size_t used = arena->used;
+	struct sonde_bytes *piece;
+
+	if (!is_plain(record) || !plain_name(pipeline, record, &ret->name))
+		return false;
+	piece = sonde__arena_take(arena, sizeof(*piece));
+	if (!piece || !sonde__plain_copy(&pipeline->span_mender, sonde__span_record_fields(record),
+					 arena, piece)) {
+		arena->used = used;
+		return false;
+	}
+	ret->pieces = piece;
+	ret->n_pieces = piece->size > 0;
+	ret->trace_state = (struct sonde_text){ NULL, 0 };
+	ret->status_description = (struct sonde_text){ NULL, 0 };
+	ret->status = record->status;
+	ret->dropped_attributes = 0;
+	ret->dropped_events = 0;
+	ret->dropped_links = 0;
+	set_identity(record, ret);
+	set_times(&pipeline->clock, record, ret);
+	return true;
 }

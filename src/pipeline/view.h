@@ -21,6 +21,12 @@ struct sonde__view_maker {
 
 int sonde__span_view_make(struct sonde__view_maker *maker, const struct sonde__span_record *record,
 			  const struct sonde__part *parts, struct sonde_span_view *ret);
+/*
+ * The same for a span to which nothing was added and of which nothing has to be told or mended, as
+ * nearly all are. False: it is none, and nothing was taken from the arena.
+ */
+bool sonde__span_view_plain(struct sonde__pipeline *pipeline, struct sonde__arena *arena,
+			    const struct sonde__span_record *record, struct sonde_span_view *ret);
 int sonde__log_view_make(struct sonde__view_maker *maker, const struct sonde__log_record *record,
 			 struct sonde_log_view *ret);
 int sonde__error_view_make(struct sonde__view_maker *maker,

@@ -103,6 +103,59 @@ static void names_come_from_sites(void **state)
 			 1);
 }
 
+/* More sites than are remembered, and one whose name has to be repaired each time. */
+static void names_of_many_sites(void **state)
+{
+	static struct sonde_site sites[150];
+	static char names[150][16];
+	struct sonde_repairs repairs;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < 150; i++) {
+			(void)snprintf(names[i], sizeof(names[i]), i == 77 ? "\xff%d." : "n%d.",
+				       (int)i);
+			sites[i].name = names[i];
+			assert_true(record_span(&(struct record_spec){
+				.trace = 1, .span = i + 1, .site = sonde__site_id(&sites[i]) }));
+		}
+		assert_true(rig_flush(&rig, NULL));
+	}
+	for (int i = 0; i < 150; i++) {
+		char line[64];
+
+		(void)snprintf(line, sizeof(line), "span %s%d. trace=1 id=%d ",
+			       i == 77 ? "\xef\xbf\xbd" : "n", i, i + 1);
+		assert_int_equal(rig_delivered(&rig, 0, line), 3);
+	}
+	sonde__pipeline_repairs(rig.pipeline, &repairs);
+	assert_int_equal(repairs.invalid_utf8, 3);
+}
+
+/* Views are made where others were: nothing of these may show. */
+static void plain_spans_show_nothing_of_others(void **state)
+{
+	const struct sonde_attr attr = sonde_int("n", 3);
+	struct record_spec full = { .trace = 1, .span = 1, .parent = 5, .name = "full",
+				    .trace_state = "a=b", .description = "broke", .status = 2,
+				    .kind = 3, .n_dropped_attributes = 7, .attrs = &attr,
+				    .n_attrs = 1, .event = "e", .link = 9, .trace_flags = 1,
+				    .flags = SONDE__RECORD_PARENT_REMOTE };
+	struct record_spec plain = { .trace = 2, .span = 2, .name = "plain" };
+
+	(void)state;
+	assert_true(record_span(&full));
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig_delivered(&rig, 0, "status=2/broke flags=301"), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "state=a=b dropped=7/0/0"), 1);
+	assert_true(record_span(&plain));
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(
+		rig_delivered(&rig, 0, "span plain trace=2 id=2 parent=0 kind=1 status=0/ flags=100"),
+		1);
+	assert_int_equal(rig_delivered(&rig, 0, "state= dropped=0/0/0\n"), 1);
+}
+
 static void callers_attributes_beat_ours(void **state)
 {
 	static struct sonde_site site = { "x", "shop.c", "charge", 41, 0 };
@@ -306,6 +359,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ticks_become_unix_time, begin, end),
 		cmocka_unit_test_setup_teardown(end_is_after_start, begin, end),
 		cmocka_unit_test_setup_teardown(names_come_from_sites, begin, end),
+		cmocka_unit_test_setup_teardown(names_of_many_sites, begin, end),
+		cmocka_unit_test_setup_teardown(plain_spans_show_nothing_of_others, begin, end),
 		cmocka_unit_test_setup_teardown(callers_attributes_beat_ours, begin, end),
 		cmocka_unit_test_setup_teardown(invalid_text_is_repaired_and_counted, begin, end),
 		cmocka_unit_test_setup_teardown(dropped_and_cut_things_are_counted, begin, end),
