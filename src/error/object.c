@@ -104,10 +104,15 @@ static void path_copy(char *ret, size_t capacity, const char *path)
 static SONDE_PRINTF(2, 0) void message_write(struct sonde_error *error, const char *format,
 					     va_list arguments)
 {
-	int size = format ? vsnprintf(error->message, sizeof(error->message), format, arguments)
-			  : 0;
 	size_t cut;
+	int size;
 
+	/* Most messages need no formatting, which would take longer than all the rest. */
+	if (!format || !strchr(format, '%')) {
+		text_copy(error->message, sizeof(error->message), format);
+		return;
+	}
+	size = vsnprintf(error->message, sizeof(error->message), format, arguments);
 	if (size < 0) {
 		/*
 		 * Not to be formatted (a wide string that is none): what was meant is better than
@@ -116,8 +121,6 @@ static SONDE_PRINTF(2, 0) void message_write(struct sonde_error *error, const ch
 		text_copy(error->message, sizeof(error->message), format);
 		return;
 	}
-	if (!format)
-		error->message[0] = '\0';
 	if ((size_t)size < sizeof(error->message))
 		return;
 	cut = sonde__utf8_cut(error->message, sizeof(error->message) - 1,

@@ -77,19 +77,37 @@ struct sonde__type_traits sonde__type_resolve(const struct sonde_error_type *typ
 	return traits;
 }
 
+/* Less than a word's bytes, lowest first. */
+static uint64_t word_of_rest(const char *text, size_t size)
+{
+	uint64_t word = 0;
+
+	for (size_t i = 0; i < size; i++)
+		word |= (uint64_t)(unsigned char)text[i] << 8 * i;
+	return word;
+}
+
+static uint64_t hash_add(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 32;
+}
+
+/* By words, of which the last may overlap the one before: lengths are part of the hash. */
 static uint64_t text_hash(const char *text, uint64_t seed)
 {
 	size_t size = text ? strlen(text) : 0;
-	uint64_t hash = sonde__mix64(seed + size);
+	uint64_t hash = hash_add(seed, size + 1);
+	uint64_t word;
 
-	for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
-		size_t left = size - at;
-		uint64_t word = 0;
-
-		memcpy(&word, text + at, left < sizeof(word) ? left : sizeof(word));
-		hash = sonde__mix64(hash ^ word);
+	if (size < sizeof(word))
+		return hash_add(hash, word_of_rest(text, size));
+	for (size_t at = 0; at + sizeof(word) < size; at += sizeof(word)) {
+		memcpy(&word, text + at, sizeof(word));
+		hash = hash_add(hash, word);
 	}
-	return hash;
+	memcpy(&word, text + size - sizeof(word), sizeof(word));
+	return hash_add(hash, word);
 }
 
 size_t sonde__type_identify(const struct sonde_error_type *type, uint32_t *ret, size_t capacity)
@@ -107,7 +125,7 @@ size_t sonde__type_identify(const struct sonde_error_type *type, uint32_t *ret, 
 		identity = text_hash(FIELD(lineage[i], code),
 				     text_hash(FIELD(lineage[i], name), identity));
 		if (i < capacity)
-			ret[i] = (uint32_t)identity;
+			ret[i] = (uint32_t)sonde__mix64(identity);
 	}
 	return n;
 }
