@@ -14,12 +14,20 @@
 /* What a terminal that polls writable takes at once. */
 #define TERMINAL_CHUNK 256
 
+/* Never a standard number that the host has closed: it may print there. */
 static int open_anew(int fd)
 {
 	char path[32];
+	int fresh;
+	int moved;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fresh = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fresh < 0 || fresh > STDERR_FILENO)
+		return fresh;
+	moved = fcntl(fresh, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fresh);
+	return moved;
 }
 
 int sonde__output_open(struct output *output, int fd)
@@ -45,7 +53,7 @@ int sonde__output_open(struct output *output, int fd)
 		output->must_ask = output->fd < 0;
 	}
 	if (output->fd < 0)
-		output->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		output->fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	return output->fd < 0 ? -1 : 0;
 }
 

@@ -68,10 +68,27 @@ static int require_regular(struct output *output)
 	return -1;
 }
 
+/*
+ * A service that has closed its standard output gets the number back from the next open, whoever
+ * calls it, and prints into what was opened. -1 where there is no other number either.
+ */
+static int move_from_standard(int fd)
+{
+	int moved;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return moved;
+}
+
 static int open_path(struct output *output)
 {
-	output->fd = open(output->path,
-			  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	int fd = open(output->path,
+		      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+
+	output->fd = move_from_standard(fd);
 	return output->fd < 0 ? -1 : require_regular(output);
 }
 

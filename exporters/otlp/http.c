@@ -103,6 +103,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *user)
 int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct sonde__otlp_http **ret)
 {
 	struct sonde__otlp_http *http = calloc(1, sizeof(*http));
+	struct sonde__otlp_sockets standard = { .n = 0 };
 
 	if (!http)
 		return SONDE_E_NOMEM;
@@ -120,7 +121,9 @@ int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct son
 		sonde__otlp_slot_init(&http->slots[i], signal, &settings->targets[signal],
 				      &http->sockets);
 	}
+	sonde__otlp_sockets_hold_standard(&standard);
 	http->multi = curl_multi_init();
+	sonde__otlp_sockets_close_all(&standard);
 	if (!http->multi ||
 	    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
 	    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||

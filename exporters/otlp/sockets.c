@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sockets.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,24 +13,50 @@ static bool is_ours(const struct sonde__otlp_socket *socket)
 	       now.st_ino == socket->inode;
 }
 
-int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, int type,
-			     int protocol)
+/* Takes it over; -1, and it is closed, where that is not possible. */
+static int keep(struct sonde__otlp_sockets *sockets, int fd)
 {
 	struct stat identity;
-	int fd;
 
-	if (sockets->n == SONDE__OTLP_SOCKETS_MAX)
-		return -1;
-	fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &identity) < 0) {
+	if (sockets->n == SONDE__OTLP_SOCKETS_MAX || fstat(fd, &identity) < 0) {
 		close(fd);
 		return -1;
 	}
 	sockets->all[sockets->n++] = (struct sonde__otlp_socket){ fd, identity.st_dev,
 								  identity.st_ino };
 	return fd;
+}
+
+static int move_from_standard(int fd)
+{
+	int moved;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return moved;
+}
+
+int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, int type,
+			     int protocol)
+{
+	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+
+	return keep(sockets, move_from_standard(fd));
+}
+
+void sonde__otlp_sockets_hold_standard(struct sonde__otlp_sockets *sockets)
+{
+	int fd;
+
+	do
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, /* protocol= */ 0);
+	while (fd >= 0 && fd <= STDERR_FILENO && keep(sockets, fd) >= 0);
+	if (fd > STDERR_FILENO)
+		close(fd);
 }
 
 void sonde__otlp_sockets_close(struct sonde__otlp_sockets *sockets, int fd)

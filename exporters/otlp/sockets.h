@@ -26,9 +26,18 @@ struct sonde__otlp_sockets {
 	size_t n;
 };
 
-/* A new socket, closed on exec, non-blocking as libcurl wants it; -1 where there cannot be one. */
+/*
+ * A new socket, closed on exec, non-blocking as libcurl wants it; -1 where there cannot be one.
+ * Never one of the three standard numbers: a service that has closed its output prints there.
+ */
 int sonde__otlp_sockets_open(struct sonde__otlp_sockets *sockets, int family, int type,
 			     int protocol);
+
+/*
+ * Occupies those of the three standard numbers that are free, so that what libcurl opens for itself
+ * comes after them; closed again like the others.
+ */
+void sonde__otlp_sockets_hold_standard(struct sonde__otlp_sockets *sockets);
 
 /* Forgets it, and closes it if it still is what was opened. */
 void sonde__otlp_sockets_close(struct sonde__otlp_sockets *sockets, int fd);

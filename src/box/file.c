@@ -69,6 +69,23 @@ static void explain(struct sonde__line *reason, const char *what, const char *wh
 		add_error(reason, error);
 }
 
+/*
+ * A service that has closed its standard output gets the number back from the next open, whoever
+ * calls it, and prints into what was opened: so what can be written moves away from there.
+ */
+static int move_from_standard(int fd)
+{
+	int moved;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (moved < 0)
+		return fd;
+	close(fd);
+	return moved;
+}
+
 /* NULL, or what is wrong with it. */
 static const char *directory_judge(int fd)
 {
@@ -208,6 +225,7 @@ int sonde__box_file_create(int directory, const struct sonde__box_header *header
 		explain(reason, "the file", NULL, errno);
 		return -1;
 	}
+	fd = move_from_standard(fd);
 	/*
 	 * The lock lives as long as the mapping does, without a descriptor: it tells those who
 	 * cannot see our pid (another pid namespace) that the box is in use.
@@ -225,7 +243,7 @@ int sonde__box_file_create(int directory, const struct sonde__box_header *header
 
 int sonde__box_memfd_create(const struct sonde__box_header *header, struct sonde__line *reason)
 {
-	int fd = memfd_create("sonde", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = move_from_standard(memfd_create("sonde", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 
 	if (fd < 0) {
 		explain(reason, "memfd", NULL, errno);
