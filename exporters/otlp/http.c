@@ -169,6 +169,14 @@ bool sonde__otlp_http_is_ours(const struct sonde__otlp_http *http)
 	return sonde__otlp_sockets_are_ours(&http->sockets);
 }
 
+bool sonde__otlp_http_is_busy(const struct sonde__otlp_http *http)
+{
+	for (int i = 0; i < N_SLOTS; i++)
+		if (http->slots[i].is_busy)
+			return true;
+	return false;
+}
+
 bool sonde__otlp_http_take(struct sonde__otlp_http *http, void **ret_token)
 {
 	for (int i = 0; i < N_SLOTS; i++) {
@@ -215,7 +223,7 @@ enum sonde_outcome sonde__otlp_http_send(struct sonde__otlp_http *http,
 	struct sonde__otlp_slot *slot = find_slot(http, request->signal);
 
 	if (!sonde__otlp_http_is_intact(http))
-		return cannot_start(ret, request->token, "out of memory while beginning again to send");
+		return cannot_start(ret, request->token, "sending could not be begun again");
 	if (!slot)
 		return cannot_start(ret, request->token, "too many requests are under way");
 	if (sonde__otlp_slot_start(slot, http->multi, request) < 0)

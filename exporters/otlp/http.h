@@ -41,6 +41,8 @@ void sonde__otlp_http_cancel(struct sonde__otlp_http *http, void *token);
 bool sonde__otlp_http_is_intact(const struct sonde__otlp_http *http);
 /* False in the first case alone: it can only be abandoned. */
 bool sonde__otlp_http_is_ours(const struct sonde__otlp_http *http);
+/* A request is under way. */
+bool sonde__otlp_http_is_busy(const struct sonde__otlp_http *http);
 /* Forgets any request that is under way and hands out its token; false: there is none. */
 bool sonde__otlp_http_take(struct sonde__otlp_http *http, void **ret_token);
 /* As cancel, where the connections are not to be touched. */

@@ -84,6 +84,16 @@ static int otlp_encode(void *instance, const struct sonde_batch *batch, struct s
 				  out);
 }
 
+/* Left behind where the connections are not ours, else freed. */
+static struct sonde__otlp_http *let_go(struct sonde__otlp_http *http)
+{
+	if (http && !sonde__otlp_http_is_ours(http)) {
+		sonde__otlp_http_abandon(http);
+		return NULL;
+	}
+	return sonde__otlp_http_free(http);
+}
+
 /*
  * A service that closes all its descriptors closes ours. libcurl cannot be told, and would write to
  * whatever has their numbers now; and where it ran out of memory it may never end a request. In
@@ -94,22 +104,15 @@ static void mend(struct otlp *otlp)
 {
 	struct sonde__otlp_http *fresh;
 
+	/* With nothing under way nobody would ask for its results. */
+	if (otlp->torn && !sonde__otlp_http_is_busy(otlp->torn))
+		otlp->torn = let_go(otlp->torn);
 	if (sonde__otlp_http_is_intact(otlp->http) || otlp->torn)
 		return;
 	if (sonde__otlp_http_new(&otlp->settings, &fresh) < 0)
 		return;
 	otlp->torn = otlp->http;
 	otlp->http = fresh;
-}
-
-/* Left behind where the connections are not ours, else freed. */
-static struct sonde__otlp_http *let_go(struct sonde__otlp_http *http)
-{
-	if (http && !sonde__otlp_http_is_ours(http)) {
-		sonde__otlp_http_abandon(http);
-		return NULL;
-	}
-	return sonde__otlp_http_free(http);
 }
 
 static bool take_torn(struct otlp *otlp, struct sonde_result *ret)
