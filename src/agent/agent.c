@@ -76,6 +76,8 @@ int sonde__agent_open_box(struct sonde_agent *agent)
 		return status;
 	if (agent->box.kind != SONDE__BOX_FILE)
 		sonde__report(SONDE_WARN, "what is captured will not survive the process: %s", agent->box.reason);
+	else if (agent->settings.box_directory && agent->box.reason[0])
+		sonde__report(SONDE_WARN, "the box is not where it was asked for: %s", agent->box.reason);
 	count_dead(agent);
 	return SONDE_OK;
 }

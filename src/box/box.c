@@ -160,8 +160,10 @@ static bool file_map(struct sonde__box_info *info, struct sonde__line *reason)
 	sonde__box_dead_remove(directory, &plan, life.max_dead_boxes, info);
 	fd = sonde__box_file_create(directory, &plan, &name, reason);
 	is_mapped = fd >= 0 && memory_map(fd, MAP_SHARED);
-	if (fd >= 0 && !is_mapped)
+	if (fd >= 0 && !is_mapped) {
+		sonde__line_add(reason, "the file: cannot be mapped");
 		unlinkat(directory, name.data, 0);
+	}
 	close(directory);
 	if (!is_mapped)
 		return false;

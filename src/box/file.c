@@ -48,6 +48,13 @@ static void add_error(struct sonde__line *reason, int error)
 	case ENOTDIR:
 		sonde__line_add(reason, "a link or not a directory");
 		return;
+	case EMFILE:
+	case ENFILE:
+		sonde__line_add(reason, "no descriptor left");
+		return;
+	case ENOMEM:
+		sonde__line_add(reason, "no memory");
+		return;
 	case EFBIG:
 		sonde__line_add(reason, "larger than the file size limit (RLIMIT_FSIZE)");
 		return;
