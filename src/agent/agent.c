@@ -99,6 +99,15 @@ static void open_gate(const struct sonde__settings *settings)
 	sonde__capture_open(&options);
 }
 
+/* What start returns is looked at by few; this is read. */
+static int say_failure(const char *what, int status)
+{
+	if (status != SONDE_E_NOT_FOUND)
+		sonde__report(SONDE_ERROR, "nothing will be recorded: %s: %s", what,
+			      sonde_status_text(status));
+	return status;
+}
+
 /* With the lock held and the settings made. */
 static int start(struct sonde_agent *agent)
 {
@@ -107,15 +116,18 @@ static int start(struct sonde_agent *agent)
 	sonde__clock_init();
 	status = sonde__process_init();
 	if (status < 0)
-		return status;
+		return say_failure("forks cannot be noticed", status);
 	sonde__process_adopt();
 	status = sonde__agent_open_box(agent);
 	if (status < 0)
-		return status;
+		return say_failure("no memory could be had for the box", status);
 	status = sonde__worker_new(&agent->settings, /* in_child= */ false, &agent->worker);
 	if (status < 0) {
 		sonde__box_close();
-		return status;
+		return say_failure(status == SONDE_E_SYSTEM ?
+					   "the background thread could not be made" :
+					   "delivery could not be set up",
+				   status);
 	}
 	register_exit_handler();
 	sonde__barrier_install();
@@ -176,6 +188,8 @@ int sonde_agent_start(const struct sonde_options *options, struct sonde_agent **
 		sonde__sink_install(&known, &environment);
 		sonde__environment_deinit(&environment);
 		status = sonde__settings_init(&agent->settings, &known);
+		if (status < 0)
+			(void)say_failure("the settings could not be read", status);
 	}
 	if (status == SONDE_OK)
 		status = start_or_disable(agent);
