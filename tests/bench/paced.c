@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a caller waits, call by call: a loop that records a typical span every 20 µs on a processor
- * of its own, while its collector answers, refuses, or hangs. NAME `without` is the same loop with
+ * What a caller waits, call by call: a loop that records a typical span every 20 µs, on average, on a
+ * processor of its own, while its collector answers, refuses, or hangs. NAME `without` is the same loop with
  * nothing in it, which shows what the machine itself adds. Then memory, and how long a stop with a
  * deadline of two seconds takes.
  *
@@ -41,6 +41,7 @@ static void loop_run(void (*run)(size_t n), uint32_t *ret_ticks, size_t n)
 {
 	uint64_t interval = (uint64_t)(INTERVAL_NS / measure_ns_per_tick());
 	uint64_t due = measure_ticks();
+	uint64_t random = due | 1;
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t start;
@@ -51,10 +52,14 @@ static void loop_run(void (*run)(size_t n), uint32_t *ret_ticks, size_t n)
 		run(1);
 		ticks = measure_ticks() - start;
 		ret_ticks[i] = ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
-		due += interval;
-		/* What was late is not made up for: it would be a burst. */
-		if (due < start)
-			due = start;
+		/*
+		 * Half to one and a half intervals: a regular one falls into step with the kernel's
+		 * timer. What was late is not made up for: it would be a burst.
+		 */
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		due = (due < start ? start : due) + interval / 2 + random % interval;
 	}
 }
 
