@@ -20,6 +20,19 @@ FLOORS = {
     "error_capture_running_floors": 25,
     "exception_running_floors": 30,
     "timed_fast_floors": 4,
+    "sampled_out_floors": 3,
+    "child_full_floors": 4,
+}
+
+# Within the run: delivery to the floor, a collector away to one that answers, many threads to one.
+WITHIN = {
+    "end_to_end_cpu_floors": 40,
+    "end_to_end_gzip_cpu_floors": 120,
+    "ratio_down_refused_up_p50": 1.5,
+    "ratio_down_hanging_up_p50": 1.5,
+    "ratio_down_refused_up_p99": 2.5,
+    "ratio_down_hanging_up_p99": 2.5,
+    "ratio_child_t64_t1": 1.5,
 }
 
 # Counts: names that match, and the most they may be for one operation.
@@ -47,7 +60,7 @@ TARGETS = {
     "end_to_end_spans_per_s": -1_500_000, "end_to_end_cpu_ns": 450, "end_to_end_gzip_cpu_ns": 1500,
     "end_to_end_bytes": 173, "end_to_end_gzip_bytes": 40, "end_to_end_rss_anon": 16 << 20,
     "down_refused_p99.9_ns": 1000, "down_hanging_p99.9_ns": 1000,
-    "start_ms": 5, "rest_bytes": 4 << 20, "rest_wakeups": 1,
+    "start_ms": 5, "rest_bytes": 4 << 20, "rest_added_bytes": 4 << 20, "flood_lost": 1, "rest_wakeups": 1,
 }
 
 
@@ -58,6 +71,8 @@ def check_budgets(figures, is_quick):
     ratios = {}
     if not is_quick:
         ratios.update(FLOORS)
+        ratios.update({name: limit for name, limit in WITHIN.items()
+                       if "child" in name or "end_to_end_cpu_ns" in figures})
         ratios.update({name: limit for name, limit in PEERS.items() if name in figures})
     for name, limit in {**counts, **ratios}.items():
         if name not in figures:

@@ -40,7 +40,7 @@ def measure_flood(bench):
 
 def measure_paced(bench):
     """The port that refuses is one that was free a moment ago."""
-    seconds = 1 if bench.is_quick else 10
+    seconds = 1 if bench.is_quick else 8
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         refusing = free.getsockname()[1]
@@ -55,7 +55,7 @@ def measure_paced(bench):
 def measure_life(bench):
     with Sink(bench) as sink:
         bench.run("bench-life", sink.port, 1 if bench.is_quick else 5)
-        for _ in range(2 if bench.is_quick else 20):
+        for _ in range(2 if bench.is_quick else 10):
             bench.run("bench-life", sink.port, 0)
 
 

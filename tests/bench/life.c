@@ -55,7 +55,7 @@ static uint64_t switches(void)
 	return n;
 }
 
-static void rest_measure(double seconds)
+static void rest_measure(double seconds, double rss_anon_before)
 {
 	const struct timespec pause = { .tv_sec = (time_t)seconds };
 	double rss_anon;
@@ -68,19 +68,22 @@ static void rest_measure(double seconds)
 	measure_print_value(rss_anon, "B", "rest_rss_anon");
 	measure_print_value(box, "B", "rest_box");
 	measure_print_value(rss_anon + box, "B", "rest_bytes");
+	measure_print_value(rss_anon - rss_anon_before + box, "B", "rest_added_bytes");
 }
 
 int main(int argc, char **argv)
 {
-	double start = measure_wall_ns();
+	double rss_anon = (double)measure_memory("RssAnon");
+	double start;
 	struct sonde_agent *agent;
 
 	if (argc != 3)
 		return 2;
+	start = measure_wall_ns();
 	agent = collector_agent_start(argv[1]);
 	measure_print_value((measure_wall_ns() - start) / 1e6, "ms", "start_ms");
 	if (argv[2][0] != '0')
-		rest_measure(strtod(argv[2], NULL));
+		rest_measure(strtod(argv[2], NULL), rss_anon);
 	operation_find("root")->run(100);
 	start = measure_wall_ns();
 	sonde_agent_stop(agent, DEADLINE_MS);
