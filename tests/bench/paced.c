@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a caller waits, call by call: a loop that records a typical span every 20 µs, on average, on a
- * processor of its own, while its collector answers, refuses, or hangs. NAME `without` is the same loop with
- * nothing in it, which shows what the machine itself adds. Then memory, and how long a stop with a
- * deadline of two seconds takes.
+ * What a caller waits, call by call: a loop that records a typical span every 20 µs, on average, on
+ * a processor of its own, while its collector answers, refuses, or hangs. NAME `without` is the
+ * same loop with nothing in it, which shows what the machine itself adds. Then memory, and how long
+ * a stop with a deadline of two seconds takes.
  *
  *	bench-paced NAME PORT SECONDS
  */
