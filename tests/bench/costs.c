@@ -87,7 +87,8 @@ static struct cost measure(const struct operation *operation, const char *name,
 			measure_print(cost.in_floors, "1", "%s_floors", name);
 		return cost;
 	}
-	drive.rounds = amount / place->n_threads / drive.burst + 1;
+	/* Errors take the worker a while each. */
+	drive.rounds = amount / (operation->burst_max ? 20 : 1) / place->n_threads / drive.burst + 1;
 	snprintf(full, sizeof(full), "%s %s", name, place->suffix);
 	counts = drive_count(&drive, full);
 	measure_print_value(counts.allocations, "1/op", "%s_allocations%s", name, place->suffix);
