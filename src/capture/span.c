@@ -27,9 +27,9 @@ static SONDE__ALWAYS_INLINE void counts_clear(struct sonde__span *span)
 	       offsetof(struct sonde__span, bytes) - offsetof(struct sonde__span, site));
 }
 
-static SONDE__ALWAYS_INLINE uint8_t kind_of(enum sonde_kind kind)
+static SONDE__ALWAYS_INLINE uint8_t kind_of(unsigned kind)
 {
-	return (unsigned)kind - SONDE_KIND_INTERNAL <= SONDE_KIND_CONSUMER - SONDE_KIND_INTERNAL
+	return kind - SONDE_KIND_INTERNAL <= SONDE_KIND_CONSUMER - SONDE_KIND_INTERNAL
 		       ? (uint8_t)kind
 		       : (uint8_t)SONDE_KIND_INTERNAL;
 }
@@ -39,7 +39,7 @@ static SONDE__ALWAYS_INLINE uint8_t kind_of(enum sonde_kind kind)
  * carries stay, so that two words change. Its parent's id is what to put back.
  */
 static SONDE__ALWAYS_INLINE void child_begin(struct sonde__span *span, uint64_t span_id,
-					     uint32_t site, enum sonde_kind kind)
+					     uint32_t site, unsigned how)
 {
 	struct sonde__context_words *own = sonde__context_words(&span->context);
 	struct sonde__context_words *current = sonde__context_current();
@@ -50,7 +50,7 @@ static SONDE__ALWAYS_INLINE void child_begin(struct sonde__span *span, uint64_t 
 	span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING);
 	counts_clear(span);
 	span->site = site;
-	span->kind = kind_of(kind);
+	span->kind = kind_of(how & SONDE__BEGIN_KIND);
 	if (SONDE__UNLIKELY(previous_flags & SONDE__CONTEXT_REMOTE))
 		span->record_flags = SONDE__RECORD_PARENT_REMOTE;
 	span->parent_id = current->span_id;
@@ -130,7 +130,7 @@ struct sonde__span *sonde__span_start(struct sonde_span *memory,
 	counts_clear(span);
 	words = known.parent ? *sonde__context_words(known.parent) : *sonde__context_current();
 	sampled = context_make(span, &words, known.root);
-	span->kind = kind_of(known.kind);
+	span->kind = kind_of((unsigned)known.kind);
 	if (known.detached)
 		span->own_flags = SONDE__SPAN_DETACHED;
 	else
@@ -234,20 +234,50 @@ static __attribute__((noinline)) void span_begin_with_options(
 }
 
 static __attribute__((noinline)) void span_begin_any(struct sonde_span *memory,
-						     struct sonde_site *site, enum sonde_kind kind,
+						     struct sonde_site *site, unsigned how,
 						     const struct sonde_span_options *options)
 {
 	struct sonde_span_options known = SONDE_SPAN_OPTIONS_INIT;
 
-	known.kind = kind;
+	known.kind = (enum sonde_kind)(how & SONDE__BEGIN_KIND);
+	known.root = how & SONDE__BEGIN_ROOT;
 	span_begin_with_options(memory, site, options ? options : &known);
+}
+
+/* The usual root: its thread and site are known, and its trace is sampled. */
+static __attribute__((noinline)) void root_begin(struct sonde__span *span, struct sonde_site *site,
+						 uint64_t span_id, unsigned how)
+{
+	struct sonde__context_words words = *sonde__context_current();
+
+	words.trace_id[0] = sonde__identity_try();
+	words.trace_id[1] = sonde__identity_try();
+	if (SONDE__UNLIKELY(!words.trace_id[0] || !words.trace_id[1] ||
+			    !sonde__sampler_decide(/* has_parent= */ false, /* parent_flags= */ 0,
+						   words.trace_id[1]))) {
+		span_begin_any((struct sonde_span *)span, site, how, /* options= */ NULL);
+		return;
+	}
+	counts_clear(span);
+	span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING);
+	span->parent_id = 0;
+	/* Relaxed: see sonde__span_begin_at. */
+	span->site = __atomic_load_n(&site->id, __ATOMIC_RELAXED);
+	span->kind = kind_of(how & SONDE__BEGIN_KIND);
+	words.span_id = span_id;
+	words.flags = SONDE_TRACE_FLAG_RANDOM | SONDE_TRACE_FLAG_SAMPLED;
+	words.extension01[SONDE__EXTENSION_TRACESTATE] = 0;
+	context_enter(span, &words);
+	*sonde__context_words(&span->context) = words;
+	span->start = sonde__counter();
+	span_open_inline(span);
 }
 
 /*
  * The usual span, a child whose thread and site are known, is begun without a call: so no register
  * is saved. What is found in the way ends in span_begin_any, which begins anew.
  */
-void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site, enum sonde_kind kind,
+void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site, unsigned how,
 			  const struct sonde_span_options *options)
 {
 	const struct sonde__context_words *current = sonde__context_current();
@@ -256,23 +286,33 @@ void sonde__span_begin_at(struct sonde_span *memory, struct sonde_site *site, en
 	uint32_t site_id;
 
 	if (SONDE__UNLIKELY(options || !span || !site || !sonde__process_is_known() ||
-			    !current->span_id || !sonde__ticks_are_counted()))
+			    !sonde__ticks_are_counted()))
 		goto any;
-	if (SONDE__UNLIKELY(!sonde__sampler_decide(/* has_parent= */ true, (uint8_t)current->flags,
-						   current->trace_id[1]))) {
-		sonde__span_pass(span, site);
-		return;
-	}
 	/* Relaxed: the id names an entry that the table published before it gave the id away. */
 	site_id = __atomic_load_n(&site->id, __ATOMIC_RELAXED);
-	span_id = sonde__identity_try();
-	if (SONDE__UNLIKELY(!site_id || !span_id))
+	if (SONDE__UNLIKELY(!site_id))
 		goto any;
-	child_begin(span, span_id, site_id, kind);
-	span_open_inline(span);
-	return;
+	if (SONDE__LIKELY(current->span_id && !(how & SONDE__BEGIN_ROOT))) {
+		if (SONDE__UNLIKELY(!sonde__sampler_decide(/* has_parent= */ true,
+							   (uint8_t)current->flags,
+							   current->trace_id[1]))) {
+			sonde__span_pass(span, site);
+			return;
+		}
+		span_id = sonde__identity_try();
+		if (SONDE__UNLIKELY(!span_id))
+			goto any;
+		child_begin(span, span_id, site_id, how);
+		span_open_inline(span);
+		return;
+	}
+	span_id = sonde__identity_try();
+	if (SONDE__LIKELY(span_id)) {
+		root_begin(span, site, span_id, how);
+		return;
+	}
 any:
-	span_begin_any(memory, site, kind, options);
+	span_begin_any(memory, site, how, options);
 }
 
 /* ---- What a span says ------------------------------------------------------------------------ */

@@ -9,9 +9,11 @@
 
 SONDE_API void sonde__span_begin(struct sonde_span *span, const char *name,
 				 const struct sonde_span_options *options);
-/* `options` NULL: all but the kind are at their defaults. */
-SONDE_API void sonde__span_begin_at(struct sonde_span *span, struct sonde_site *site,
-				    enum sonde_kind kind, const struct sonde_span_options *options);
+/* `options` NULL: all are at their defaults but those in `how`, a kind and perhaps "root". */
+SONDE_API void sonde__span_begin_at(struct sonde_span *span, struct sonde_site *site, unsigned how,
+				    const struct sonde_span_options *options);
+#define SONDE__BEGIN_KIND 0xffu
+#define SONDE__BEGIN_ROOT 0x100u
 SONDE_API void sonde__span_begin_server(struct sonde_span *span, const char *method,
 					const char *route, sonde_header_get_fn *get, void *carrier);
 SONDE_API void sonde__span_end(struct sonde_span *span, uint64_t end_unix_ns);
@@ -47,17 +49,17 @@ static inline void sonde_span_begin(struct sonde_span *span, const char *name,
 }
 
 /* Known to the compiler where the options stand in the source, as they do with SONDE_SPAN. */
-static inline bool sonde__span_options_say_kind_alone(const struct sonde_span_options *options)
+static inline bool sonde__span_options_say_how_alone(const struct sonde_span_options *options)
 {
 	return options->size == sizeof(*options) && !options->start_unix_ns && !options->parent &&
-	       !options->root && !options->detached;
+	       !options->detached;
 }
 
 static inline void sonde_span_begin_at(struct sonde_span *span, struct sonde_site *site,
 				       const struct sonde_span_options *options)
 {
 	/* Before the gate: the compiler forgets what it knows of the options at an atomic load. */
-	const bool is_plain = !options || sonde__span_options_say_kind_alone(options);
+	const bool is_plain = !options || sonde__span_options_say_how_alone(options);
 	const enum sonde_kind kind = options ? options->kind : SONDE_KIND_INTERNAL;
 
 	if (!sonde_is_recording()) {
