@@ -2,7 +2,8 @@
 /*
  * Anything in any order: records of all kinds, answers of all kinds, flushes, time that passes in
  * small and large steps, a budget that is too small. After every step the accounts add up; at the
- * end each destination has got no item twice, and what it got is what the account says.
+ * end each destination has got no item twice, and what it got is what the account says. Metrics, as
+ * totals to one and as deltas to the other, tell no call twice.
  */
 
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "box/box.h"
 #include "record/layout.h"
 #include "rig.h"
 #include "support/records.h"
@@ -26,6 +28,8 @@
 static struct rig rig;
 static uint64_t random_state;
 static uint64_t next_id;
+static struct sonde_site site = { "operation", __FILE__, "one_step", __LINE__, 0 };
+static uint64_t n_calls; /* Of it. */
 
 static uint64_t draw(uint64_t below)
 {
@@ -90,6 +94,9 @@ static void one_step(void)
 {
 	for (uint64_t n = draw(20); n > 0; n--)
 		put_something();
+	for (uint64_t n = draw(4); n > 0; n--, n_calls++)
+		sonde__figures_count(sonde__site_id(&site), draw(UINT64_C(1) << 36),
+				     /* is_error= */ false);
 	for (size_t d = 0; d < 2; d++)
 		rig.fakes[d].otherwise = any_step();
 	rig.random = (double)draw(1000) / 1000;
@@ -125,16 +132,52 @@ static void check_nothing_came_twice(size_t destination)
 	free(seen);
 }
 
+/* What points of the figures say: the last of them, and all together. */
+static void read_calls(size_t destination, uint64_t *ret_last, uint64_t *ret_sum)
+{
+	const char *at = rig.fakes[destination].text;
+
+	*ret_last = 0;
+	*ret_sum = 0;
+	while ((at = strstr(at, "point sonde.site.duration =")) != NULL) {
+		const char *end = strchr(at, '\n');
+
+		at += strlen("point sonde.site.duration =");
+		if (!memmem(at, (size_t)(end - at), "sonde.site.name=\"operation\"", 27))
+			continue;
+		*ret_last = strtoull(at, NULL, 10);
+		*ret_sum += *ret_last;
+	}
+}
+
+static void check_calls(void)
+{
+	uint64_t lost = 0, last, sum;
+
+	read_calls(/* destination= */ 0, &last, &sum);
+	assert_int_equal(last, n_calls);
+	read_calls(/* destination= */ 1, &last, &sum);
+	assert_true(sum <= n_calls);
+	for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
+		lost += rig_account(&rig, 1, SONDE_SIGNAL_METRIC).lost[reason];
+	assert_true(lost || sum == n_calls);
+}
+
 static void run(uint64_t seed, uint64_t limit, uint32_t max_queue_items)
 {
 	random_state = seed << 32;
 	next_id = 0;
+	n_calls = 0;
 	rig_init(&rig, /* n_destinations= */ 2);
 	rig.options.memory_limit_bytes = limit;
 	rig.options.max_queue_items[SONDE_SIGNAL_SPAN] = max_queue_items;
 	rig.options.max_queue_items[SONDE_SIGNAL_LOG] = max_queue_items;
 	rig.options.max_batch_items[SONDE_SIGNAL_SPAN] = 1 + (uint32_t)draw(200);
 	rig.options.max_batch_items[SONDE_SIGNAL_LOG] = 1 + (uint32_t)draw(200);
+	rig.options.destinations[0].takes_metrics = true;
+	rig.options.destinations[1].takes_metrics = true;
+	rig.options.destinations[1].temporality = SONDE__DELTA;
+	rig.options.metric_interval_ns = (1 + draw(60)) * RIG_S;
 	rig_start(&rig);
 	for (int i = 0; i < STEPS / 4; i++)
 		one_step();
@@ -155,6 +198,7 @@ static void run(uint64_t seed, uint64_t limit, uint32_t max_queue_items)
 		assert_true(account.exported + account.lost[SONDE_LOSS_REJECTED] ==
 			    rig.fakes[d].n_items[SONDE_SIGNAL_SPAN]);
 	}
+	check_calls();
 	rig_end(&rig);
 }
 
