@@ -63,28 +63,40 @@ static void count_calls(struct sonde_site *of, size_t n, bool is_error)
 		sonde__figures_count(sonde__site_id(of), SECOND, is_error);
 }
 
-/* The n-th delivered line, from the newest on, that is a point of this name and holds `with`. */
-static bool find_point(size_t destination, const char *name, const char *with, size_t n, char *line,
-		       size_t size)
+/* The next delivered line from *at on that is a point of this name and holds `with`; moves *at. */
+static bool next_point(const char **at, const char *name, const char *with, char *line, size_t size)
 {
-	const char *text = rig.fakes[destination].text;
-	const char *at = text ? text + rig.fakes[destination].text_size : NULL;
 	char head[128];
 
 	(void)snprintf(head, sizeof(head), "point %s =", name);
-	while (at && at > text) {
-		const char *before = at - 1;
+	while (*at && (*at = strstr(*at, head)) != NULL) {
+		const char *begin = *at;
+		size_t length = strcspn(begin, "\n");
 
-		while (before > text && before[-1] != '\n')
-			before--;
-		(void)snprintf(line, size, "%.*s", (int)(at - 1 - before), before);
-		at = before;
-		if (strncmp(line, head, strlen(head)) || !strstr(line, with))
+		*at = begin + length;
+		if (!memmem(begin, length, with, strlen(with)))
 			continue;
-		if (!n--)
-			return true;
+		(void)snprintf(line, size, "%.*s", (int)length, begin);
+		return true;
 	}
 	return false;
+}
+
+/* The n-th such line from the newest on. */
+static bool find_point(size_t destination, const char *name, const char *with, size_t n, char *line,
+		       size_t size)
+{
+	const char *at = rig.fakes[destination].text;
+	size_t n_found = 0;
+
+	while (next_point(&at, name, with, line, size))
+		n_found++;
+	if (n >= n_found)
+		return false;
+	at = rig.fakes[destination].text;
+	for (n = n_found - n; n > 0; n--)
+		(void)next_point(&at, name, with, line, size);
+	return true;
 }
 
 static uint64_t number_after(const char *line, const char *key)
@@ -108,10 +120,11 @@ static uint64_t value_of(size_t destination, const char *name, const char *with)
 /* All such points added up. */
 static uint64_t sum_of(size_t destination, const char *name, const char *with)
 {
+	const char *at = rig.fakes[destination].text;
 	uint64_t sum = 0;
 	char line[4096];
 
-	for (size_t n = 0; find_point(destination, name, with, n, line, sizeof(line)); n++)
+	while (next_point(&at, name, with, line, sizeof(line)))
 		sum += number_after(line, " =");
 	return sum;
 }

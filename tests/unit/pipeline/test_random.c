@@ -177,7 +177,7 @@ static void run(uint64_t seed, uint64_t limit, uint32_t max_queue_items)
 	rig.options.destinations[0].takes_metrics = true;
 	rig.options.destinations[1].takes_metrics = true;
 	rig.options.destinations[1].temporality = SONDE__DELTA;
-	rig.options.metric_interval_ns = (1 + draw(60)) * RIG_S;
+	rig.options.metric_interval_ns = (30 + draw(100)) * RIG_S;
 	rig_start(&rig);
 	for (int i = 0; i < STEPS / 4; i++)
 		one_step();
