@@ -121,7 +121,8 @@ static int start(struct sonde_agent *agent)
 	status = sonde__agent_open_box(agent);
 	if (status < 0)
 		return say_failure("no memory could be had for the box", status);
-	status = sonde__worker_new(&agent->settings, /* in_child= */ false, &agent->worker);
+	status = sonde__worker_new(&agent->settings, agent->dead_records, /* in_child= */ false,
+				   &agent->worker);
 	if (status < 0) {
 		sonde__box_close();
 		return say_failure(status == SONDE_E_SYSTEM ?

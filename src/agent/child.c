@@ -93,7 +93,8 @@ static void make_worker(struct sonde_agent *agent)
 	if (!agent->worker && agent->state == SONDE__AGENT_RUNNING) {
 		sonde__worker_forsake(agent->parents_worker);
 		agent->parents_worker = NULL;
-		if (sonde__worker_new(&agent->settings, /* in_child= */ true, &agent->worker) < 0)
+		if (sonde__worker_new(&agent->settings, agent->dead_records, /* in_child= */ true,
+				      &agent->worker) < 0)
 			sonde__report(SONDE_ERROR, "the forked process exports nothing: its background thread could not be made");
 	}
 	pthread_mutex_unlock(&agent->lock);

@@ -29,6 +29,7 @@
 
 struct sonde__worker {
 	const struct sonde__settings *settings;
+	uint64_t dead_records[SONDE_SIGNAL_COUNT];
 	struct sonde__resource resource;
 	struct sonde__opened opened[SONDE__DESTINATIONS_MAX];
 	size_t n_opened;
@@ -76,8 +77,7 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.resource = worker->resource.view,
 		.limits = settings->limits,
 		.counts_figures = settings->has_figures,
-		.memory_limit_bytes =
-			settings->memory_limit_bytes - settings->memory_limit_bytes / 4,
+		.memory_limit_bytes = settings->memory_limit_bytes / 4 * 3,
 		.span_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_SPAN]),
 		.log_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_LOG]),
 		.metric_interval_ns = at_least_1ms(settings->metric_interval_ms),
@@ -90,12 +90,11 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.random = next_random,
 		.random_user = worker,
 	};
+	memcpy(ret->dead_records, worker->dead_records, sizeof(ret->dead_records));
 	for (int signal = 0; signal < SONDE__SIGNAL_ROWS; signal++)
 		ret->export_timeout_ns[signal] = at_least_1ms(settings->export_timeout_ms[signal]);
-	for (int signal = 0; signal < 2; signal++) {
-		ret->max_batch_items[signal] = settings->max_batch_items[signal];
-		ret->max_queue_items[signal] = settings->max_queue_items[signal];
-	}
+	memcpy(ret->max_batch_items, settings->max_batch_items, sizeof(ret->max_batch_items));
+	memcpy(ret->max_queue_items, settings->max_queue_items, sizeof(ret->max_queue_items));
 	for (size_t i = 0; i < worker->n_opened; i++) {
 		ret->destinations[i] = (struct sonde__pipeline_destination){
 			.exporter = worker->opened[i].exporter,
@@ -293,8 +292,8 @@ static void init_lock(struct sonde__worker *worker)
 	pthread_condattr_destroy(&attributes);
 }
 
-int sonde__worker_new(const struct sonde__settings *settings, bool in_child,
-		      struct sonde__worker **ret)
+int sonde__worker_new(const struct sonde__settings *settings, const uint64_t *dead_records,
+		      bool in_child, struct sonde__worker **ret)
 {
 	struct sonde__worker *worker = calloc(1, sizeof(*worker));
 	int status = SONDE_OK;
@@ -302,6 +301,7 @@ int sonde__worker_new(const struct sonde__settings *settings, bool in_child,
 	if (!worker)
 		return SONDE_E_NOMEM;
 	worker->settings = settings;
+	memcpy(worker->dead_records, dead_records, sizeof(worker->dead_records));
 	(void)sonde__random_bytes(&worker->random_state, sizeof(worker->random_state));
 	init_lock(worker);
 	if (!in_child)

@@ -20,10 +20,11 @@ struct sonde__worker;
 /*
  * Opens the destinations and starts the thread. `in_child`: the thread itself opens them, so that
  * the capturing thread of a forked child is not held up. The settings outlive the worker.
+ * `dead_records`, by signal, are told with the metrics.
  * SONDE_E_NOT_FOUND where no destination could be opened (never in a child).
  */
-int sonde__worker_new(const struct sonde__settings *settings, bool in_child,
-		      struct sonde__worker **ret);
+int sonde__worker_new(const struct sonde__settings *settings, const uint64_t *dead_records,
+		      bool in_child, struct sonde__worker **ret);
 
 /*
  * SONDE_OK, or SONDE_INCOMPLETE at the deadline (CLOCK_MONOTONIC). Any thread but the worker's own.

@@ -291,7 +291,10 @@ static void tell_common_losses(const struct teller *teller)
 	for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++) {
 		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
 			tell_loss(teller, signal, reason, /* component= */ NULL,
-				  common_loss(teller, signal, reason));
+				  common_loss(teller, signal, reason) +
+					  (reason == SONDE_LOSS_DEAD_PROCESS ?
+						   teller->pipeline->options.dead_records[signal] :
+						   0));
 	}
 }
 

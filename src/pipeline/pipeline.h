@@ -56,6 +56,8 @@ struct sonde__pipeline_options {
 	struct sonde__pipeline_destination destinations[SONDE__DESTINATIONS_MAX];
 	size_t n_destinations;
 	struct sonde_resource resource; /* Lives as long as the pipeline. */
+	/* Lost with processes that died before this one: told with the metrics, not accounted. */
+	uint64_t dead_records[SONDE_SIGNAL_COUNT];
 	struct sonde__limits limits;
 	bool counts_figures; /* Of the spans that were recorded; their writers count the others. */
 	uint64_t

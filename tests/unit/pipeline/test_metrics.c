@@ -395,6 +395,7 @@ static void every_loss_is_told_by_reason(void **state)
 	/* By deltas, all points of a name add up to what it stands at. */
 	rig.options.n_destinations = 2;
 	rig.options.destinations[TOTALS].temporality = SONDE__DELTA;
+	rig.options.dead_records[SONDE_SIGNAL_PART] = 41;
 	start();
 	rig.fakes[TOTALS].n_steps = 2;
 	rig.fakes[TOTALS].steps[0] = (struct fake_step){ .what = FAKE_REFUSE };
@@ -428,7 +429,10 @@ static void every_loss_is_told_by_reason(void **state)
 			(void)snprintf(with, sizeof(with), "sonde.signal=\"%s\" sonde.loss=\"%s\"",
 				       signals[s], sonde_loss_name((enum sonde_loss)reason));
 			assert_int_equal(sum_of(TOTALS, "sonde.records.lost", with),
-					 account.lost[reason]);
+					 account.lost[reason] +
+						 (reason == SONDE_LOSS_DEAD_PROCESS ?
+							  rig.options.dead_records[s] :
+							  0));
 		}
 	}
 }
