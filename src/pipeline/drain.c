@@ -55,13 +55,15 @@ static bool is_due(const struct sonde__pipeline *pipeline)
 	       (intake->has_error && now_ns >= pipeline->urgent_due_ns);
 }
 
+/* A delay counts from when there was nothing: so at rest the logs' look is the spans' too. */
 static void schedule(struct sonde__pipeline *pipeline, bool is_drained)
 {
+	const bool is_empty = is_drained || pipeline->intake.n == 0;
 	uint64_t now_ns = pipeline->now_ns;
 
-	if (is_drained || now_ns >= pipeline->span_due_ns)
+	if (is_empty || now_ns >= pipeline->span_due_ns)
 		pipeline->span_due_ns = later(now_ns, pipeline->options.span_delay_ns);
-	if (is_drained || now_ns >= pipeline->log_due_ns)
+	if (is_empty || now_ns >= pipeline->log_due_ns)
 		pipeline->log_due_ns = later(now_ns, pipeline->options.log_delay_ns);
 	if (is_drained)
 		pipeline->urgent_due_ns = later(now_ns, URGENT_GAP_NS);
