@@ -38,10 +38,11 @@ PLAN = {
     "fault": ["debug", "asan", "tsan", "valgrind"],
     "fuzz": ["debug", "asan"],
     "abi": ["release"],
+    "scale": ["release"],
     "e2e": ["release"],
     "bench": ["release"],
 }
-DEFAULT = ["unit", "interleave", "model", "stress", "fault", "fuzz", "abi", "e2e", "bench"]
+DEFAULT = ["unit", "interleave", "model", "stress", "fault", "fuzz", "abi", "scale", "e2e", "bench"]
 
 # (build, test name prefix) -> why it does not run there.
 LEFT_OUT = {
