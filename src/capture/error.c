@@ -175,11 +175,12 @@ static void attributes_put(uint8_t *at, const struct plan *plan)
  * An event needs a span of this process that will be exported; where there is none, and where the
  * options ask for it, the error is a log record.
  */
-static uint8_t forms_choose(const struct sonde_context *context)
+static uint8_t forms_choose(void)
 {
+	const struct sonde__context_words *context = sonde__context_current();
 	uint32_t signal = SONDE__SETTING(exception_signal);
-	bool has_span = sonde_context_is_valid(context) && !context->is_remote &&
-			(context->trace_flags & SONDE_TRACE_FLAG_SAMPLED);
+	bool has_span = context->span_id && !(context->flags & SONDE__CONTEXT_REMOTE) &&
+			(context->flags & SONDE_TRACE_FLAG_SAMPLED);
 	uint8_t flags = 0;
 
 	if (has_span && (signal & SONDE_EXCEPTION_SPAN_EVENT))
@@ -192,7 +193,7 @@ static uint8_t forms_choose(const struct sonde_context *context)
 static void head_fill(struct sonde__error_record *record, const struct plan *plan,
 		      const struct sonde_error *error, uint64_t event_id)
 {
-	const struct sonde_context *context = &sonde__thread.current;
+	const struct sonde__context_words *context = sonde__context_current();
 
 	memset(record, 0, sizeof(*record));
 	record->head.type = SONDE__RECORD_ERROR;
@@ -206,18 +207,17 @@ static void head_fill(struct sonde__error_record *record, const struct plan *pla
 	record->n_frames = (uint8_t)plan->n_frames;
 	record->fields_size = (uint16_t)plan->fields_size;
 	record->http_status = (uint16_t)sonde__error_http_status(error);
-	if (!sonde_context_is_valid(context))
+	if (!context->span_id)
 		return;
-	memcpy(record->trace_id, context->trace_id, sizeof(record->trace_id));
-	memcpy(record->span_id, context->span_id, sizeof(record->span_id));
-	record->trace_flags = context->trace_flags;
+	memcpy(record->trace_id, &context->trace_id, sizeof(record->trace_id));
+	memcpy(record->span_id, &context->span_id, sizeof(record->span_id));
+	record->trace_flags = (uint8_t)context->flags;
 }
 
 static void error_write(const struct sonde_error *error, uint64_t event_id)
 {
 	struct plan plan;
 	struct sonde__error_record *record;
-	const struct sonde_context current = sonde_context_current();
 	struct sonde__slot slot;
 	enum sonde_signal signal;
 	uint8_t *at;
@@ -225,7 +225,7 @@ static void error_write(const struct sonde_error *error, uint64_t event_id)
 
 	plan.n_links = plan.fields_size = 0;
 	plan.n_dropped = 0;
-	plan.flags = forms_choose(&current);
+	plan.flags = forms_choose();
 	signal = plan.flags & SONDE__RECORD_WITH_LOG ? SONDE_SIGNAL_LOG : SONDE_SIGNAL_PART;
 	plan.n_frames = sonde__error_frames(sonde__error_root(error), &plan.frames);
 	plan_links(&plan, error);

@@ -14,19 +14,9 @@ _Static_assert(sizeof(struct sonde_context) == 56, "part of the ABI");
 
 static const struct sonde_context empty = SONDE_CONTEXT_INIT;
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-	uint8_t all = 0;
-
-	for (size_t i = 0; i < size; i++)
-		all |= bytes[i];
-	return all == 0;
-}
-
 bool sonde_context_is_valid(const struct sonde_context *context)
 {
-	return context && !is_zero(context->trace_id, sizeof(context->trace_id)) &&
-	       !is_zero(context->span_id, sizeof(context->span_id));
+	return context && sonde__context_words_are_valid(sonde__context_words(context));
 }
 
 struct sonde_context sonde_context_current(void)
