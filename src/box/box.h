@@ -159,7 +159,7 @@ uint64_t sonde__span_units(uint64_t start, uint64_t end, unsigned flags);
 void sonde__figures_count_span(const struct sonde__span_record *record);
 
 #define SONDE__FIGURES_READ_SITES 1025u /* Sites are 0, all others, to this less one. */
-#define SONDE__FIGURES_READ_BUCKETS 191u
+#define SONDE__FIGURES_READ_BUCKETS 175u
 /* Seconds, 2^-29.75: the first bucket's end. Nobody times what is shorter. */
 #define SONDE__FIGURES_ZERO_THRESHOLD 0x1.306fe0a31b715p-30
 
@@ -167,7 +167,7 @@ void sonde__figures_count_span(const struct sonde__span_record *record);
  * One site's, folded: an OTLP exponential histogram of durations in seconds. Bucket i counts
  * durations in (base^(offset + i), base^(offset + i + 1)], base = 2^(2^-scale). The first and the
  * last of n_buckets are not 0; n_buckets may be 0. The last one possible also counts what is
- * longer, from three days on. calls = zero_count + all buckets; errors <= calls.
+ * longer, from 4.5 hours on. calls = zero_count + all buckets; errors <= calls.
  */
 struct sonde__figures {
 	uint32_t site;

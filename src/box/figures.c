@@ -2,7 +2,7 @@
 /*
  * Exact figures by site, counted before anything is sampled out.
  *
- *	map of a shard ──by site──▶ entry: sum, errors, 24 lines ──by bucket / 8──▶ line: 8 counts
+ *	map of a shard ──by site──▶ entry: sum, errors, 22 lines ──by bucket / 8──▶ line: 8 counts
  *
  * Maps, entries and lines stand in areas of their own; entries and lines are given away one by one,
  * at a site's first call and at its first call of that duration, and never come back. So memory is
@@ -269,33 +269,60 @@ static SONDE__COLD void count_moved(uint32_t site, uint64_t units, uint64_t left
 		call_add_common(&call, /* own= */ 0);
 }
 
+/* A call's additions in the CPU's own shard. */
+static SONDE__ALWAYS_INLINE void own_add(const struct call *call, uint32_t cpu,
+					 struct sonde__figures_entry *entry,
+					 _Atomic uint64_t *count)
+{
+	uint64_t left = call->units;
+
+	if (SONDE__LIKELY(sonde__cpu_add_sum(call->box, cpu, &entry->units, &left, count)))
+		error_add(entry, call->is_error);
+	else
+		count_moved(call->site, call->units, left, call->is_error);
+}
+
+/*
+ * The bucket of the site's last call is tried first, by a branch: where this call counts is then
+ * known before its duration is, and what comes after, such as the next reading of the clock, need
+ * not wait for it.
+ */
 void sonde__figures_count(uint32_t site, uint64_t units, bool is_error)
 {
 	const struct sonde__box *box = sonde__box_get();
-	struct sonde__figures_entry *entry;
+	const struct call call = { .box = box, .site = site, .units = units, .is_error = is_error };
+	struct sonde__figures_entry *entry = NULL;
 	struct sonde__figures_line *line;
-	uint64_t left = units;
-	uint32_t cpu;
+	uint32_t recent;
+	uint32_t bucket;
+	uint32_t cpu = 0;
 
-	if (SONDE__UNLIKELY(!box || !box->has_own_counts || site >= SONDE__FIGURES_SITES ||
-			    !sonde__figures_has_slot(units))) {
+	if (SONDE__LIKELY(box && box->has_own_counts && site < SONDE__FIGURES_SITES &&
+			  sonde__figures_has_slot(units))) {
+		cpu = sonde__cpu_registered(box);
+		if (SONDE__LIKELY(cpu < box->figures_shape.n_shards - 1))
+			entry = entry_at(box, number_of(cell_of(box, 1 + cpu, site)));
+	}
+	if (SONDE__UNLIKELY(!entry)) {
 		count_by_case(site, units, is_error);
 		return;
 	}
-	cpu = sonde__cpu_registered(box);
-	entry = SONDE__LIKELY(cpu < box->figures_shape.n_shards - 1)
-			? entry_at(box, number_of(cell_of(box, 1 + cpu, site)))
-			: NULL;
-	line = SONDE__LIKELY(entry != NULL)
-		       ? line_at(box, number_of(&entry->lines[sonde__figures_line(units)]))
-		       : NULL;
-	if (SONDE__UNLIKELY(!line))
+	bucket = sonde__figures_line(units) << 8 | sonde__figures_place(units);
+	/* Relaxed: a guess, which is held against the bucket and, like all numbers, the shape. */
+	recent = atomic_load_explicit(&entry->recent, memory_order_relaxed);
+	line = line_at(box, recent >> 16);
+	if (SONDE__LIKELY((recent & 0xffff) == bucket && line)) {
+		own_add(&call, cpu, entry, &line->counts[recent % SONDE__FIGURES_LINE]);
+		return;
+	}
+	recent = number_of(&entry->lines[bucket >> 8]);
+	line = line_at(box, recent);
+	if (SONDE__UNLIKELY(!line)) {
 		count_by_case(site, units, is_error);
-	else if (SONDE__LIKELY(sonde__cpu_add_sum(box, cpu, &entry->units, &left,
-						  &line->counts[sonde__figures_place(units)])))
-		error_add(entry, is_error);
-	else
-		count_moved(site, units, left, is_error);
+		return;
+	}
+	atomic_store_explicit(&entry->recent, recent << 16 | bucket, memory_order_relaxed);
+	own_add(&call, cpu, entry, &line->counts[bucket % SONDE__FIGURES_LINE]);
 }
 
 static SONDE__COLD void count_unsampled_by_case(enum sonde_signal signal)

@@ -215,14 +215,14 @@ struct sonde__site_text {
  */
 #define SONDE__FIGURES_SCALE 2 /* Buckets grow by 2^(1/4). */
 #define SONDE__FIGURES_LINE 8u
-#define SONDE__FIGURES_LINES 24u /* Of one entry. */
+#define SONDE__FIGURES_LINES 22u /* Of one entry. */
 #define SONDE__FIGURES_SLOTS (SONDE__FIGURES_LINE * SONDE__FIGURES_LINES)
 /*
- * Slots begin at 4 units, 2^-30 s, and end at 2^18 s. What is outside counts in the first and the
+ * Slots begin at 4 units, 2^-30 s, and end at 2^14 s. What is outside counts in the first and the
  * last. Slot n is the OTLP bucket of this index plus n.
  */
 #define SONDE__FIGURES_UNITS_MIN UINT64_C(4)
-#define SONDE__FIGURES_UNITS_MAX (UINT64_C(1) << 50)
+#define SONDE__FIGURES_UNITS_MAX (UINT64_C(1) << 46)
 #define SONDE__FIGURES_INDEX (-120)
 #define SONDE__FIGURES_SITES (1 + SONDE__SITES_MAX) /* By a site's id; 0: all others. */
 #define SONDE__FIGURES_OWN_MAX 16u /* Shards besides the common one. */
@@ -235,6 +235,8 @@ struct sonde__figures_line {
 struct sonde__figures_entry {
 	_Atomic uint64_t units; /* Sum of the durations, */
 	_Atomic uint64_t errors;
+	/* Where the last call was counted: place; which line, << 8; that line's number, << 16. */
+	_Atomic uint32_t recent;
 	_Atomic uint16_t lines[SONDE__FIGURES_LINES]; /* Number of a line plus 1; 0: none. */
 };
 
