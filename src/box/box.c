@@ -63,6 +63,11 @@ static struct sonde__box_header *header_get(void)
 
 /* ---- What a box begins with ------------------------------------------------------------------ */
 
+static unsigned cpus_possible(const struct sonde__box_options *options)
+{
+	return options->n_cpus ? options->n_cpus : (unsigned)sysconf(_SC_NPROCESSORS_CONF);
+}
+
 static void plan_make(const struct sonde__box_options *options)
 {
 	struct sonde__line service = sonde__line_begin(plan.service, sizeof(plan.service));
@@ -85,8 +90,7 @@ static void plan_make(const struct sonde__box_options *options)
 	atomic_store_explicit(&plan.magic, ~SONDE__BOX_MAGIC_INVERTED, memory_order_relaxed);
 	if (box.base)
 		return;
-	sonde__box_divide(options->size_bytes, (unsigned)sysconf(_SC_NPROCESSORS_CONF), &box,
-			  &plan);
+	sonde__box_divide(options->size_bytes, cpus_possible(options), &box, &plan);
 	sonde__cpu_find(&box);
 	sonde__sites_limit(plan.texts.count);
 }

@@ -29,6 +29,7 @@ struct sonde__box_options {
 	const char *service_name;
 	uint32_t
 		max_dead_boxes; /* Of this service, kept for recovery; the oldest go first. 0: 4. */
+	uint32_t n_cpus; /* That may ever be: 0: as the system says. */
 	bool no_open_spans; /* Leaves the table of open spans empty. */
 };
 

@@ -24,13 +24,18 @@ bool sonde__box_reserve_elsewhere(const struct sonde__box *box, struct sonde__ri
 				  uint32_t n_granules, enum sonde_signal signal, bool urgent,
 				  struct sonde__place *ret);
 
-static SONDE__ALWAYS_INLINE struct sonde__ring *sonde__box_own_ring(const struct sonde__box *box)
+/* Where there are more CPUs than rings, several share one. */
+static SONDE__ALWAYS_INLINE struct sonde__ring *sonde__box_ring_of_cpu(const struct sonde__box *box,
+								       uint32_t cpu)
 {
-	uint32_t cpu = sonde__cpu_number(box);
-
 	if (SONDE__UNLIKELY(cpu >= box->n_rings))
 		cpu %= box->n_rings;
 	return (struct sonde__ring *)(box->rings + cpu * box->ring_stride);
+}
+
+static SONDE__ALWAYS_INLINE struct sonde__ring *sonde__box_own_ring(const struct sonde__box *box)
+{
+	return sonde__box_ring_of_cpu(box, sonde__cpu_number(box));
 }
 
 /*
