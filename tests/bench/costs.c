@@ -88,7 +88,8 @@ static struct cost measure(const struct operation *operation, const char *name,
 		return cost;
 	}
 	/* Errors take the worker a while each. */
-	drive.rounds = amount / (operation->burst_max ? 20 : 1) / place->n_threads / drive.burst + 1;
+	drive.rounds =
+		amount / (operation->burst_max ? 20 : 1) / place->n_threads / drive.burst + 1;
 	snprintf(full, sizeof(full), "%s %s", name, place->suffix);
 	counts = drive_count(&drive, full);
 	measure_print_value(counts.allocations, "1/op", "%s_allocations%s", name, place->suffix);
