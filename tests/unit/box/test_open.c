@@ -23,6 +23,7 @@
 
 #define SPAN_SIZE 512
 #define N_SPANS 64
+#define STACK_SIZE (4096 * 1024) /* ThreadSanitizer keeps much of its own in a thread. */
 #define SAME_POSITION SONDE__OPEN_LANE /* So many spans further on is the same place in a lane. */
 
 static uint8_t memory[N_SPANS][SPAN_SIZE];
@@ -227,7 +228,7 @@ static void run_thread(void *stack, size_t size, void *(*function)(void *), void
 
 static void a_span_ends_on_another_thread(void)
 {
-	static _Alignas(4096) uint8_t stack[256 * 1024];
+	static _Alignas(4096) uint8_t stack[STACK_SIZE];
 	struct handed handed = { .number = 1 };
 	struct sonde__open_span found;
 
@@ -240,7 +241,7 @@ static void a_span_ends_on_another_thread(void)
 
 static void a_thread_where_another_was(void)
 {
-	static _Alignas(4096) uint8_t stack[256 * 1024];
+	static _Alignas(4096) uint8_t stack[STACK_SIZE];
 	struct handed first = { .number = 1 };
 	struct handed second = { .number = 2 };
 	struct sonde__open_span found;
@@ -256,7 +257,7 @@ static void a_thread_where_another_was(void)
 /* A thread's spans go when room is short, and not before: one may have been handed on. */
 static void what_dead_threads_left_is_swept(void)
 {
-	static _Alignas(4096) uint8_t stack[256 * 1024];
+	static _Alignas(4096) uint8_t stack[STACK_SIZE];
 	struct handed handed = { .number = 1000 };
 	struct sonde__open_span found;
 
