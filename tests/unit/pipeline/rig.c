@@ -164,3 +164,66 @@ size_t rig_said(const struct rig *rig, const char *text)
 {
 	return count(rig->diagnostics, text);
 }
+
+/* The next delivered line from *at on that is a point of this name and holds `with`; moves *at. */
+static bool next_point(const char **at, const struct rig_point *point, char *line, size_t size)
+{
+	char head[128];
+
+	(void)snprintf(head, sizeof(head), "point %s =", point->name);
+	while (*at && (*at = strstr(*at, head)) != NULL) {
+		const char *begin = *at;
+		size_t length = strcspn(begin, "\n");
+
+		*at = begin + length;
+		if (!memmem(begin, length, point->with, strlen(point->with)))
+			continue;
+		(void)snprintf(line, size, "%.*s", (int)length, begin);
+		return true;
+	}
+	return false;
+}
+
+bool rig_point_find(const struct rig *rig, const struct rig_point *point, size_t n, char *line,
+		    size_t size)
+{
+	const char *at = rig->fakes[point->destination].text;
+	size_t n_found = 0;
+
+	while (next_point(&at, point, line, size))
+		n_found++;
+	if (n >= n_found)
+		return false;
+	at = rig->fakes[point->destination].text;
+	for (n = n_found - n; n > 0; n--)
+		(void)next_point(&at, point, line, size);
+	return true;
+}
+
+uint64_t rig_number_after(const char *line, const char *key)
+{
+	const char *at = strstr(line, key);
+
+	assert_non_null(at);
+	return strtoull(at + strlen(key), NULL, 10);
+}
+
+uint64_t rig_point_value(const struct rig *rig, const struct rig_point *point)
+{
+	char line[4096];
+
+	return rig_point_find(rig, point, 0, line, sizeof(line)) ?
+		       rig_number_after(line, " =") :
+		       UINT64_MAX;
+}
+
+uint64_t rig_point_sum(const struct rig *rig, const struct rig_point *point)
+{
+	const char *at = rig->fakes[point->destination].text;
+	uint64_t sum = 0;
+	char line[4096];
+
+	while (next_point(&at, point, line, sizeof(line)))
+		sum += rig_number_after(line, " =");
+	return sum;
+}

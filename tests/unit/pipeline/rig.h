@@ -97,4 +97,19 @@ void rig_check_accounts(const struct rig *rig);
 size_t rig_delivered(const struct rig *rig, size_t destination, const char *text);
 size_t rig_said(const struct rig *rig, const char *text);
 
+/* Delivered points of this metric whose line holds `with`. */
+struct rig_point {
+	size_t destination;
+	const char *name;
+	const char *with;
+};
+
+/* The n-th such line from the newest on; the number behind `key` in a line. */
+bool rig_point_find(const struct rig *rig, const struct rig_point *point, size_t n, char *line,
+		    size_t size);
+uint64_t rig_number_after(const char *line, const char *key);
+/* What the newest of them says, UINT64_MAX where there is none; and all together. */
+uint64_t rig_point_value(const struct rig *rig, const struct rig_point *point);
+uint64_t rig_point_sum(const struct rig *rig, const struct rig_point *point);
+
 #endif

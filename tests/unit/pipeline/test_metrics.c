@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-#include "base/process.h"
 #include "box/box.h"
 #include "pipeline/state.h"
 #include "rig.h"
@@ -20,7 +19,6 @@
 #define SECOND (UINT64_C(1) << 32) /* In units of figures. */
 #define TOTALS 0 /* Destinations. */
 #define DELTAS 1
-#define N_SITES 1000
 
 static struct rig rig;
 static struct sonde_site site = { "charge card", __FILE__, "charge", __LINE__, 0 };
@@ -63,70 +61,20 @@ static void count_calls(struct sonde_site *of, size_t n, bool is_error)
 		sonde__figures_count(sonde__site_id(of), SECOND, is_error);
 }
 
-/* The next delivered line from *at on that is a point of this name and holds `with`; moves *at. */
-static bool next_point(const char **at, const char *name, const char *with, char *line, size_t size)
-{
-	char head[128];
-
-	(void)snprintf(head, sizeof(head), "point %s =", name);
-	while (*at && (*at = strstr(*at, head)) != NULL) {
-		const char *begin = *at;
-		size_t length = strcspn(begin, "\n");
-
-		*at = begin + length;
-		if (!memmem(begin, length, with, strlen(with)))
-			continue;
-		(void)snprintf(line, size, "%.*s", (int)length, begin);
-		return true;
-	}
-	return false;
-}
-
-/* The n-th such line from the newest on. */
 static bool find_point(size_t destination, const char *name, const char *with, size_t n, char *line,
 		       size_t size)
 {
-	const char *at = rig.fakes[destination].text;
-	size_t n_found = 0;
-
-	while (next_point(&at, name, with, line, size))
-		n_found++;
-	if (n >= n_found)
-		return false;
-	at = rig.fakes[destination].text;
-	for (n = n_found - n; n > 0; n--)
-		(void)next_point(&at, name, with, line, size);
-	return true;
+	return rig_point_find(&rig, &(struct rig_point){ destination, name, with }, n, line, size);
 }
 
-static uint64_t number_after(const char *line, const char *key)
-{
-	const char *at = strstr(line, key);
-
-	assert_non_null(at);
-	return strtoull(at + strlen(key), NULL, 10);
-}
-
-/* What the newest such point says; UINT64_MAX: there is none. */
 static uint64_t value_of(size_t destination, const char *name, const char *with)
 {
-	char line[4096];
-
-	return find_point(destination, name, with, 0, line, sizeof(line)) ?
-		       number_after(line, " =") :
-		       UINT64_MAX;
+	return rig_point_value(&rig, &(struct rig_point){ destination, name, with });
 }
 
-/* All such points added up. */
 static uint64_t sum_of(size_t destination, const char *name, const char *with)
 {
-	const char *at = rig.fakes[destination].text;
-	uint64_t sum = 0;
-	char line[4096];
-
-	while (next_point(&at, name, with, line, sizeof(line)))
-		sum += number_after(line, " =");
-	return sum;
+	return rig_point_sum(&rig, &(struct rig_point){ destination, name, with });
 }
 
 static void collected_once_an_interval(void **state)
@@ -193,13 +141,13 @@ static void totals_repeat_and_deltas_add_up(void **state)
 	assert_true(find_point(TOTALS, "sonde.site.duration", "", 1, first, sizeof(first)));
 	assert_true(find_point(TOTALS, "sonde.site.duration", "", 0, second, sizeof(second)));
 	assert_non_null(strstr(first, " total "));
-	assert_int_equal(number_after(first, "start="), number_after(second, "start="));
-	assert_true(number_after(first, "time=") < number_after(second, "time="));
+	assert_int_equal(rig_number_after(first, "start="), rig_number_after(second, "start="));
+	assert_true(rig_number_after(first, "time=") < rig_number_after(second, "time="));
 	assert_true(find_point(DELTAS, "sonde.site.duration", "", 1, first, sizeof(first)));
 	assert_true(find_point(DELTAS, "sonde.site.duration", "", 0, second, sizeof(second)));
 	assert_non_null(strstr(first, " added "));
-	assert_true(number_after(first, "start=") < number_after(first, "time="));
-	assert_int_equal(number_after(first, "time="), number_after(second, "start="));
+	assert_true(rig_number_after(first, "start=") < rig_number_after(first, "time="));
+	assert_int_equal(rig_number_after(first, "time="), rig_number_after(second, "start="));
 }
 
 static void histograms_are_as_counted(void **state)
@@ -340,6 +288,29 @@ static void a_flush_tells_of_its_own_deliveries(void **state)
 	assert_int_equal(sum_of(DELTAS, "otel.sdk.exporter.span.exported", own[0]), 700);
 }
 
+static void a_flush_waits_for_its_points(void **state)
+{
+	struct sonde_account account;
+	bool is_incomplete = true;
+
+	(void)state;
+	start();
+	rig.fakes[TOTALS].otherwise.pending = true;
+	rig.fakes[DELTAS].otherwise.pending = true;
+	put_spans(10);
+	assert_true(rig_flush(&rig, &is_incomplete));
+	assert_false(is_incomplete);
+	for (size_t d = 0; d < 2; d++) {
+		account = rig_account(&rig, d, SONDE_SIGNAL_METRIC);
+		assert_true(account.exported > 0);
+		assert_int_equal(account.queued, 0);
+	}
+	/* Or says that they were not taken. */
+	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY, .pending = true };
+	assert_true(rig_flush(&rig, &is_incomplete));
+	assert_true(is_incomplete);
+}
+
 static void a_flush_does_not_wait_for_a_hanging_lane(void **state)
 {
 	uint64_t wait_ns;
@@ -378,9 +349,9 @@ static void check_balance(size_t d, enum sonde_signal signal, const char *kind)
 	(void)snprintf(queue, sizeof(queue), "otel.sdk.processor.%s.queue.size", kind);
 	(void)snprintf(exported, sizeof(exported), "otel.sdk.exporter.%s.exported", kind);
 	for (size_t n = 0; find_point(d, processed, processors[d], n, line, sizeof(line)); n++)
-		*(strstr(line, "error.type=") ? &n_lost : &n_handed) += number_after(line, " =");
+		*(strstr(line, "error.type=") ? &n_lost : &n_handed) += rig_number_after(line, " =");
 	for (size_t n = 0; find_point(d, exported, own[d], n, line, sizeof(line)); n++)
-		*(strstr(line, "error.type=") ? &n_failed : &n_exported) += number_after(line, " =");
+		*(strstr(line, "error.type=") ? &n_failed : &n_exported) += rig_number_after(line, " =");
 	assert_int_equal(account.captured, n_handed + n_lost + account.lost[SONDE_LOSS_UNSAMPLED] +
 						   value_of(d, queue, processors[d]));
 	assert_int_equal(n_handed, n_exported + n_failed);
@@ -437,6 +408,29 @@ static void every_loss_is_told_by_reason(void **state)
 	}
 }
 
+static void what_was_evicted_never_met_the_exporter(void **state)
+{
+	struct sonde_account account;
+
+	(void)state;
+	rig.options.destinations[TOTALS].takes_metrics = false;
+	rig.options.max_queue_items[SONDE_SIGNAL_SPAN] = 10;
+	start();
+	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY };
+	for (int i = 0; i < 5; i++) {
+		put_spans(10);
+		(void)rig_turn(&rig, 6 * RIG_S);
+	}
+	collect();
+	account = rig_account(&rig, TOTALS, SONDE_SIGNAL_SPAN);
+	assert_true(account.lost[SONDE_LOSS_QUEUE_FULL] >= 20);
+	assert_int_equal(sum_of(DELTAS, "otel.sdk.processor.span.processed",
+				"/0\" otel.component.type=\"batching_span_processor\" error.type=\"queue_full\""),
+			 account.lost[SONDE_LOSS_QUEUE_FULL]);
+	assert_int_equal(sum_of(DELTAS, "otel.sdk.exporter.span.exported", own[TOTALS]), 0);
+	assert_int_equal(value_of(DELTAS, "otel.sdk.processor.span.queue.capacity", ""), 10);
+}
+
 static void attempts_are_timed(void **state)
 {
 	char line[4096];
@@ -466,79 +460,6 @@ static void attempts_are_timed(void **state)
 	collect();
 	assert_int_equal(value_of(TOTALS, "otel.sdk.metric_reader.collection.duration",
 				  "periodic_metric_reader/0"), 1);
-}
-
-static struct sonde_site sites[N_SITES];
-static char names[N_SITES][24];
-
-static void count_everywhere(void)
-{
-	for (size_t i = 0; i < N_SITES; i++) {
-		(void)snprintf(names[i], sizeof(names[i]), "operation %zu.", i);
-		sites[i] = (struct sonde_site){ names[i], __FILE__, "count_everywhere", __LINE__, 0 };
-		for (uint64_t units = SECOND / 64; units < SECOND * 64; units *= 3)
-			sonde__figures_count(sonde__site_id(&sites[i]), units + i, i % 2);
-	}
-}
-
-static void a_thousand_sites_go_in_batches(void **state)
-{
-	struct sonde_account account;
-	uint64_t n_calls = 0;
-
-	(void)state;
-	rig.options.memory_limit_bytes = 9 << 20; /* The default. */
-	start();
-	count_everywhere();
-	for (uint64_t units = SECOND / 64; units < SECOND * 64; units *= 3)
-		n_calls++;
-	collect();
-	for (size_t d = 0; d < 2; d++) {
-		account = rig_account(&rig, d, SONDE_SIGNAL_METRIC);
-		assert_true(rig.fakes[d].n_sends > 4);
-		assert_true(account.exported > 1500);
-		assert_int_equal(account.exported, account.captured);
-		assert_true(sum_of(d, "sonde.site.duration", "") == N_SITES * n_calls);
-		assert_true(sum_of(d, "sonde.site.errors", "") == N_SITES / 2 * n_calls);
-		assert_int_equal(value_of(d, "sonde.site.duration", "\"operation 999.\""), n_calls);
-	}
-}
-
-static void the_smallest_budget_holds(void **state)
-{
-	const struct sonde__pipeline *pipeline;
-
-	(void)state;
-	rig.options.memory_limit_bytes = SONDE__BUDGET_MIN;
-	start();
-	count_everywhere();
-	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY };
-	for (int i = 0; i < 20; i++) {
-		count_calls(&site, 10, /* is_error= */ false);
-		collect();
-		pipeline = rig.pipeline;
-		assert_true(pipeline->budget.blobs <= pipeline->budget.blobs_limit);
-	}
-	/* Whoever is away loses the oldest; whoever is there has all there was room to make. */
-	assert_true(rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_QUEUE_FULL] > 0);
-	assert_true(rig_account(&rig, DELTAS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_NO_MEMORY] > 0);
-	rig_check_accounts(&rig);
-}
-
-static void points_never_push_out_spans(void **state)
-{
-	(void)state;
-	rig.options.memory_limit_bytes = 1 << 20;
-	start();
-	count_everywhere();
-	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY };
-	put_spans(500);
-	for (int i = 0; i < 20; i++)
-		collect();
-	assert_true(rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_QUEUE_FULL] > 0);
-	assert_int_equal(rig_account(&rig, TOTALS, SONDE_SIGNAL_SPAN).queued, 500);
-	assert_int_equal(rig_account(&rig, TOTALS, SONDE_SIGNAL_SPAN).lost[SONDE_LOSS_QUEUE_FULL],
-			 0);
 }
 
 static void what_is_too_big_is_halved(void **state)
@@ -594,19 +515,6 @@ static void metrics_that_fail_alone_are_said_once(void **state)
 	assert_true(rig_account(&rig, TOTALS, SONDE_SIGNAL_METRIC).lost[SONDE_LOSS_REFUSED] > 10);
 }
 
-/* The first box of a process fixes the size of all: room for the figures of all sites. */
-static int open_large_box(void **state)
-{
-	struct sonde__box_options options = { .size_bytes = 16 << 20, .service_name = "rig" };
-	struct sonde__box_info info;
-
-	(void)state;
-	assert_int_equal(sonde__process_init(), 0);
-	assert_int_equal(sonde__box_open(&options, &info), SONDE_OK);
-	sonde__box_close();
-	return 0;
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -622,17 +530,16 @@ int main(void)
 		TEST(low_memory_keeps_no_past_of_running_totals),
 		TEST(what_can_go_down_is_always_a_total),
 		TEST(a_flush_tells_of_its_own_deliveries),
+		TEST(a_flush_waits_for_its_points),
 		TEST(a_flush_does_not_wait_for_a_hanging_lane),
 		TEST(every_loss_is_told_by_reason),
+		TEST(what_was_evicted_never_met_the_exporter),
 		TEST(attempts_are_timed),
-		TEST(a_thousand_sites_go_in_batches),
-		TEST(the_smallest_budget_holds),
-		TEST(points_never_push_out_spans),
 		TEST(what_is_too_big_is_halved),
 		TEST(whoever_did_not_ask_gets_none),
 		TEST(metrics_fail_quietly_where_spans_fail),
 		TEST(metrics_that_fail_alone_are_said_once),
 	};
 
-	return cmocka_run_group_tests(tests, open_large_box, /* group_teardown= */ NULL);
+	return cmocka_run_group_tests(tests, /* group_setup= */ NULL, /* group_teardown= */ NULL);
 }
