@@ -305,7 +305,13 @@ static void a_flush_waits_for_its_points(void **state)
 		assert_true(account.exported > 0);
 		assert_int_equal(account.queued, 0);
 	}
-	/* Or says that they were not taken. */
+	/* It is not done while they are under way, */
+	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_HANG };
+	assert_false(rig_flush(&rig, &is_incomplete));
+	/* and says when they were not taken. */
+	(void)rig_turn(&rig, 31 * RIG_S);
+	assert_true(sonde__pipeline_flush_is_done(rig.pipeline, &is_incomplete));
+	assert_true(is_incomplete);
 	rig.fakes[TOTALS].otherwise = (struct fake_step){ .what = FAKE_RETRY, .pending = true };
 	assert_true(rig_flush(&rig, &is_incomplete));
 	assert_true(is_incomplete);
