@@ -9,6 +9,8 @@
  * another, or somebody else has appended) it is ended, so that it spoils nothing but itself, and
  * the batch is written anew.
  *
+ * Before each line the path is looked at: a file that was rotated or removed is made anew.
+ *
  * A service that closes all descriptors gets our numbers back for files of its own. So a file is
  * known by its inode, looked at before each write, and opened again where the number means another.
  *
@@ -92,9 +94,13 @@ static int open_path(struct output *output)
 	return output->fd < 0 ? -1 : require_regular(output);
 }
 
+/* Absolute, because the service may change its folder before the file is opened again. */
 static int output_init(struct output *output, const char *path, const char *suffix)
 {
-	int n = snprintf(output->path, sizeof(output->path), "%s%s", path, suffix);
+	char folder[PATH_SIZE] = "";
+	bool is_relative = path[0] != '/' && getcwd(folder, sizeof(folder));
+	int n = snprintf(output->path, sizeof(output->path), "%s%s%s%s", is_relative ? folder : "",
+			 is_relative ? "/" : "", path, suffix);
 
 	if (n >= 0 && (size_t)n < sizeof(output->path))
 		return 0;
@@ -102,12 +108,16 @@ static int output_init(struct output *output, const char *path, const char *suff
 	return -1;
 }
 
+static bool is_same(const struct output *output, const struct stat *status)
+{
+	return status->st_dev == output->device && status->st_ino == output->inode;
+}
+
 static bool is_ours(const struct output *output)
 {
 	struct stat status;
 
-	return output->fd >= 0 && fstat(output->fd, &status) == 0 &&
-	       status.st_dev == output->device && status.st_ino == output->inode;
+	return output->fd >= 0 && fstat(output->fd, &status) == 0 && is_same(output, &status);
 }
 
 static void close_output(struct output *output)
@@ -181,6 +191,26 @@ static uint64_t digest_of(struct sonde_bytes body)
 	return digest;
 }
 
+/*
+ * Nobody tells us that the file was rotated or removed, and what went on into it nobody would find.
+ * Where the path cannot be opened any more (another user, another root) the old one stays.
+ */
+static void follow_path(struct output *output)
+{
+	struct output fresh = *output;
+	struct stat status;
+
+	if (stat(output->path, &status) == 0 && is_same(output, &status))
+		return;
+	fresh.n_written = 0;
+	if (open_path(&fresh) < 0) {
+		close_output(&fresh);
+		return;
+	}
+	close_output(output);
+	*output = fresh;
+}
+
 static bool can_continue(const struct output *output, struct sonde_bytes body)
 {
 	return output->digest == digest_of(body) && lseek(output->fd, 0, SEEK_END) == output->end;
@@ -215,7 +245,9 @@ static int write_line(struct output *output, struct sonde_bytes body)
 {
 	int error = 0;
 
-	if (!is_ours(output) && open_path(output) < 0) {
+	if (is_ours(output)) {
+		follow_path(output);
+	} else if (open_path(output) < 0) {
 		error = errno;
 		close_output(output);
 	}
