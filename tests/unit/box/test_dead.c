@@ -174,6 +174,104 @@ static void what_goes_is_counted_by_signal(void **state)
 	assert_int_equal(n_files(), 1);
 }
 
+static void file_put(const char *name, const void *data, size_t size)
+{
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	close(fd);
+}
+
+/* The only file in the directory. */
+static const char *only_path(void)
+{
+	static char path[160];
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+
+	path[0] = '\0';
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			snprintf(path, sizeof(path), "%s/%.90s", directory, entry->d_name);
+	closedir(dir);
+	return path;
+}
+
+/* Its records are added to what was found before; a second take finds nothing. */
+static void a_dead_box_is_taken_once(void **state)
+{
+	struct sonde__box_info info = { .dead_records = { 10, 20, 30 } };
+	char path[160];
+
+	(void)state;
+	assert_int_equal(child_run(die_with_records), 1000 + SIGKILL);
+	memcpy(path, only_path(), sizeof(path));
+	assert_true(sonde__box_dead_take(path, &info));
+	info.dead_records[0] -= 10;
+	info.dead_records[1] -= 20;
+	info.dead_records[2] -= 30;
+	assert_int_equal(info.dead_records[SONDE_SIGNAL_SPAN], 3);
+	assert_int_equal(info.dead_records[SONDE_SIGNAL_LOG], 2);
+	assert_int_equal(info.dead_records[SONDE_SIGNAL_PART], 1);
+	assert_int_equal(n_files(), 0);
+	assert_false(sonde__box_dead_take(path, &info));
+}
+
+static void a_box_that_is_not_dead_is_left(void **state)
+{
+	struct sonde__box_info info = { .kind = SONDE__BOX_NONE };
+	int pipes[2];
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	pid = fork();
+	if (pid == 0) {
+		open_as("living", 1);
+		put(SONDE_SIGNAL_LOG, 100);
+		CHECK(write(pipes[1], "x", 1) == 1);
+		pause();
+	}
+	assert_int_equal(read(pipes[0], &byte, 1), 1);
+	assert_false(sonde__box_dead_take(only_path(), &info));
+	assert_int_equal(n_files(), 1);
+	kill(pid, SIGKILL);
+	assert_int_equal(child_wait(pid), 1000 + SIGKILL);
+	assert_true(sonde__box_dead_take(only_path(), &info));
+	assert_int_equal(info.dead_records[SONDE_SIGNAL_LOG], 1);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* Not there, empty, noise, somebody's link to a box: never removed, never counted. */
+static void what_is_not_a_box_is_left(void **state)
+{
+	struct sonde__box_info info = { .kind = SONDE__BOX_NONE };
+	char link_path[160];
+	uint8_t noise[sizeof(struct sonde__box_header)];
+
+	(void)state;
+	memset(noise, 0x5a, sizeof(noise));
+	assert_false(sonde__box_dead_take("/dev/shm/sonde-not-there", &info));
+	assert_false(sonde__box_dead_take(directory, &info));
+	file_put("a.box", "", 0);
+	assert_false(sonde__box_dead_take(only_path(), &info));
+	file_put("a.box", noise, sizeof(noise));
+	assert_false(sonde__box_dead_take(only_path(), &info));
+	assert_int_equal(unlink(only_path()), 0);
+	assert_int_equal(child_run(die_with_records), 1000 + SIGKILL);
+	snprintf(link_path, sizeof(link_path), "%s-link", directory);
+	assert_int_equal(symlink(only_path(), link_path), 0);
+	assert_false(sonde__box_dead_take(link_path, &info));
+	assert_int_equal(unlink(link_path), 0);
+	assert_int_equal(n_files(), 1);
+	assert_int_equal(info.dead_records[SONDE_SIGNAL_SPAN], 0);
+}
+
 static void live_in_a_group(void)
 {
 	struct sonde__box_info info = open_as("living", 1);
@@ -201,17 +299,6 @@ static void the_living_keep_theirs(void **state)
 	(void)state;
 	assert_int_equal(child_run(live_in_a_group), 1000 + SIGKILL);
 	assert_true(n_files() >= 1);
-}
-
-static void file_put(const char *name, const void *data, size_t size)
-{
-	char path[160];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	fd = open(path, O_CREAT | O_WRONLY, 0600);
-	CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-	close(fd);
 }
 
 /* A header that sends the counter all over, with a dead process's id. */
@@ -294,6 +381,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_goes_is_counted_by_signal, setup, teardown),
 		cmocka_unit_test_setup_teardown(killed_in_the_middle_of_writing, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_living_keep_theirs, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_dead_box_is_taken_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_box_that_is_not_dead_is_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_not_a_box_is_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrecks_are_survived, setup, teardown),
 	};
 
