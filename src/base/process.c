@@ -42,7 +42,9 @@ static uint32_t *wiped_page_map(void)
 
 	if (page == MAP_FAILED)
 		return NULL;
-	if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+	/* Who accepts any advice heeds none: so does qemu-user, and children would write as us. */
+	if (madvise(page, size, /* advice= */ -1) == 0 ||
+	    madvise(page, size, MADV_WIPEONFORK) < 0) {
 		munmap(page, size);
 		return NULL;
 	}
