@@ -87,7 +87,7 @@ static void test_every_room(void **state)
 
 	(void)state;
 	for (size_t n = 0; n < 400; n++) {
-		struct sonde_value_view got;
+		struct sonde_value_view got = { 0 };
 
 		text_fill(filler, n, /* seed= */ 1);
 		{

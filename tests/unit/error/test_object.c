@@ -52,7 +52,8 @@ static void test_what_it_holds(void **state)
 	assert_string_equal(sonde__error_type_name(error), "sonde_not_found");
 	assert_int_equal(sonde__error_http_status(error), 404);
 	assert_int_equal(sonde__error_severity(error), SONDE_WARN);
-	assert_in_range(sonde__error_frames(error, &frames), 2, SONDE_ERROR_FRAMES);
+	/* Where stacks are not walked, the first alone is known. */
+	assert_in_range(sonde__error_frames(error, &frames), 1, SONDE_ERROR_FRAMES);
 	assert_in_range(frames[0], (uint64_t)(uintptr_t)&test_what_it_holds,
 			(uint64_t)(uintptr_t)&test_what_it_holds + 4096);
 	assert_null(sonde_error_free(error));
