@@ -103,14 +103,16 @@ static void drain(void)
 
 static void check_while_running(void)
 {
-	struct sonde__box_account account;
-	uint64_t lost = 0;
+	for (int signal = 0; signal < SONDE_SIGNAL_COUNT; signal++) {
+		struct sonde__box_account account;
+		uint64_t lost = 0;
 
-	sonde__box_account(SONDE_SIGNAL_SPAN, &account);
-	for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
-		lost += account.lost[reason];
-	assert_true(lost <= account.captured);
-	assert_true(account.queued <= account.captured);
+		sonde__box_account((enum sonde_signal)signal, &account);
+		for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
+			lost += account.lost[reason];
+		assert_true(lost <= account.captured);
+		assert_true(account.queued <= account.captured);
+	}
 }
 
 static void threads_and_a_reader(void **state)
