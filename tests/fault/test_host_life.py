@@ -21,7 +21,8 @@ class End(HostCase):
         for _ in range(5):
             facts = self.run_host("stop-from-many", 8)
             self.assert_balanced(facts)
-            self.assertEqual(self.captured(facts)[2], 0)
+            if IS_PLAIN:  # Else the deadline may be over before all is sent.
+                self.assertEqual(self.captured(facts)[2], 0)
 
     def test_stop_in_exit_handlers(self):
         for order in (0, 1):
