@@ -52,8 +52,12 @@ static void test_what_it_holds(void **state)
 	assert_string_equal(sonde__error_type_name(error), "sonde_not_found");
 	assert_int_equal(sonde__error_http_status(error), 404);
 	assert_int_equal(sonde__error_severity(error), SONDE_WARN);
-	/* Where stacks are not walked, the first alone is known. */
+	/* Elsewhere stacks are not walked, and the first frame alone is known. */
+#if defined(__x86_64__)
+	assert_in_range(sonde__error_frames(error, &frames), 2, SONDE_ERROR_FRAMES);
+#else
 	assert_in_range(sonde__error_frames(error, &frames), 1, SONDE_ERROR_FRAMES);
+#endif
 	assert_in_range(frames[0], (uint64_t)(uintptr_t)&test_what_it_holds,
 			(uint64_t)(uintptr_t)&test_what_it_holds + 4096);
 	assert_null(sonde_error_free(error));
