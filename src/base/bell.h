@@ -25,11 +25,17 @@ struct sonde__bell {
  */
 void sonde__bell_ring(struct sonde__bell *bell);
 
+/* The same, but a waiter that dozes is left to it: it finds the ring when its time is over. */
+void sonde__bell_ring_softly(struct sonde__bell *bell);
+
 /*
  * Waits until the bell is rung or `timeout_ns` are over (UINT64_MAX: never); a signal may end the
  * wait early. True when it was rung since the last wait; then what the ringer did is visible. One
  * waiter.
  */
 bool sonde__bell_wait(struct sonde__bell *bell, uint64_t timeout_ns);
+
+/* As sonde__bell_wait, but soft rings do not end it. */
+bool sonde__bell_doze(struct sonde__bell *bell, uint64_t timeout_ns);
 
 #endif

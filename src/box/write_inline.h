@@ -144,7 +144,7 @@ static SONDE__ALWAYS_INLINE void sonde__box_give(const struct sonde__slot *slot)
 			      memory_order_release);
 	SONDE__TESTPOINT("ring:committed");
 	if (slot->urgent)
-		sonde__bell_ring(&sonde__box_bell);
+		sonde__bell_ring_softly(&sonde__box_bell);
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Begin and end of a span; docs/design/span.md argues it.
+ * The begin of a span; docs/design/span.md argues it.
  *
- * Between the two the span is bytes in the caller's memory, and the end writes them as one record.
+ * Until its end a span is bytes in the caller's memory, which then become one record.
  * The first word says what the memory is. Everything that C allows to go wrong with such memory,
  * from ending twice to never having begun, is told by that word and ends in doing nothing.
  */
@@ -13,8 +13,6 @@
 
 #include "base/clock.h"
 #include "box/box.h"
-#include "capture/figures.h"
-#include "box/write_inline.h"
 #include "context/context.h"
 #include "record/varint.h"
 

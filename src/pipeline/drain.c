@@ -65,8 +65,11 @@ static void schedule(struct sonde__pipeline *pipeline, bool is_drained)
 		pipeline->span_due_ns = later(now_ns, pipeline->options.span_delay_ns);
 	if (is_empty || now_ns >= pipeline->log_due_ns)
 		pipeline->log_due_ns = later(now_ns, pipeline->options.log_delay_ns);
-	if (is_drained)
+	if (is_drained) {
 		pipeline->urgent_due_ns = later(now_ns, URGENT_GAP_NS);
+		pipeline->was_urgent = pipeline->had_error;
+		pipeline->had_error = false;
+	}
 }
 
 void sonde__drain_look(struct sonde__pipeline *pipeline)
@@ -83,6 +86,13 @@ void sonde__drain_look(struct sonde__pipeline *pipeline)
 	pipeline->is_draining = true;
 	pipeline->is_whole_drain = true;
 	pipeline->n_taken = 0;
+}
+
+uint64_t sonde__pipeline_calm_ns(const struct sonde__pipeline *pipeline)
+{
+	if (!pipeline->was_urgent || pipeline->urgent_due_ns <= pipeline->now_ns)
+		return 0;
+	return pipeline->urgent_due_ns - pipeline->now_ns;
 }
 
 uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)

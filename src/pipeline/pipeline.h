@@ -102,6 +102,12 @@ size_t sonde__pipeline_poll(struct sonde__pipeline *pipeline, struct pollfd *fds
 			    int *timeout_ms);
 
 /*
+ * For how long from the last turn on errors wait anyway, because some have just been drained; the
+ * worker need not be roused for more of them. 0: they do not wait.
+ */
+uint64_t sonde__pipeline_calm_ns(const struct sonde__pipeline *pipeline);
+
+/*
  * A flush: what was captured before this call is collected and encoded by the next turns whatever
  * the schedule, each lane makes at least one attempt even while it backs off or its breaker is
  * open. sonde__pipeline_flush_is_done once each of those batches was accepted or refused, or had

@@ -56,6 +56,8 @@ struct sonde__pipeline {
 	uint64_t span_due_ns;
 	uint64_t log_due_ns;
 	uint64_t urgent_due_ns; /* Errors are not drained before. */
+	bool had_error; /* In the drain that is under way; */
+	bool was_urgent; /* in the last one. */
 
 	bool is_flushing;
 	bool must_drain; /* The flush's drain has not been finished. */

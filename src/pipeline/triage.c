@@ -256,6 +256,7 @@ bool sonde__triage(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *
 			ref->record = NULL;
 	}
 	intake->n_logs = 0;
+	pipeline->had_error |= intake->has_error;
 	intake->has_error = false;
 	return true;
 }

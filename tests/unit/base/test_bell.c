@@ -43,6 +43,58 @@ static void test_wait_ends_with_its_time(void **state)
 	assert_true(sonde__bell_wait(&bell, UINT64_MAX));
 }
 
+static void test_a_soft_ring_is_remembered(void **state)
+{
+	struct sonde__bell bell = { 0 };
+
+	(void)state;
+	sonde__bell_ring_softly(&bell);
+	assert_true(sonde__bell_wait(&bell, UINT64_MAX));
+	sonde__bell_ring_softly(&bell);
+	assert_true(sonde__bell_doze(&bell, UINT64_MAX));
+	assert_false(sonde__bell_doze(&bell, 1));
+}
+
+/* Rings softly, and once more aloud when the test says so. */
+struct soft_ringer {
+	struct sonde__bell bell;
+	_Atomic bool is_aloud;
+};
+
+static void *ring_softly_then_aloud(void *argument)
+{
+	struct soft_ringer *ringer = argument;
+
+	while (!atomic_load_explicit(&ringer->is_aloud, memory_order_relaxed)) {
+		sonde__bell_ring_softly(&ringer->bell);
+		sched_yield();
+	}
+	sonde__bell_ring(&ringer->bell);
+	return NULL;
+}
+
+/* Soft rings leave a dozing waiter its time, all but the one it may meet as it lies down. */
+static void test_a_soft_ring_leaves_a_doze(void **state)
+{
+	struct soft_ringer ringer = { .is_aloud = false };
+	const uint64_t doze_ns = 5 * SONDE__NS_PER_MS;
+	bool was_left = false;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, ring_softly_then_aloud, &ringer), 0);
+	while (!was_left) {
+		uint64_t start = sonde__monotonic_ns();
+
+		(void)sonde__bell_doze(&ringer.bell, doze_ns);
+		was_left = sonde__monotonic_ns() - start >= doze_ns;
+	}
+	/* Without a time limit: a loud ring that is lost ends this test never. */
+	atomic_store_explicit(&ringer.is_aloud, true, memory_order_relaxed);
+	pthread_join(thread, NULL);
+	assert_true(sonde__bell_doze(&ringer.bell, UINT64_MAX));
+}
+
 static struct sonde__bell shared_bell;
 static _Atomic uint32_t work;
 
@@ -88,6 +140,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ring_is_remembered_once),
 		cmocka_unit_test(test_wait_ends_with_its_time),
+		cmocka_unit_test(test_a_soft_ring_is_remembered),
+		cmocka_unit_test(test_a_soft_ring_leaves_a_doze),
 		cmocka_unit_test(test_no_ring_is_lost),
 	};
 

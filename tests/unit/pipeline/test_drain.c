@@ -86,15 +86,20 @@ static void error_goes_out_at_once(void **state)
 	(void)state;
 	(void)rig_turn(&rig, 0);
 	(void)rig_turn(&rig, 100 * RIG_MS);
+	assert_true(sonde__pipeline_calm_ns(rig.pipeline) == 0);
 	assert_true(record_error(&error));
 	(void)rig_turn(&rig, 0);
 	assert_int_equal(rig_delivered(&rig, 0, "log \"no\""), 1);
+	assert_true(sonde__pipeline_calm_ns(rig.pipeline) == 20 * RIG_MS);
 	/* The next one waits a moment, so that a storm makes batches. */
 	assert_true(record_error(&error));
 	assert_true(rig_turn(&rig, 0) <= 20 * RIG_MS);
 	assert_int_equal(rig_delivered(&rig, 0, "log \"no\""), 1);
 	(void)rig_turn(&rig, 20 * RIG_MS);
 	assert_int_equal(rig_delivered(&rig, 0, "log \"no\""), 2);
+	/* Until none has come for as long. */
+	(void)rig_turn(&rig, 20 * RIG_MS);
+	assert_true(sonde__pipeline_calm_ns(rig.pipeline) == 0);
 }
 
 static void fill_level_begins_a_drain(void **state)
