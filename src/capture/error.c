@@ -193,7 +193,7 @@ static uint8_t forms_choose(void)
 static void head_fill(struct sonde__error_record *record, const struct plan *plan,
 		      const struct sonde_error *error, uint64_t event_id)
 {
-	const struct sonde__context_words *context = sonde__context_current();
+	const struct sonde__context_words context = *sonde__context_current();
 
 	memset(record, 0, sizeof(*record));
 	record->head.type = SONDE__RECORD_ERROR;
@@ -207,11 +207,11 @@ static void head_fill(struct sonde__error_record *record, const struct plan *pla
 	record->n_frames = (uint8_t)plan->n_frames;
 	record->fields_size = (uint16_t)plan->fields_size;
 	record->http_status = (uint16_t)sonde__error_http_status(error);
-	if (!context->span_id)
+	if (!context.span_id)
 		return;
-	memcpy(record->trace_id, &context->trace_id, sizeof(record->trace_id));
-	memcpy(record->span_id, &context->span_id, sizeof(record->span_id));
-	record->trace_flags = (uint8_t)context->flags;
+	memcpy(record->trace_id, &context.trace_id, sizeof(record->trace_id));
+	memcpy(record->span_id, &context.span_id, sizeof(record->span_id));
+	record->trace_flags = (uint8_t)context.flags;
 }
 
 static void error_write(const struct sonde_error *error, uint64_t event_id)
