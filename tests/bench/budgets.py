@@ -45,7 +45,7 @@ COUNTS = {
 
 # To be had from the same run with --peers.
 PEERS = {
-    "ratio_child_fastrace": 0.6,
+    "ratio_child_fastrace": 0.8,
     "ratio_root_fastrace": 0.6,
     "ratio_root_opentelemetry": 0.3,
     "ratio_child_opentelemetry": 0.3,
@@ -59,7 +59,7 @@ TARGETS = {
     "error_capture_ns": 300, "sampled_out_ns": 30, "sampled_out_no_figures_ns": 8, "site_figures_ns": 8,
     "end_to_end_spans_per_s": -1_500_000, "end_to_end_cpu_ns": 450, "end_to_end_gzip_cpu_ns": 1500,
     "end_to_end_bytes": 173, "end_to_end_gzip_bytes": 40, "end_to_end_rss_anon": 16 << 20,
-    "down_refused_p99.9_ns": 1000, "down_hanging_p99.9_ns": 1000,
+    "ratio_child_fastrace": 0.6, "down_refused_p99.9_ns": 1000, "down_hanging_p99.9_ns": 1000,
     "start_ms": 5, "rest_bytes": 4 << 20, "rest_added_bytes": 4 << 20, "flood_lost": 1, "rest_wakeups": 1,
 }
 
