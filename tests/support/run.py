@@ -70,6 +70,7 @@ LEFT_OUT = {
     ("valgrind", "box-box"): "its children leave in the middle of a write on purpose, which valgrind calls a leak",
     ("valgrind", "stack-static"): "in a static program valgrind cannot replace the C library's string functions",
     ("valgrind", "context-identity"): "its timer's signals leave valgrind no time for anything else",
+    ("valgrind", "exporters-memory"): "its child forgets what its parent held, which valgrind calls lost",
     ("valgrind", "capture-quiet"): "it counts allocations and forbids system calls, which valgrind makes itself",
     ("valgrind", "fault-fork"): "a child keeps what its parent's worker had allocated, which valgrind calls lost",
     ("valgrind", "fault-exchange"): "a child keeps what its parent's worker had allocated, which valgrind calls lost",
