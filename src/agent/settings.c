@@ -231,20 +231,6 @@ static enum sonde_exception_signal read_exception_signal(const struct sonde__set
 	return SONDE_EXCEPTION_BOTH;
 }
 
-static bool read_figures(const struct sonde__settings *settings, bool is_off)
-{
-	const char *text = sonde__environment_get(&settings->environment, "SONDE_FIGURES");
-
-	if (is_off)
-		return false;
-	if (!text || sonde__text_equal_nocase(text, "on"))
-		return true;
-	if (sonde__text_equal_nocase(text, "off"))
-		return false;
-	sonde__report(SONDE_WARN, "SONDE_FIGURES=%s is neither on nor off: using on", text);
-	return true;
-}
-
 static uint64_t read_memory_limit(const struct sonde__settings *settings, uint64_t option)
 {
 	struct sonde__number number = { .name = "SONDE_MEMORY_LIMIT",
@@ -287,7 +273,9 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	read_delivery(settings, &known);
 	read_limits(settings);
 	settings->exception_signal = read_exception_signal(settings, known.exception_signal);
-	settings->has_figures = read_figures(settings, known.no_figures);
+	settings->has_figures = !known.no_figures &&
+				sonde__environment_switch(&settings->environment,
+							  "SONDE_FIGURES", true);
 	sonde__sampling_init(settings, &known);
 	settings->is_disabled = known.disabled ||
 				sonde__environment_bool(&settings->environment, "OTEL_SDK_DISABLED", false);
