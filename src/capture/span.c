@@ -32,18 +32,11 @@ static SONDE__ALWAYS_INLINE uint8_t kind_of(unsigned kind)
 		       : (uint8_t)SONDE_KIND_INTERNAL;
 }
 
-/*
- * A child of the current context, which is what most spans are: the trace and all that the thread
- * carries stay, so that two words change. Its parent's id is what to put back.
- */
+/* A child of the current context, which is what most spans are. */
 static SONDE__ALWAYS_INLINE void child_begin(struct sonde__span *span, uint64_t span_id,
 					     uint32_t site, unsigned how)
 {
-	struct sonde__context_words *own = sonde__context_words(&span->context);
-	struct sonde__context_words *current = sonde__context_current();
-	const uint64_t previous_flags = current->flags;
-	const uint64_t flags = (previous_flags & SONDE_TRACE_FLAG_RANDOM) |
-			       SONDE_TRACE_FLAG_SAMPLED | sonde__span_place(span);
+	const uint64_t previous_flags = sonde__context_current()->flags;
 
 	span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING);
 	counts_clear(span);
@@ -51,13 +44,9 @@ static SONDE__ALWAYS_INLINE void child_begin(struct sonde__span *span, uint64_t 
 	span->kind = kind_of(how & SONDE__BEGIN_KIND);
 	if (SONDE__UNLIKELY(previous_flags & SONDE__CONTEXT_REMOTE))
 		span->record_flags = SONDE__RECORD_PARENT_REMOTE;
-	span->parent_id = current->span_id;
-	span->previous_flags = previous_flags;
-	own->trace_id = current->trace_id;
-	own->extension01 = current->extension01;
-	own->extension2 = current->extension2;
-	current->span_id = own->span_id = span_id;
-	current->flags = own->flags = flags;
+	sonde__span_enter_below(span, span_id,
+				(previous_flags & SONDE_TRACE_FLAG_RANDOM) |
+					SONDE_TRACE_FLAG_SAMPLED);
 	span->start = sonde__counter();
 }
 

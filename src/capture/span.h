@@ -117,6 +117,38 @@ static SONDE__ALWAYS_INLINE uint64_t sonde__span_place(const struct sonde__span 
 	return (uint64_t)(uintptr_t)span << SONDE__CONTEXT_MARK_SHIFT;
 }
 
+/*
+ * Makes the span current below what is current now: the trace and all that the thread carries stay,
+ * so that two words change, and they are what is to be put back.
+ */
+static SONDE__ALWAYS_INLINE void sonde__span_enter_below(struct sonde__span *span, uint64_t span_id,
+							 uint64_t flags)
+{
+	struct sonde__context_words *own = sonde__context_words(&span->context);
+	struct sonde__context_words *current = sonde__context_current();
+
+	span->parent_id = current->span_id;
+	span->previous_flags = current->flags;
+	own->trace_id = current->trace_id;
+	own->extension01 = current->extension01;
+	own->extension2 = current->extension2;
+	current->span_id = own->span_id = span_id;
+	current->flags = own->flags = flags | sonde__span_place(span);
+}
+
+/* Makes what sonde__span_enter_below found current again. */
+static SONDE__ALWAYS_INLINE void sonde__span_leave_to_parent(const struct sonde__span *span)
+{
+	const struct sonde__context_words *own = sonde__context_words(&span->context);
+	struct sonde__context_words *current = sonde__context_current();
+
+	current->trace_id = own->trace_id;
+	current->span_id = span->parent_id;
+	current->flags = span->previous_flags;
+	current->extension01 = own->extension01;
+	current->extension2 = own->extension2;
+}
+
 /* A span that is sampled out: begins below the current one; ends, however it was begun. */
 void sonde__span_pass(struct sonde__span *span, struct sonde_site *site);
 void sonde__span_pass_end(struct sonde__span *span, uint64_t end_unix_ns);

@@ -34,18 +34,10 @@ static bool current_was_left(const struct sonde__span *span, uint64_t flags)
 
 static SONDE__ALWAYS_INLINE void context_put_back(const struct sonde__span *span)
 {
-	const struct sonde__context_words *own = sonde__context_words(&span->context);
-	struct sonde__context_words *current = sonde__context_current();
-
-	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_KEEPS_PREVIOUS)) {
-		*current = *sonde__span_previous(span);
-		return;
-	}
-	current->trace_id = own->trace_id;
-	current->span_id = span->parent_id;
-	current->flags = span->previous_flags;
-	current->extension01 = own->extension01;
-	current->extension2 = own->extension2;
+	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_KEEPS_PREVIOUS))
+		*sonde__context_current() = *sonde__span_previous(span);
+	else
+		sonde__span_leave_to_parent(span);
 }
 
 static SONDE__COLD void context_leave_abandoned(const struct sonde__span *span)

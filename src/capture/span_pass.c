@@ -20,21 +20,12 @@ _Static_assert(offsetof(struct sonde__span, own_flags) - offsetof(struct sonde__
 
 void sonde__span_pass(struct sonde__span *span, struct sonde_site *site)
 {
-	struct sonde__context_words *own = sonde__context_words(&span->context);
-	struct sonde__context_words *current = sonde__context_current();
-	const uint64_t previous_flags = current->flags;
+	const uint64_t random_flag = sonde__context_current()->flags & SONDE_TRACE_FLAG_RANDOM;
 	uint32_t id;
 
 	span->memento = sonde__memento(SONDE__MAGIC_SPAN, SONDE__PASSING);
-	span->parent_id = current->span_id;
-	span->previous_flags = previous_flags;
 	memset(&span->site, 0, sizeof(uint64_t));
-	own->trace_id = current->trace_id;
-	own->extension01 = current->extension01;
-	own->extension2 = current->extension2;
-	current->span_id = own->span_id = sonde__identity_draw();
-	current->flags = own->flags =
-		(previous_flags & SONDE_TRACE_FLAG_RANDOM) | sonde__span_place(span);
+	sonde__span_enter_below(span, sonde__identity_draw(), random_flag);
 	if (SONDE__SETTING(counts_figures)) {
 		/* Relaxed: the table has published what the id names. */
 		id = site ? __atomic_load_n(&site->id, __ATOMIC_RELAXED) : 0;
@@ -48,21 +39,15 @@ void sonde__span_pass(struct sonde__span *span, struct sonde_site *site)
 void sonde__span_pass_end(struct sonde__span *span, uint64_t end_unix_ns)
 {
 	const struct sonde__context_words *own = sonde__context_words(&span->context);
-	struct sonde__context_words *current = sonde__context_current();
 	const unsigned flags = (sonde__span_has_failed(span) ? SONDE__RECORD_FAILED : 0) |
 			       (end_unix_ns ? SONDE__RECORD_TIME_IS_UNIX : 0);
 
 	span->memento |= SONDE__ENDED;
 	/* What sonde__span_pass began, where nothing was left behind: as it was. */
-	if (SONDE__LIKELY(!span->own_flags && current->span_id == own->span_id)) {
-		current->trace_id = own->trace_id;
-		current->span_id = span->parent_id;
-		current->flags = span->previous_flags;
-		current->extension01 = own->extension01;
-		current->extension2 = own->extension2;
-	} else {
+	if (SONDE__LIKELY(!span->own_flags && sonde__context_current()->span_id == own->span_id))
+		sonde__span_leave_to_parent(span);
+	else
 		sonde__span_leave(span);
-	}
 	if (SONDE__SETTING(counts_figures) && sonde_is_recording())
 		sonde__span_count(span, end_unix_ns ? end_unix_ns : sonde__ticks(), flags);
 	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_OWNS_TRACESTATE))
