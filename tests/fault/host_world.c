@@ -25,33 +25,41 @@ static void record_and_leave(void)
 	host_stop(2000);
 }
 
-static int set_user(long n)
+/* Records before the change and a hundred requests after it. */
+static void record_around(void (*change)(void))
 {
-	(void)n;
 	require(host_start() == SONDE_OK, "started");
 	record("before");
 	host_flush(2000);
-	require(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0, "became nobody");
+	change();
 	for (int i = 0; i < 100; i++)
 		record_request(i);
 	record("after");
 	host_flush(2000);
 	host_stop(2000);
+}
+
+static void become_nobody(void)
+{
+	require(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0, "became nobody");
+}
+
+static int set_user(long n)
+{
+	(void)n;
+	record_around(become_nobody);
 	return 0;
+}
+
+static void leave_root(void)
+{
+	require(chroot("/proc/self/fdinfo") == 0 && chdir("/") == 0, "changed root");
 }
 
 static int change_root(long n)
 {
 	(void)n;
-	require(host_start() == SONDE_OK, "started");
-	record("before");
-	host_flush(2000);
-	require(chroot("/proc/self/fdinfo") == 0 && chdir("/") == 0, "changed root");
-	for (int i = 0; i < 100; i++)
-		record_request(i);
-	record("after");
-	host_flush(2000);
-	host_stop(2000);
+	record_around(leave_root);
 	return 0;
 }
 
