@@ -13,53 +13,15 @@
 
 #include "box/box.h"
 #include "pipeline/state.h"
-#include "rig.h"
+#include "metered_rig.h"
 #include "support/records.h"
 
-#define SECOND (UINT64_C(1) << 32) /* In units of figures. */
-#define TOTALS 0 /* Destinations. */
-#define DELTAS 1
 
-static struct rig rig;
 static struct sonde_site site = { "charge card", __FILE__, "charge", __LINE__, 0 };
 static struct sonde_site other = { "fraud check", __FILE__, "charge", __LINE__, 0 };
 /* Whose figures are meant, where every destination is told of all of them. */
 static const char *const own[] = { "=\"first_", "=\"second_" };
 static const char *const processors[] = { "_processor/0", "_processor/1" };
-
-static int begin(void **state)
-{
-	(void)state;
-	rig_init(&rig, /* n_destinations= */ 2);
-	rig.options.destinations[TOTALS].takes_metrics = true;
-	rig.options.destinations[DELTAS].takes_metrics = true;
-	rig.options.destinations[DELTAS].temporality = SONDE__DELTA;
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	rig_end(&rig);
-	return 0;
-}
-
-static void start(void)
-{
-	rig_start(&rig);
-	(void)rig_turn(&rig, 0);
-}
-
-static void collect(void)
-{
-	(void)rig_turn(&rig, 60 * RIG_S);
-}
-
-static void count_calls(struct sonde_site *of, size_t n, bool is_error)
-{
-	while (n--)
-		sonde__figures_count(sonde__site_id(of), SECOND, is_error);
-}
 
 static bool find_point(size_t destination, const char *name, const char *with, size_t n, char *line,
 		       size_t size)
