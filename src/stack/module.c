@@ -26,6 +26,8 @@
 #define NOTES_MAX 1024
 #define PAGE UINT64_C(4096)
 
+static const char program_path[] = "/proc/self/exe";
+
 extern int _dl_find_object(void *, struct dl_find_object *) __attribute__((weak));
 
 /*
@@ -126,7 +128,7 @@ static bool read_program(struct sonde__module *module)
 		path[n - (ssize_t)(sizeof(deleted) - 1)] = '\0';
 	slash = strrchr(path, '/');
 	snprintf(module->name, sizeof(module->name), "%.63s", slash ? slash + 1 : path);
-	snprintf(module->path, sizeof(module->path), "/proc/self/exe");
+	snprintf(module->path, sizeof(module->path), "%s", program_path);
 	return read_headers(headers, getauxval(AT_PHNUM), module);
 }
 
@@ -198,6 +200,8 @@ bool sonde__module_is_current(const struct sonde__module *module)
 {
 	uint8_t build_id[SONDE__BUILD_ID_MAX];
 
+	if (strcmp(module->path, program_path) == 0)
+		return true;
 	return module->build_id_size > 0 && module->build_id_size <= sizeof(build_id) &&
 	       sonde__memory_read(module->note, build_id, module->build_id_size) &&
 	       memcmp(build_id, module->build_id, module->build_id_size) == 0;

@@ -10,6 +10,7 @@
 
 #define SONDE__BUILD_ID_MAX 32
 #define SONDE__MODULE_PATH_SIZE 256
+#define SONDE__MODULE_NAME_SIZE 64
 
 struct sonde__module {
 	uint64_t bias; /* Address in memory minus address in the file. */
@@ -19,7 +20,7 @@ struct sonde__module {
 	uint8_t build_id[SONDE__BUILD_ID_MAX]; /* which are these. */
 	size_t build_id_size; /* 0: it has none. */
 	char path[SONDE__MODULE_PATH_SIZE]; /* Opens the file. */
-	char name[64]; /* For people: the last part of the path. */
+	char name[SONDE__MODULE_NAME_SIZE]; /* For people: the last part of the path. */
 };
 
 /*
@@ -28,7 +29,10 @@ struct sonde__module {
  */
 bool sonde__module_find(uint64_t address, struct sonde__module *ret);
 
-/* Still loaded where it was: its build-id is still there. False for a module without one. */
+/*
+ * Still loaded where it was: it is the program, or its build-id is still there. False for a library
+ * without one.
+ */
 bool sonde__module_is_current(const struct sonde__module *module);
 
 /* Copies memory of this process that may be gone; false then. */

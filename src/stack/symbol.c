@@ -4,7 +4,7 @@
  * Reads symbol tables as the untrusted files that they are: every offset is checked against the
  * file's size, every count is bounded, and the file is read, not mapped, because a file that
  * somebody shortens under a mapping is a SIGBUS in the host. The cost is one pass over the table
- * for an address, which the cache in front of it (format.c) makes rare.
+ * for an address, which the cache in front of it (frame.c) makes rare.
  */
 
 #include "stack/symbol.h"
@@ -16,9 +16,11 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "stack/identity.h"
 
 #define SYMBOLS_MAX (UINT64_C(1) << 21)
 #define CHUNK 128
+#define LINKER_NAME_MAX 1024
 #define NOTES_MAX 1024
 /* A symbol without a size (hand-written assembly) reaches at most this far. */
 #define UNSIZED_REACH 4096
@@ -153,8 +155,9 @@ static Elf64_Sym table_search(const struct file *file, const Elf64_Shdr *table, 
 	return best;
 }
 
-static bool name_read(const struct file *file, const Elf64_Shdr *table, const Elf64_Sym *symbol,
-		      char ret[SONDE__SYMBOL_NAME_SIZE])
+/* Reads the name's first bytes; *ret_size is its length, without a zero. */
+static bool linker_name_read(const struct file *file, const Elf64_Shdr *table,
+			     const Elf64_Sym *symbol, char ret[LINKER_NAME_MAX], size_t *ret_size)
 {
 	Elf64_Shdr strings;
 	uint64_t left;
@@ -164,14 +167,29 @@ static bool name_read(const struct file *file, const Elf64_Shdr *table, const El
 	    symbol->st_name >= strings.sh_size)
 		return false;
 	left = strings.sh_size - symbol->st_name;
-	size = left < SONDE__SYMBOL_NAME_SIZE ? (size_t)left : SONDE__SYMBOL_NAME_SIZE;
+	size = left < LINKER_NAME_MAX ? (size_t)left : LINKER_NAME_MAX;
 	if (!file_read(file, strings.sh_offset + symbol->st_name, ret, size))
 		return false;
-	ret[size - 1] = '\0';
-	for (char *c = ret; *c; c++)
-		if ((unsigned char)*c <= ' ' || *c == 0x7f)
-			*c = '?';
-	return ret[0] != '\0';
+	*ret_size = strnlen(ret, size);
+	return *ret_size > 0;
+}
+
+static bool name_read(const struct file *file, const Elf64_Shdr *table, const Elf64_Sym *symbol,
+		      struct sonde__symbol *ret)
+{
+	char name[LINKER_NAME_MAX];
+	size_t size;
+
+	if (!linker_name_read(file, table, symbol, name, &size))
+		return false;
+	ret->start = symbol->st_value;
+	ret->identity = sonde__name_identity(name, size);
+	if (size >= sizeof(ret->name))
+		size = sizeof(ret->name) - 1;
+	for (size_t i = 0; i < size; i++)
+		ret->name[i] = (unsigned char)name[i] <= ' ' || name[i] == 0x7f ? '?' : name[i];
+	ret->name[size] = '\0';
+	return true;
 }
 
 static bool file_search(const struct file *file, uint64_t address, struct sonde__symbol *ret)
@@ -187,9 +205,8 @@ static bool file_search(const struct file *file, uint64_t address, struct sonde_
 		if (!section_find(file, types[i], &index, &table))
 			continue;
 		best = table_search(file, &table, address);
-		if (best.st_name == 0 || !name_read(file, &table, &best, symbol.name))
+		if (best.st_name == 0 || !name_read(file, &table, &best, &symbol))
 			continue;
-		symbol.start = best.st_value;
 		*ret = symbol;
 		return true;
 	}

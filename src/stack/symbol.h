@@ -15,6 +15,7 @@
 struct sonde__symbol {
 	char name[SONDE__SYMBOL_NAME_SIZE]; /* Cut, if it is longer. */
 	uint64_t start; /* In the file's addresses. */
+	uint64_t identity; /* Of the whole name: stack/identity.h. */
 };
 
 /*

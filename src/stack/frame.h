@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_STACK_FRAME_H
+#define SONDE_STACK_FRAME_H
+
+/*
+ * Addresses as frames: the module, the function and, where somebody knows, the line. What a stack's
+ * text and an error's fingerprint are made of. For the background.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stack/module.h"
+#include "stack/symbol.h"
+
+#define SONDE__FRAME_FILE_SIZE 192
+
+/* Results that are enough for most stacks: each address, and what was inlined into it. */
+#define SONDE__FRAMES_RESOLVED 48
+
+/* What is not known is zero, false or "". All texts end in a zero, and are cut where too long. */
+struct sonde__frame {
+	uint64_t address; /* As it was taken: where the call returns to. */
+	uint64_t
+		offset; /* In the module's file: the address, as addr2line and debuggers take it. */
+	uint64_t function_start; /* In the module's file; of the function around an inlined one. */
+	uint32_t line;
+	uint32_t column;
+	uint8_t build_id_size;
+	bool is_inlined; /* Its caller is the next result, of the same address. */
+	bool is_in_app; /* Neither the system's libraries, nor sonde, nor what calls main. */
+	uint8_t build_id[SONDE__BUILD_ID_MAX];
+	/*
+	 * Of the function as the linker names it, the same in every build (stack/identity.h); of
+	 * the function around an inlined one. 0: its name is not known.
+	 */
+	uint64_t identity;
+	char module[SONDE__MODULE_NAME_SIZE]; /* The last part of its path; "": in no module. */
+	char function[SONDE__SYMBOL_NAME_SIZE];
+	char file[SONDE__FRAME_FILE_SIZE];
+};
+
+/*
+ * Names return addresses, the innermost first. An address becomes one result or, where functions
+ * were inlined, several in a row with the same `address`: the innermost inlined function first,
+ * each but the last `is_inlined`. So there may be more results than addresses, but none of an
+ * address that has none before it: every address has at least one. Stops when `capacity` is
+ * reached, perhaps in the middle of an address; returns how many were written, each completely.
+ *
+ * Bounded and cached: reads files, takes no lock of the dynamic loader, allocates nothing, keeps
+ * errno. One thread at a time gets names; a second one at the same time gets bare addresses.
+ */
+size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sonde__frame *ret,
+			    size_t capacity);
+
+/*
+ * Looks whether every module that names came from is still loaded where it was (a system call for
+ * each) and returns a number that is another one if not. Whoever keeps names by their addresses
+ * must drop them then. By the thread that resolves; 0: another one is inside.
+ */
+uint64_t sonde__stack_generation(void);
+
+#endif
