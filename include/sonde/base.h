@@ -49,7 +49,8 @@ SONDE_BEGIN_DECLS
 	X(SONDE_E_MALFORMED, -6, "the input does not follow its standard") \
 	X(SONDE_E_TOO_BIG, -7, "larger than the limit") \
 	X(SONDE_E_CLOSED, -8, "stopped already") \
-	X(SONDE_E_UNSUPPORTED, -9, "not supported by this build or system")
+	X(SONDE_E_UNSUPPORTED, -9, "not supported by this build or system") \
+	X(SONDE_E_LIMITED, -10, "held back by a limiter")
 
 enum sonde_status {
 #define SONDE__STATUS(name, value, text) name = value,

@@ -246,7 +246,8 @@ struct sonde_exporter {
 	bool (*accepts)(void *instance, enum sonde_signal signal);
 	/*
 	 * Appends the request for the whole batch to `out`. SONDE_E_TOO_BIG: halve the batch and
-	 * call again.
+	 * call again. SONDE_E_LIMITED: enough for now, what was to be sent of it is a loss to a
+	 * limiter.
 	 */
 	int (*encode)(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out);
 	/* Begins to send; never blocks. Fills *ret unless it returns PENDING. */
@@ -269,6 +270,13 @@ struct sonde_exporter {
 	 * the connections are the parent's: close descriptors, say nothing on them.
 	 */
 	void (*close)(void *instance, bool forked);
+
+	/*
+	 * For exporters that send a part of what there is; NULL: all of it. How many of the batch's
+	 * items `encode` would send; asked just before. The others are done with and count as
+	 * exported; where there are none to send, neither encode nor send is called.
+	 */
+	size_t (*count)(void *instance, const struct sonde_batch *batch);
 };
 
 /*

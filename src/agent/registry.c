@@ -7,6 +7,7 @@
 #include "agent/registry.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,11 +43,12 @@ const struct sonde_exporter *sonde__registry_find(const char *name)
 	return NULL;
 }
 
+/* What came later than `close` an exporter may not know. */
 static bool is_complete(const struct sonde_exporter *exporter)
 {
-	return exporter && exporter->size >= sizeof(*exporter) && exporter->name &&
-	       exporter->name[0] && exporter->open && exporter->encode && exporter->send &&
-	       exporter->close;
+	return exporter && exporter->size >= offsetof(struct sonde_exporter, count) &&
+	       exporter->name && exporter->name[0] && exporter->open && exporter->encode &&
+	       exporter->send && exporter->close;
 }
 
 int sonde_exporter_register(const struct sonde_exporter *exporter)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a batch to blobs. Each destination encodes the batch once, in as few requests as its limits
- * allow: what is too big is halved, and a single item that is too big is a loss. The blobs are held
+ * allow: what is too big is halved, and a single item that is too big is a loss. A destination that
+ * sends a part of what there is says how much; it is done with the rest at once. The blobs are held
  * back until all destinations have theirs; then one move under the ledger's lock puts them into
  * their lanes and releases the records, so that no account ever finds an item twice or not at all.
  */
@@ -17,6 +18,7 @@
 struct yield {
 	struct sonde__blob *first;
 	struct sonde__blob **end;
+	uint64_t done; /* Items that it has no use for. */
 	uint64_t lost[SONDE_LOSS_COUNT];
 };
 
@@ -90,18 +92,26 @@ static void keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t s
 	yield->end = &blob->next;
 }
 
-static int encode_range(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
-			size_t destination, struct range range, struct sonde_buffer *out)
+static struct sonde_batch part_of(const struct sonde_batch *batch, struct range range)
 {
-	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[destination];
 	struct sonde_batch part = *batch;
 
 	part.spans = batch->spans ? batch->spans + range.first : NULL;
 	part.logs = batch->logs ? batch->logs + range.first : NULL;
 	part.points = batch->points ? batch->points + range.first : NULL;
 	part.n_items = range.n;
-	*out = sonde__blobs_buffer(&pipeline->blobs);
-	return to->exporter->encode(to->instance, &part, out);
+	return part;
+}
+
+static size_t count_wanted(const struct sonde__pipeline_destination *to,
+			   const struct sonde_batch *part)
+{
+	size_t n;
+
+	if (to->exporter->size < sizeof(*to->exporter) || !to->exporter->count)
+		return part->n_items;
+	n = to->exporter->count(to->instance, part);
+	return n < part->n_items ? n : part->n_items;
 }
 
 static enum sonde_loss loss_of(int status)
@@ -111,22 +121,38 @@ static enum sonde_loss loss_of(int status)
 	return status == SONDE_E_NOMEM ? SONDE_LOSS_NO_MEMORY : SONDE_LOSS_INVALID;
 }
 
+/* False: not in one request. */
+static bool encode_part(struct sonde__pipeline *pipeline, const struct sonde_batch *part,
+			size_t destination, struct yield *yield)
+{
+	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[destination];
+	struct sonde_buffer out = sonde__blobs_buffer(&pipeline->blobs);
+	size_t n_wanted = count_wanted(to, part);
+	int status = n_wanted ? to->exporter->encode(to->instance, part, &out) : SONDE_OK;
+
+	if (status < 0 && status != SONDE_E_LIMITED && part->n_items > 1)
+		return false;
+	yield->done += part->n_items - n_wanted;
+	if (status == SONDE_E_LIMITED)
+		yield->lost[SONDE_LOSS_LIMITED] += n_wanted;
+	else if (status < 0)
+		yield->lost[loss_of(status)] += n_wanted;
+	else if (n_wanted)
+		keep(pipeline, yield, out.size, n_wanted);
+	return status >= 0 || status == SONDE_E_LIMITED;
+}
+
 /* Depth: the logarithm of the batch's size. False: not in one request. */
 static bool encode(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,
 		   size_t destination, struct range range, struct yield *yield)
 {
-	struct sonde_buffer out;
-	int status = encode_range(pipeline, batch, destination, range, &out);
+	struct sonde_batch part = part_of(batch, range);
 	size_t half = range.n / 2;
 
-	if (status >= 0) {
-		keep(pipeline, yield, out.size, range.n);
+	if (encode_part(pipeline, &part, destination, yield))
 		return true;
-	}
-	if (range.n == 1) {
-		yield->lost[loss_of(status)]++;
+	if (range.n == 1)
 		return false;
-	}
 	(void)encode(pipeline, batch, destination, (struct range){ range.first, half }, yield);
 	(void)encode(pipeline, batch, destination,
 		     (struct range){ range.first + half, range.n - half }, yield);
@@ -161,6 +187,7 @@ static void queue_yield(struct sonde__lane *lane, struct yield *yield)
 		next = blob->next;
 		sonde__lane_push(lane, blob);
 	}
+	lane->exported += yield->done;
 	for (int reason = 0; reason < SONDE_LOSS_COUNT; reason++)
 		lane->lost[reason] += yield->lost[reason];
 }

@@ -35,7 +35,7 @@ SIZE(sonde_buffer, 32);
 SIZE(sonde_exporter_host, 32);
 SIZE(sonde_result, 288);
 SIZE(sonde_request, 56);
-SIZE(sonde_exporter, 80);
+SIZE(sonde_exporter, 88);
 
 AT(sonde_site, id, 28);
 AT(sonde_attr, value, 24);
@@ -61,3 +61,4 @@ AT(sonde_request, body, 24);
 AT(sonde_request, timeout_ms, 48);
 AT(sonde_exporter, send, 40);
 AT(sonde_exporter, close, 72);
+AT(sonde_exporter, count, 80);

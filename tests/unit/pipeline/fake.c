@@ -168,6 +168,26 @@ static int write_one(struct sonde_buffer *out, const struct sonde_batch *batch, 
 	}
 }
 
+static bool is_wanted(const struct fake *fake, const struct sonde_batch *batch, size_t i)
+{
+	struct sonde_text text;
+
+	if (!fake->wanted || batch->signal == SONDE_SIGNAL_METRIC)
+		return true;
+	text = batch->signal == SONDE_SIGNAL_SPAN ? batch->spans[i].name : batch->logs[i].body;
+	return memmem(text.data, text.size, fake->wanted, strlen(fake->wanted)) != NULL;
+}
+
+static size_t fake_count(void *instance, const struct sonde_batch *batch)
+{
+	const struct fake *fake = instance;
+	size_t n = 0;
+
+	for (size_t i = 0; i < batch->n_items; i++)
+		n += is_wanted(fake, batch, i);
+	return n;
+}
+
 static int fake_encode(void *instance, const struct sonde_batch *batch, struct sonde_buffer *out)
 {
 	struct fake *fake = instance;
@@ -183,6 +203,8 @@ static int fake_encode(void *instance, const struct sonde_batch *batch, struct s
 
 		if (status < 0)
 			return status;
+		if (!is_wanted(fake, batch, i))
+			out->size = before;
 		if (fake->too_big && memmem(out->data + before, out->size - before, fake->too_big,
 					    strlen(fake->too_big)))
 			return SONDE_E_TOO_BIG;
@@ -297,6 +319,7 @@ const struct sonde_exporter fake_exporter = {
 	.progress = fake_progress,
 	.cancel = fake_cancel,
 	.close = fake_close,
+	.count = fake_count,
 };
 
 const struct sonde_exporter fake_plain_exporter = {

@@ -51,6 +51,7 @@ struct fake {
 	struct fake_pending pending[SONDE__SIGNAL_ROWS];
 	size_t max_items; /* More in a batch: SONDE_E_TOO_BIG. */
 	const char *too_big; /* An item whose text holds this: SONDE_E_TOO_BIG. */
+	const char *wanted; /* Spans and logs without this in their text are of no use to it. */
 	int encode_status; /* Fails every encode. */
 
 	char *text; /* What was accepted. */

@@ -417,6 +417,78 @@ static void encoder_that_fails_loses_by_its_reason(void **state)
 	assert_int_equal(rig_account(&rig, 1, SONDE_SIGNAL_SPAN).exported, 7);
 }
 
+static void put_named(const char *name, size_t n)
+{
+	while (n--)
+		assert_true(record_log(&(struct record_spec){ .name = name }));
+}
+
+static void what_nobody_wants_is_done_without_a_request(void **state)
+{
+	(void)state;
+	rig.fakes[0].wanted = "alert";
+	put_named("chatter", 10);
+	put_spans(5);
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig.fakes[0].n_sends, 0);
+	assert_int_equal(rig.fakes[0].n_encodes, 0);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).exported, 10);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_SPAN).exported, 5);
+	assert_int_equal(rig.fakes[1].n_items[SONDE_SIGNAL_LOG], 10);
+}
+
+/* A refusal costs what was sent, and not what stood around it in the batch. */
+static void a_refusal_is_of_what_was_wanted(void **state)
+{
+	(void)state;
+	rig.fakes[0].wanted = "alert";
+	rig.fakes[0].otherwise = (struct fake_step){ .what = FAKE_REFUSE, .pending = true };
+	put_named("chatter", 7);
+	put_named("alert", 2);
+	(void)rig_turn(&rig, 2 * RIG_S);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).queued, 2);
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig.fakes[0].n_sends, 1);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).exported, 7);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).lost[SONDE_LOSS_REFUSED], 2);
+	assert_int_equal(rig_account(&rig, 1, SONDE_SIGNAL_LOG).exported, 9);
+}
+
+static void what_is_wanted_is_halved_too(void **state)
+{
+	(void)state;
+	rig.fakes[0].wanted = "alert";
+	rig.fakes[0].max_items = 4;
+	for (int i = 0; i < 8; i++) {
+		put_named("chatter", 3);
+		put_named("alert", 1);
+	}
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig_delivered(&rig, 0, "log \"alert\""), 8);
+	assert_int_equal(rig_delivered(&rig, 0, "chatter"), 0);
+	assert_int_equal(rig.fakes[0].n_items[SONDE_SIGNAL_LOG], 8);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).exported, 32);
+}
+
+/* Not halved in search of what fits: the encoder has said enough for now. */
+static void a_limit_is_a_loss_of_what_was_wanted(void **state)
+{
+	(void)state;
+	rig.fakes[0].wanted = "alert";
+	rig.fakes[0].encode_status = SONDE_E_LIMITED;
+	put_named("chatter", 20);
+	put_named("alert", 4);
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig.fakes[0].n_encodes, 1);
+	assert_int_equal(rig.fakes[0].n_sends, 0);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).exported, 20);
+	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).lost[SONDE_LOSS_LIMITED], 4);
+	rig.fakes[0].encode_status = SONDE_OK;
+	put_named("alert", 1);
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig_delivered(&rig, 0, "alert"), 1);
+}
+
 /* A collector that takes every second batch: one line each way in a minute. */
 static void flapping_is_held_back(void **state)
 {
@@ -480,6 +552,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_fits_is_remembered, begin, end),
 		cmocka_unit_test_setup_teardown(single_item_too_big_is_a_loss_for_one_destination,
 						begin_two, end),
+		cmocka_unit_test_setup_teardown(what_nobody_wants_is_done_without_a_request,
+						begin_two, end),
+		cmocka_unit_test_setup_teardown(a_refusal_is_of_what_was_wanted, begin_two, end),
+		cmocka_unit_test_setup_teardown(what_is_wanted_is_halved_too, begin, end),
+		cmocka_unit_test_setup_teardown(a_limit_is_a_loss_of_what_was_wanted, begin, end),
 		cmocka_unit_test_setup_teardown(encoder_that_fails_loses_by_its_reason, begin_two,
 						end),
 		cmocka_unit_test_setup_teardown(flapping_is_held_back, begin, end),
