@@ -143,6 +143,7 @@ static uint8_t *link_put(uint8_t *at, const struct link *link)
 	struct sonde__error_link head = {
 		.line = (uint32_t)sonde_error_line(link->error),
 		.errno_value = (uint32_t)sonde_error_errno(link->error),
+		.n_omitted = sonde__error_n_omitted(link->error),
 		.type_size = (uint16_t)link->type.size,
 		.message_size = (uint16_t)link->message.size,
 		.file_size = (uint16_t)link->file.size,

@@ -194,6 +194,13 @@ static bool log_is_valid(const struct sonde__log_record *log)
 	       sonde__fields_are_valid(SONDE_FIELDS_LOG, sonde__log_record_fields(log));
 }
 
+/* Where links may be left out for want of room, a level may be more than one above the last. */
+static bool error_link_is_valid(const struct sonde__error_link *link)
+{
+	return link->level <= SONDE__LINK_LEVEL_MAX &&
+	       !(link->flags & ~(SONDE__LINK_JOINED | SONDE__LINK_HAS_FRAMES));
+}
+
 static bool error_is_valid(const struct sonde__error_record *error)
 {
 	const uint8_t *bytes = (const uint8_t *)error;
@@ -202,11 +209,12 @@ static bool error_is_valid(const struct sonde__error_record *error)
 	if (!error->n_links || error->severity > 24)
 		return false;
 	for (unsigned i = 0; i < error->n_links; i++) {
-		if (error->head.size - done < sizeof(struct sonde__error_link))
+		const struct sonde__error_link *link = (const void *)(bytes + done);
+
+		if (error->head.size - done < sizeof(*link))
 			return false;
-		done += sonde__error_link_size(
-			(const struct sonde__error_link *)(const void *)(bytes + done));
-		if (done > error->head.size)
+		done += sonde__error_link_size(link);
+		if (done > error->head.size || !error_link_is_valid(link))
 			return false;
 	}
 	if (error->n_frames * sizeof(uint64_t) + error->fields_size > error->head.size - done)

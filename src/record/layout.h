@@ -121,20 +121,36 @@ struct sonde__error_record {
 	uint8_t severity;
 	uint8_t trace_flags;
 	uint8_t n_links; /* Errors in the chain, the outermost first; at least 1. */
-	uint8_t n_frames; /* uint64_t return addresses of the root cause, the innermost first. */
+	uint8_t n_frames; /* uint64_t return addresses of one link, the innermost first. */
 	uint16_t fields_size;
 	uint16_t http_status;
 	/* links, each an error_link and its texts, padded to 8; frames; fields */
 };
 
+/* Bits of sonde__error_link.flags. */
+#define SONDE__LINK_JOINED 0x01 /* One of several that are one error, not the cause of the last. */
+#define SONDE__LINK_HAS_FRAMES 0x02 /* The record's frames are of this error. */
+
+/* The deepest level of a link: errors that were joined, and joined again after a wrap. */
+#define SONDE__LINK_LEVEL_MAX 3
+
+/*
+ * One error of the chain, in the order of a walk: each error before its cause, and before those
+ * that were joined in it. Below an error of level n stands its cause on level n, or stand those
+ * that it joins on level n + 1, each followed by its own causes on that level.
+ */
 struct sonde__error_link {
 	uint32_t line;
-	uint32_t errno_value;
+	uint32_t errno_value; /* 0: nothing to be said. */
+	uint32_t n_omitted; /* Errors just below this one that had to be left out. */
 	uint16_t type_size;
 	uint16_t message_size;
+	uint16_t detail_size;
 	uint16_t file_size;
 	uint16_t function_size;
-	/* type name, message, file, function; then zeros up to a multiple of 8 */
+	uint8_t level;
+	uint8_t flags;
+	/* type name, message, detail, file, function; then zeros up to a multiple of 8 */
 };
 
 #endif

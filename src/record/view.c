@@ -5,8 +5,8 @@
 
 size_t sonde__error_link_size(const struct sonde__error_link *link)
 {
-	size_t size = sizeof(*link) + link->type_size + link->message_size + link->file_size +
-		      (size_t)link->function_size;
+	size_t size = sizeof(*link) + link->type_size + link->message_size + link->detail_size +
+		      link->file_size + (size_t)link->function_size;
 
 	return (size + 7) & ~(size_t)7;
 }
@@ -92,9 +92,14 @@ bool sonde__error_record_next(const struct sonde__error_record *record,
 	texts = (const char *)(link + 1);
 	ret->line = link->line;
 	ret->errno_value = link->errno_value;
+	ret->n_omitted = link->n_omitted;
+	ret->level = link->level;
+	ret->flags = link->flags;
 	ret->type = (struct sonde_text){ texts, link->type_size };
 	ret->message = (struct sonde_text){ ret->type.data + ret->type.size, link->message_size };
-	ret->file = (struct sonde_text){ ret->message.data + ret->message.size, link->file_size };
+	ret->detail = (struct sonde_text){ ret->message.data + ret->message.size,
+					   link->detail_size };
+	ret->file = (struct sonde_text){ ret->detail.data + ret->detail.size, link->file_size };
 	ret->function = (struct sonde_text){ ret->file.data + ret->file.size, link->function_size };
 	*walk = link;
 	return true;

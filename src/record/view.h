@@ -27,8 +27,12 @@ struct sonde_bytes sonde__log_record_fields(const struct sonde__log_record *reco
 struct sonde__error_link_view {
 	uint32_t line;
 	uint32_t errno_value;
+	uint32_t n_omitted;
+	uint8_t level;
+	uint8_t flags; /* SONDE__LINK_… */
 	struct sonde_text type;
 	struct sonde_text message;
+	struct sonde_text detail; /* For those who run the service alone. */
 	struct sonde_text file;
 	struct sonde_text function;
 };

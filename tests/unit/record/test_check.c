@@ -280,7 +280,7 @@ static void test_part_and_log(void **state)
 struct error_memory {
 	struct sonde__error_record head;
 	struct sonde__error_link outer;
-	char outer_texts[16]; /* 4 + 5 + 3 + 2, and 2 of padding. */
+	char outer_texts[16]; /* 4 + 3 + 2 + 3 + 2, and 2 of padding. */
 	struct sonde__error_link inner;
 	uint64_t frames[3];
 	uint8_t fields[16];
@@ -298,9 +298,13 @@ static void error_fill(struct error_memory *error)
 	error->outer = (struct sonde__error_link){ .line = 12,
 						   .errno_value = 2,
 						   .type_size = 4,
-						   .message_size = 5,
+						   .n_omitted = 7,
+						   .message_size = 3,
+						   .detail_size = 2,
 						   .file_size = 3,
-						   .function_size = 2 };
+						   .function_size = 2,
+						   .level = 1,
+						   .flags = SONDE__LINK_JOINED };
 	memcpy(error->outer_texts, "typehellof.cgo", 14);
 	error->inner.line = 99;
 	for (uint64_t i = 0; i < 3; i++)
@@ -323,8 +327,12 @@ static void test_error(void **state)
 	assert_true(sonde__error_record_next(&error.head, &walk, &view));
 	assert_int_equal(view.line, 12);
 	assert_int_equal(view.errno_value, 2);
+	assert_int_equal(view.n_omitted, 7);
+	assert_int_equal(view.level, 1);
+	assert_int_equal(view.flags, SONDE__LINK_JOINED);
 	check_text(view.type, "type");
-	check_text(view.message, "hello");
+	check_text(view.message, "hel");
+	check_text(view.detail, "lo");
 	check_text(view.file, "f.c");
 	check_text(view.function, "go");
 	assert_true(sonde__error_record_next(&error.head, &walk, &view));
@@ -353,6 +361,15 @@ static void test_broken_errors(void **state)
 	assert_false(sonde__record_is_valid(&error.head.head, sizeof(error)));
 	error_fill(&error);
 	error.outer.function_size = UINT16_MAX;
+	assert_false(sonde__record_is_valid(&error.head.head, sizeof(error)));
+	error_fill(&error);
+	error.outer.detail_size = UINT16_MAX;
+	assert_false(sonde__record_is_valid(&error.head.head, sizeof(error)));
+	error_fill(&error);
+	error.outer.level = SONDE__LINK_LEVEL_MAX + 1;
+	assert_false(sonde__record_is_valid(&error.head.head, sizeof(error)));
+	error_fill(&error);
+	error.inner.flags = 0x04;
 	assert_false(sonde__record_is_valid(&error.head.head, sizeof(error)));
 	error_fill(&error);
 	error.inner.file_size = 200;
