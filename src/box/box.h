@@ -131,12 +131,25 @@ void sonde__box_count_unsampled(enum sonde_signal signal);
  */
 uint32_t sonde__site_id(struct sonde_site *site);
 
+/* What the name of a site is: sites of different kinds are different, whatever their texts. */
+enum sonde__site_kind {
+	SONDE__SITE_CALL = 0, /* Of a span, a timed scope, a message. */
+	SONDE__SITE_ERROR = 1, /* The type of an error that was raised there. */
+};
+
 struct sonde__site_view {
 	struct sonde_text name;
 	struct sonde_text file;
 	struct sonde_text function;
 	uint32_t line;
+	enum sonde__site_kind kind;
 };
+
+/*
+ * The id of a site by its content, given at its first use; 0 where there is no room. Errors' sites
+ * never take more than half of the table. Lock-free, async-signal-safe.
+ */
+uint32_t sonde__site_find(const struct sonde__site_view *view);
 
 /* False for an unknown id. */
 bool sonde__site_get(uint32_t id, struct sonde__site_view *ret);
@@ -190,6 +203,17 @@ bool sonde__figures_read(uint32_t site, struct sonde__figures *ret);
 
 /* Calls of sites with an id that are in the figures of site 0, for want of room. Any thread. */
 uint64_t sonde__figures_misplaced(void);
+
+/*
+ * Counts an error that was captured, by its type and the place where it was raised, whatever
+ * becomes of its record. What finds no room is counted without. Lock-free, async-signal-safe; does
+ * nothing without a box. `place` is of the kind SONDE__SITE_ERROR.
+ */
+void sonde__errors_count(const struct sonde__site_view *place);
+
+/* Errors counted at a site, and those without one, since the box was opened. Any thread. */
+uint64_t sonde__errors_read(uint32_t site);
+uint64_t sonde__errors_misplaced(void);
 
 /*
  * ---- Reading (the pipeline's thread alone)

@@ -39,9 +39,8 @@
 #include "base/process.h"
 #include "box/box.h"
 #include "box/cpu_add.h"
+#include "box/figures_inline.h"
 #include "box/unsampled_inline.h"
-
-#define CALLS_UNTIL_SHARDED 256u
 
 _Static_assert(SONDE__FIGURES_READ_SITES == SONDE__FIGURES_SITES, "the door says the same");
 _Static_assert(SONDE__FIGURES_READ_BUCKETS == SONDE__FIGURES_SLOTS - 1, "the door says the same");
@@ -56,33 +55,6 @@ struct call {
 	bool is_error;
 };
 
-/* ---- Where things are ------------------------------------------------------------------------ */
-
-static struct sonde__figures_head *head_of(const struct sonde__box *box)
-{
-	return (struct sonde__figures_head *)box->figures;
-}
-
-static SONDE__ALWAYS_INLINE _Atomic uint16_t *cell_of(const struct sonde__box *box, uint32_t shard,
-						      uint32_t site)
-{
-	const struct sonde__figures_shape *shape = &box->figures_shape;
-
-	return (_Atomic uint16_t *)(box->figures + shape->maps_offset + shard * shape->map_stride) +
-	       site;
-}
-
-/* NULL for a number that is none, or too large. */
-static SONDE__ALWAYS_INLINE struct sonde__figures_entry *entry_at(const struct sonde__box *box,
-								  uint32_t number)
-{
-	const struct sonde__figures_shape *shape = &box->figures_shape;
-
-	if (SONDE__UNLIKELY(number - 1 >= shape->n_entries))
-		return NULL;
-	return (struct sonde__figures_entry *)(box->figures + shape->entries_offset) + number - 1;
-}
-
 static SONDE__ALWAYS_INLINE struct sonde__figures_line *line_at(const struct sonde__box *box,
 								uint32_t number)
 {
@@ -91,12 +63,6 @@ static SONDE__ALWAYS_INLINE struct sonde__figures_line *line_at(const struct son
 	if (SONDE__UNLIKELY(number - 1 >= shape->n_lines))
 		return NULL;
 	return (struct sonde__figures_line *)(box->figures + shape->lines_offset) + number - 1;
-}
-
-/* Relaxed: what the number names was zero before the box was published, and nothing else. */
-static SONDE__ALWAYS_INLINE uint32_t number_of(const _Atomic uint16_t *cell)
-{
-	return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
 /* ---- Giving away ----------------------------------------------------------------------------- */
@@ -119,7 +85,7 @@ static uint32_t number_take(_Atomic uint32_t *used, uint32_t limit)
 static uint32_t cell_fill(_Atomic uint16_t *cell, _Atomic uint32_t *used, uint32_t limit)
 {
 	uint16_t empty = 0;
-	uint32_t number = number_of(cell);
+	uint32_t number = sonde__figures_number(cell);
 	uint32_t next;
 
 	if (number)
@@ -143,13 +109,17 @@ static uint32_t share(uint32_t shard, uint32_t n)
 	return shard == 0 ? n : n / 2;
 }
 
+struct sonde__figures_entry *sonde__figures_entry_find(const struct sonde__box *box, uint32_t shard,
+						       uint32_t site)
+{
+	return sonde__figures_entry_at(box, cell_fill(sonde__figures_cell(box, shard, site),
+						      &sonde__figures_head(box)->n_entries_used,
+						      share(shard, box->figures_shape.n_entries)));
+}
+
 static struct sonde__figures_entry *entry_find(const struct call *call, uint32_t shard)
 {
-	const struct sonde__box *box = call->box;
-
-	return entry_at(box, cell_fill(cell_of(box, shard, call->site),
-				       &head_of(box)->n_entries_used,
-				       share(shard, box->figures_shape.n_entries)));
+	return sonde__figures_entry_find(call->box, shard, call->site);
 }
 
 static struct sonde__figures_line *line_find(const struct call *call, uint32_t shard,
@@ -160,7 +130,7 @@ static struct sonde__figures_line *line_find(const struct call *call, uint32_t s
 	if (!entry)
 		return NULL;
 	return line_at(box, cell_fill(&entry->lines[call->line],
-				      &head_of(box)->n_lines_used,
+				      &sonde__figures_head(box)->n_lines_used,
 				      share(shard, box->figures_shape.n_lines)));
 }
 
@@ -190,7 +160,7 @@ static void call_add_common(struct call *call, uint32_t own)
 
 	if (!line && call->site != 0) {
 		/* Relaxed: a count that orders nothing. */
-		atomic_fetch_add_explicit(&head_of(call->box)->n_misplaced, 1,
+		atomic_fetch_add_explicit(&sonde__figures_head(call->box)->n_misplaced, 1,
 					  memory_order_relaxed);
 		call->site = 0;
 		entry = entry_find(call, /* shard= */ 0);
@@ -198,19 +168,9 @@ static void call_add_common(struct call *call, uint32_t own)
 	}
 	if (!line)
 		return;
-	if ((call_add_shared(call, entry, line) + 1) % CALLS_UNTIL_SHARDED == 0 && own)
+	if ((call_add_shared(call, entry, line) + 1) % SONDE__FIGURES_UNTIL_SHARDED == 0 && own)
 		(void)entry_find(call, own);
 	error_add(entry, call->is_error);
-}
-
-/* The CPU's own shard; 0 where it has none. */
-static uint32_t shard_of(const struct sonde__box *box, uint32_t cpu)
-{
-	const uint32_t n_own = box->figures_shape.n_shards - 1;
-
-	if (box->has_own_counts)
-		return cpu < n_own ? 1 + cpu : 0;
-	return 1 + (cpu & (n_own - 1));
 }
 
 static struct call call_make(uint32_t site, uint64_t units, bool is_error)
@@ -243,8 +203,8 @@ static SONDE__COLD void count_by_case(uint32_t site, uint64_t units, bool is_err
 	if (!call.box)
 		return;
 	cpu = sonde__cpu_number(call.box);
-	own = shard_of(call.box, cpu);
-	entry = own ? entry_at(call.box, number_of(cell_of(call.box, own, call.site))) : NULL;
+	own = sonde__figures_shard_of(call.box, cpu);
+	entry = own ? sonde__figures_entry_in(call.box, own, call.site) : NULL;
 	line = line_find(&call, own, entry);
 	if (!line) {
 		call_add_common(&call, own);
@@ -301,7 +261,7 @@ void sonde__figures_count(uint32_t site, uint64_t units, bool is_error)
 			  sonde__figures_has_slot(units))) {
 		cpu = sonde__cpu_registered(box);
 		if (SONDE__LIKELY(cpu < box->figures_shape.n_shards - 1))
-			entry = entry_at(box, number_of(cell_of(box, 1 + cpu, site)));
+			entry = sonde__figures_entry_in(box, 1 + cpu, site);
 	}
 	if (SONDE__UNLIKELY(!entry)) {
 		count_by_case(site, units, is_error);
@@ -315,7 +275,7 @@ void sonde__figures_count(uint32_t site, uint64_t units, bool is_error)
 		own_add(&call, cpu, entry, &line->counts[recent % SONDE__FIGURES_LINE]);
 		return;
 	}
-	recent = number_of(&entry->lines[bucket >> 8]);
+	recent = sonde__figures_number(&entry->lines[bucket >> 8]);
 	line = line_at(box, recent);
 	if (SONDE__UNLIKELY(!line)) {
 		count_by_case(site, units, is_error);
@@ -334,7 +294,7 @@ static SONDE__COLD void count_unsampled_by_case(enum sonde_signal signal)
 		sonde__box_count_loss(signal, SONDE_LOSS_UNSAMPLED);
 		return;
 	}
-	shard = box->has_own_counts ? 0 : shard_of(box, sonde__cpu_number(box));
+	shard = box->has_own_counts ? 0 : sonde__figures_shard_of(box, sonde__cpu_number(box));
 	/* Relaxed: a count that orders nothing. */
 	atomic_fetch_add_explicit(&sonde__figures_shard_at(box, shard)->unsampled[signal], 1,
 				  memory_order_relaxed);
@@ -363,8 +323,8 @@ uint64_t sonde__box_unsampled(const struct sonde__box *box, enum sonde_signal si
 
 void sonde__figures_open(const struct sonde__box *box)
 {
-	struct sonde__figures_head *head = head_of(box);
-	struct sonde__figures_entry *others = entry_at(box, 1);
+	struct sonde__figures_head *head = sonde__figures_head(box);
+	struct sonde__figures_entry *others = sonde__figures_entry_at(box, 1);
 
 	head->scale = SONDE__FIGURES_SCALE;
 	head->index = SONDE__FIGURES_INDEX;
@@ -374,7 +334,8 @@ void sonde__figures_open(const struct sonde__box *box)
 	/* Relaxed, all: numbers, and the memory they name is zero. */
 	for (uint32_t i = 0; i < SONDE__FIGURES_LINES; i++)
 		atomic_store_explicit(&others->lines[i], (uint16_t)(i + 1), memory_order_relaxed);
-	atomic_store_explicit(cell_of(box, /* shard= */ 0, /* site= */ 0), 1, memory_order_relaxed);
+	atomic_store_explicit(sonde__figures_cell(box, /* shard= */ 0, /* site= */ 0), 1,
+			      memory_order_relaxed);
 	atomic_store_explicit(&head->n_lines_used, SONDE__FIGURES_LINES, memory_order_relaxed);
 	atomic_store_explicit(&head->n_entries_used, 1, memory_order_relaxed);
 }
@@ -382,10 +343,14 @@ void sonde__figures_open(const struct sonde__box *box)
 void sonde__figures_restart(const struct sonde__box *box)
 {
 	/* Relaxed, all: nobody counts between a stop and a start but calls that were inside. */
-	atomic_store_explicit(&head_of(box)->n_misplaced, 0, memory_order_relaxed);
+	atomic_store_explicit(&sonde__figures_head(box)->n_misplaced, 0, memory_order_relaxed);
+	atomic_store_explicit(&sonde__figures_head(box)->n_errors_misplaced, 0,
+			      memory_order_relaxed);
 	for (uint32_t i = 1; i <= box->figures_shape.n_entries; i++) {
-		atomic_store_explicit(&entry_at(box, i)->units, 0, memory_order_relaxed);
-		atomic_store_explicit(&entry_at(box, i)->errors, 0, memory_order_relaxed);
+		atomic_store_explicit(&sonde__figures_entry_at(box, i)->units, 0,
+				      memory_order_relaxed);
+		atomic_store_explicit(&sonde__figures_entry_at(box, i)->errors, 0,
+				      memory_order_relaxed);
 	}
 	for (uint32_t i = 1; i <= box->figures_shape.n_lines; i++)
 		for (uint32_t at = 0; at < SONDE__FIGURES_LINE; at++)
@@ -398,5 +363,7 @@ uint64_t sonde__figures_misplaced(void)
 	const struct sonde__box *box = sonde__box_get();
 
 	/* Relaxed: a count that orders nothing. */
-	return box ? atomic_load_explicit(&head_of(box)->n_misplaced, memory_order_relaxed) : 0;
+	return box ? atomic_load_explicit(&sonde__figures_head(box)->n_misplaced,
+					  memory_order_relaxed) :
+		     0;
 }

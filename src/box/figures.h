@@ -16,6 +16,10 @@ void sonde__figures_open(const struct sonde__box *box);
 /* All figures to zero, in memory that is used again; the entries and lines stay their sites'. */
 void sonde__figures_restart(const struct sonde__box *box);
 
+/* The site's entry in the shard, made at need; NULL: no room. */
+struct sonde__figures_entry *sonde__figures_entry_find(const struct sonde__box *box, uint32_t shard,
+						       uint32_t site);
+
 /* Captures of this signal that were sampled out, by sonde__box_count_unsampled. */
 uint64_t sonde__box_unsampled(const struct sonde__box *box, enum sonde_signal signal);
 
@@ -30,6 +34,9 @@ bool sonde__figures_region_find(const void *base, size_t size, struct sonde__fig
 
 bool sonde__figures_region_read(const struct sonde__figures_region *region, uint32_t site,
 				struct sonde__figures *ret);
+
+/* The errors alone, also of a site without calls. */
+uint64_t sonde__figures_region_errors(const struct sonde__figures_region *region, uint32_t site);
 
 /* 2^63 times 2^(1/4), 2^(2/4) and 2^(3/4), rounded down. */
 #define SONDE__FIGURES_ROOT1 UINT64_C(0x9837f0518db8a96f)

@@ -133,6 +133,34 @@ bool sonde__figures_region_read(const struct sonde__figures_region *region, uint
 	return true;
 }
 
+uint64_t sonde__figures_region_errors(const struct sonde__figures_region *region, uint32_t site)
+{
+	uint64_t n = 0;
+
+	if (site >= SONDE__FIGURES_SITES)
+		return 0;
+	for (uint32_t shard = 0; shard < region->shape.n_shards; shard++) {
+		const struct sonde__figures_entry *entry = entry_of(region, shard, site);
+
+		/* Relaxed: each count for itself. */
+		if (entry)
+			n += atomic_load_explicit(&entry->errors, memory_order_relaxed);
+	}
+	return n;
+}
+
+uint64_t sonde__errors_read(uint32_t site)
+{
+	const struct sonde__box *box = sonde__box_get();
+	struct sonde__figures_region region;
+
+	if (!box)
+		return 0;
+	region = (struct sonde__figures_region){ .base = box->figures,
+						 .shape = box->figures_shape };
+	return sonde__figures_region_errors(&region, site);
+}
+
 bool sonde__figures_read(uint32_t site, struct sonde__figures *ret)
 {
 	const struct sonde__box *box = sonde__box_get();

@@ -191,6 +191,7 @@ struct sonde__box_header {
 #define SONDE__BOX_SIZE_MIN (256u * 1024)
 #define SONDE__BOX_SIZE_MAX (256u * 1024 * 1024)
 #define SONDE__SITES_MAX 1024u
+#define SONDE__ERROR_SITES_MAX (SONDE__SITES_MAX / 2) /* Of these, of errors. */
 #define SONDE__TEXTS_MAX (128u * 1024)
 #define SONDE__RINGS_MAX 1024u
 
@@ -204,7 +205,7 @@ struct sonde__site_text {
 	uint16_t name_size;
 	uint16_t file_size;
 	uint16_t function_size;
-	uint16_t reserved;
+	uint16_t kind; /* enum sonde__site_kind */
 };
 
 /* ---- Figures --------------------------------------------------------------------------------- */
@@ -231,7 +232,7 @@ struct sonde__figures_line {
 	_Atomic uint64_t counts[SONDE__FIGURES_LINE];
 };
 
-/* One site's in one shard: a cache line. */
+/* One site's in one shard: a cache line. Of an error's site, the errors alone. */
 struct sonde__figures_entry {
 	_Atomic uint64_t units; /* Sum of the durations, */
 	_Atomic uint64_t errors;
@@ -269,7 +270,8 @@ struct sonde__figures_head {
 	_Atomic uint32_t n_entries_used; /* 0: not open. Both moved on by writers. */
 	_Atomic uint32_t n_lines_used;
 	_Atomic uint64_t n_misplaced; /* Calls that were counted with site 0 for want of room. */
-	uint8_t pad2[2 * SONDE__CACHE_LINE - 16];
+	_Atomic uint64_t n_errors_misplaced; /* Captured errors that found no site, or no entry. */
+	uint8_t pad2[2 * SONDE__CACHE_LINE - 24];
 };
 
 /* ---- Open spans ------------------------------------------------------------------------------ */

@@ -36,6 +36,9 @@ static _Alignas(TEXT_UNIT) uint8_t texts[SONDE__TEXTS_MAX];
 static _Atomic uint32_t texts_used = TEXT_UNIT;
 static _Atomic uint32_t texts_limit = SONDE__TEXTS_MAX;
 static _Atomic uint32_t epoch;
+/* Of all, what errors have: so much that they leave the other half to spans. */
+static _Atomic uint32_t n_error_sites;
+static _Atomic uint32_t error_texts_used;
 
 struct content {
 	struct sonde_text name;
@@ -43,17 +46,23 @@ struct content {
 	struct sonde_text function;
 	uint32_t line;
 	uint32_t hash;
+	enum sonde__site_kind kind;
 };
 
 /* ---- Content --------------------------------------------------------------------------------- */
 
-static struct sonde_text text_bounded(const char *data)
+static struct sonde_text text_bounded(struct sonde_text text)
+{
+	if (text.size > TEXT_PART_MAX)
+		text.size = sonde__utf8_cut(text.data, text.size, TEXT_PART_MAX);
+	return text;
+}
+
+static struct sonde_text text_of(const char *data)
 {
 	struct sonde_text text = { .data = data ? data : "", .size = 0 };
 
 	text.size = strnlen(text.data, TEXT_PART_MAX + 1);
-	if (text.size > TEXT_PART_MAX)
-		text.size = sonde__utf8_cut(text.data, text.size, TEXT_PART_MAX);
 	return text;
 }
 
@@ -64,15 +73,16 @@ static uint64_t text_hash(uint64_t hash, struct sonde_text text)
 	return sonde__mix64(hash ^ text.size);
 }
 
-static struct content content_of(const struct sonde_site *site)
+static struct content content_of(const struct sonde__site_view *site)
 {
 	struct content content = {
 		.name = text_bounded(site->name),
 		.file = text_bounded(site->file),
 		.function = text_bounded(site->function),
 		.line = site->line,
+		.kind = site->kind,
 	};
-	uint64_t hash = site->line;
+	uint64_t hash = site->line ^ (uint64_t)site->kind << 32;
 
 	hash = text_hash(hash, content.name);
 	hash = text_hash(hash, content.file);
@@ -93,6 +103,7 @@ static struct sonde__site_view view_of(const struct sonde__site_text *text)
 		.file = { bytes + text->name_size, text->file_size },
 		.function = { bytes + text->name_size + text->file_size, text->function_size },
 		.line = text->line,
+		.kind = (enum sonde__site_kind)text->kind,
 	};
 
 	return view;
@@ -108,8 +119,8 @@ static bool content_equal(const struct content *content, const struct sonde__sit
 	struct sonde__site_view view = view_of(text);
 
 	return content->hash == text->hash && content->line == text->line &&
-	       text_equal(content->name, view.name) && text_equal(content->file, view.file) &&
-	       text_equal(content->function, view.function);
+	       content->kind == view.kind && text_equal(content->name, view.name) &&
+	       text_equal(content->file, view.file) && text_equal(content->function, view.function);
 }
 
 static uint32_t text_size(size_t n_bytes)
@@ -118,12 +129,17 @@ static uint32_t text_size(size_t n_bytes)
 			  TEXT_UNIT);
 }
 
+static uint32_t content_size(const struct content *content)
+{
+	return text_size(content->name.size + content->file.size + content->function.size);
+}
+
 /* ---- Text memory ----------------------------------------------------------------------------- */
 
 /* A new text record; what a slot is to hold for it, or 0 where there is no room. */
 static uint32_t text_add(const struct content *content)
 {
-	uint32_t size = text_size(content->name.size + content->file.size + content->function.size);
+	uint32_t size = content_size(content);
 	/* Relaxed: the memory taken is read by nobody before its slot is published. */
 	uint32_t limit = atomic_load_explicit(&texts_limit, memory_order_relaxed);
 	uint32_t at = atomic_load_explicit(&texts_used, memory_order_relaxed);
@@ -146,6 +162,7 @@ static uint32_t text_add(const struct content *content)
 	text->name_size = (uint16_t)content->name.size;
 	text->file_size = (uint16_t)content->file.size;
 	text->function_size = (uint16_t)content->function.size;
+	text->kind = (uint16_t)content->kind;
 	bytes = (char *)(text + 1);
 	memcpy(bytes, content->name.data, content->name.size);
 	memcpy(bytes + content->name.size, content->file.data, content->file.size);
@@ -212,6 +229,28 @@ void sonde__sites_limit(uint32_t texts_size)
 	atomic_store_explicit(&texts_limit, texts_size, memory_order_relaxed);
 }
 
+/* ---- Errors' share --------------------------------------------------------------------------- */
+
+/* Spans' sites are as many as the source has; errors come with types that somebody may make up. */
+static bool error_may_add(const struct content *content)
+{
+	/* Relaxed, all: sums, and two that are added at once may exceed them by one. */
+	uint32_t limit = atomic_load_explicit(&texts_limit, memory_order_relaxed) / 2;
+
+	return atomic_load_explicit(&n_error_sites, memory_order_relaxed) <
+		       SONDE__ERROR_SITES_MAX &&
+	       atomic_load_explicit(&error_texts_used, memory_order_relaxed) +
+			       content_size(content) <=
+		       limit;
+}
+
+static void error_added(const struct content *content)
+{
+	/* Relaxed, both: as above. */
+	atomic_fetch_add_explicit(&n_error_sites, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&error_texts_used, content_size(content), memory_order_relaxed);
+}
+
 /* ---- Finding and adding ---------------------------------------------------------------------- */
 
 static uint32_t content_find_or_add(const struct content *content)
@@ -225,7 +264,8 @@ static uint32_t content_find_or_add(const struct content *content)
 		uint32_t value = atomic_load_explicit(&slots[slot], memory_order_acquire);
 
 		if (!value) {
-			own = own ? own : text_add(content);
+			if (!own && (content->kind != SONDE__SITE_ERROR || error_may_add(content)))
+				own = text_add(content);
 			if (!own)
 				return 0;
 			/* R7, partner A7; acquire on failure: A7. */
@@ -233,6 +273,8 @@ static uint32_t content_find_or_add(const struct content *content)
 								    memory_order_release,
 								    memory_order_acquire)) {
 				slot_mirror(slot, own);
+				if (content->kind == SONDE__SITE_ERROR)
+					error_added(content);
 				return slot + 1;
 			}
 		}
@@ -244,10 +286,22 @@ static uint32_t content_find_or_add(const struct content *content)
 	return id;
 }
 
+uint32_t sonde__site_find(const struct sonde__site_view *view)
+{
+	struct content content = content_of(view);
+
+	return content_find_or_add(&content);
+}
+
 static SONDE__COLD uint32_t site_add(struct sonde_site *site)
 {
-	struct content content = content_of(site);
-	uint32_t id = content_find_or_add(&content);
+	const struct sonde__site_view view = {
+		.name = text_of(site->name),
+		.file = text_of(site->file),
+		.function = text_of(site->function),
+		.line = site->line,
+	};
+	uint32_t id = sonde__site_find(&view);
 
 	/* Relaxed: the number is all there is to it; the table behind it is reached by A7. */
 	__atomic_store_n(&site->id, id ? id : ID_NONE, __ATOMIC_RELAXED);

@@ -215,6 +215,20 @@ static void head_fill(struct sonde__error_record *record, const struct plan *pla
 	record->trace_flags = (uint8_t)context.flags;
 }
 
+/* As the log record will say it: the outermost error's type, and where that was raised. */
+static void error_count(const struct link *link)
+{
+	const struct sonde__site_view place = {
+		.name = link->type.size ? link->type : (struct sonde_text){ "_OTHER", 6 },
+		.file = link->file,
+		.function = link->function,
+		.line = (uint32_t)sonde_error_line(link->error),
+		.kind = SONDE__SITE_ERROR,
+	};
+
+	sonde__errors_count(&place);
+}
+
 static void error_write(const struct sonde_error *error, uint64_t event_id)
 {
 	struct plan plan;
@@ -230,6 +244,7 @@ static void error_write(const struct sonde_error *error, uint64_t event_id)
 	signal = plan.flags & SONDE__RECORD_WITH_LOG ? SONDE_SIGNAL_LOG : SONDE_SIGNAL_PART;
 	plan.n_frames = sonde__error_frames(sonde__error_root(error), &plan.frames);
 	plan_links(&plan, error);
+	error_count(&plan.links[0]);
 	plan_attributes(&plan);
 	size = sizeof(*record) + plan.links_size + plan.n_frames * sizeof(uint64_t) +
 	       plan.fields_size;

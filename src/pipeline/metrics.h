@@ -34,6 +34,7 @@ struct sonde__metrics {
 typedef void sonde__metric_source(struct sonde__pipeline *pipeline, struct sonde__points *points);
 
 sonde__metric_source sonde__site_metrics;
+sonde__metric_source sonde__error_metrics;
 sonde__metric_source sonde__own_metrics;
 
 /* After the lanes. A pipeline whose metrics nobody takes needs no memory for them. */

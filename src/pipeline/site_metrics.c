@@ -6,12 +6,9 @@
  */
 
 #include "base/compiler.h"
+#include "pipeline/label.h"
 #include "pipeline/metrics.h"
 #include "pipeline/state.h"
-
-#define ATTRS_MAX 4
-/* Both names and paths are at most 512 bytes; mended, a byte becomes three at worst. */
-#define TEXTS_SIZE (3 * 3 * 520)
 
 static const struct sonde__metric durations = { "sonde.site.duration", "s",
 						"How long the calls of a site took",
@@ -20,42 +17,9 @@ static const struct sonde__metric errors = { "sonde.site.errors", "{error}",
 					     "Calls of a site that ended in an error",
 					     SONDE__COUNTER, false };
 
-/* A sample's attributes, with room for texts that are not valid UTF-8. */
-struct label {
-	struct sonde_attr attrs[ATTRS_MAX];
-	size_t n_attrs;
-	uint8_t texts[TEXTS_SIZE];
-};
-
-static void label_add(struct label *label, struct sonde__arena *arena, const char *key,
-		      struct sonde_text text)
-{
-	struct sonde__mend_counts counts = { 0 };
-
-	if (text.size && sonde__mend_text(text, arena, &counts, &text) == SONDE_OK)
-		label->attrs[label->n_attrs++] = sonde_strn(key, text.data, text.size);
-}
-
-static void label_init(struct label *label, uint32_t id)
-{
-	struct sonde__arena arena = { .memory = label->texts, .capacity = sizeof(label->texts) };
-	struct sonde__site_view site;
-
-	label->n_attrs = 0;
-	if (!id || !sonde__site_get(id, &site)) {
-		label->attrs[label->n_attrs++] = sonde_bool("otel.metric.overflow", true);
-		return;
-	}
-	label_add(label, &arena, "sonde.site.name", site.name);
-	label_add(label, &arena, "code.function.name", site.function);
-	label_add(label, &arena, "code.file.path", site.file);
-	if (site.line)
-		label->attrs[label->n_attrs++] = sonde_int("code.line.number", site.line);
-}
-
 static void add_durations(struct sonde__points *points, const struct sonde__figures *figures)
 {
-	struct label label;
+	struct sonde__label label;
 	struct sonde__sample sample = {
 		.metric = &durations,
 		.number = figures->site,
@@ -72,14 +36,14 @@ static void add_durations(struct sonde__points *points, const struct sonde__figu
 		},
 	};
 
-	label_init(&label, figures->site);
+	sonde__label_site(&label, "sonde.site.name", figures->site);
 	sample.n_attrs = label.n_attrs;
 	sonde__points_add(points, &sample);
 }
 
 static void add_errors(struct sonde__points *points, uint32_t site, uint64_t n_errors)
 {
-	struct label label;
+	struct sonde__label label;
 	struct sonde__sample sample = {
 		.metric = &errors,
 		.number = site,
@@ -87,7 +51,7 @@ static void add_errors(struct sonde__points *points, uint32_t site, uint64_t n_e
 		.value = (int64_t)n_errors,
 	};
 
-	label_init(&label, site);
+	sonde__label_site(&label, "sonde.site.name", site);
 	sample.n_attrs = label.n_attrs;
 	sonde__points_add(points, &sample);
 }

@@ -77,6 +77,37 @@ static void test_once(void **state)
 	sonde_error_free(error);
 }
 
+/* Counted once, whatever becomes of the record, by what the log record will say. */
+static void test_counts(void **state)
+{
+	struct sonde__site_view place = { .name = { "sonde_internal", 14 },
+					  .file = { __FILE__, strlen(__FILE__) },
+					  .function = { __func__, strlen(__func__) },
+					  .kind = SONDE__SITE_ERROR };
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+	uint64_t n_lost = fixture_lost(SONDE_SIGNAL_LOG, SONDE_LOSS_RING_FULL);
+	uint64_t n = 0;
+
+	(void)state;
+	error = sonde_error_wrap(error, &sonde_internal, "wrapped");
+	place.line = __LINE__ - 1;
+	sonde_error_capture(error);
+	sonde_error_capture(error);
+	sonde_error_free(error);
+	assert_int_equal(sonde__errors_read(sonde__site_find(&place)), 1);
+	/* The ring is full for most of these. */
+	while (n < 100000) {
+		error = sonde_error_raise(&sonde_internal, "again");
+		place.line = __LINE__ - 1;
+		sonde_error_capture(error);
+		sonde_error_free(error);
+		n++;
+	}
+	assert_true(fixture_lost(SONDE_SIGNAL_LOG, SONDE_LOSS_RING_FULL) > n_lost);
+	assert_int_equal(sonde__errors_read(sonde__site_find(&place)), n);
+	assert_int_equal(sonde__errors_misplaced(), 0);
+}
+
 static void test_forms(void **state)
 {
 	static const struct {
@@ -196,6 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_chain),
 		TEST(test_once),
+		TEST(test_counts),
 		TEST(test_forms),
 		TEST(test_a_chain_beyond_a_record_keeps_both_ends),
 		TEST(test_errors_ring_the_bell),

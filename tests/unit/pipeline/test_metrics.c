@@ -78,6 +78,36 @@ static void the_worker_is_woken_for_it(void **state)
 	assert_int_equal(rig.fakes[TOTALS].n_sends, 1);
 }
 
+static void errors_are_told_by_type_and_place(void **state)
+{
+	const struct sonde__site_view place = { .name = { "card_\xff""declined", 14 },
+						.file = { "pay.c", 5 },
+						.function = { "charge", 6 },
+						.line = 41,
+						.kind = SONDE__SITE_ERROR };
+	char line[4096];
+
+	(void)state;
+	start();
+	collect();
+	assert_int_equal(value_of(TOTALS, "sonde.errors", ""), UINT64_MAX);
+	for (int i = 0; i < 3; i++)
+		sonde__errors_count(&place);
+	collect();
+	sonde__errors_count(&place);
+	collect();
+	assert_true(find_point(TOTALS, "sonde.errors", "", 0, line, sizeof(line)));
+	assert_non_null(strstr(line, "=4 total"));
+	assert_non_null(strstr(line, "error.type=\"card_\xef\xbf\xbd""declined\""));
+	assert_non_null(strstr(line, "code.function.name=\"charge\" code.file.path=\"pay.c\" "
+				     "code.line.number=41"));
+	assert_int_equal(value_of(DELTAS, "sonde.errors", ""), 1);
+	assert_int_equal(sum_of(DELTAS, "sonde.errors", ""), 4);
+	/* Nor does it become a site with calls. */
+	assert_int_equal(value_of(TOTALS, "sonde.site.errors", "pay.c"), UINT64_MAX);
+	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "pay.c"), UINT64_MAX);
+}
+
 static void totals_repeat_and_deltas_add_up(void **state)
 {
 	char first[4096], second[4096];
@@ -491,6 +521,7 @@ int main(void)
 		TEST(collected_once_an_interval),
 		TEST(the_worker_is_woken_for_it),
 		TEST(totals_repeat_and_deltas_add_up),
+		TEST(errors_are_told_by_type_and_place),
 		TEST(histograms_are_as_counted),
 		TEST(what_has_no_site_is_overflow),
 		TEST(undelivered_deltas_are_neither_lost_nor_doubled),

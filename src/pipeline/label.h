@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_PIPELINE_LABEL_H
+#define SONDE_PIPELINE_LABEL_H
+
+/* The attributes of a metric's series, with room for texts that must be mended. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sonde/attribute.h>
+
+#include "base/arena.h"
+
+#define SONDE__LABEL_ATTRS 4
+/* Both names and paths are at most 512 bytes; mended, a byte becomes three at worst. */
+#define SONDE__LABEL_TEXTS (3 * 3 * 520)
+
+struct sonde__label {
+	struct sonde_attr attrs[SONDE__LABEL_ATTRS];
+	size_t n_attrs;
+	struct sonde__arena arena; /* Of texts. */
+	uint8_t texts[SONDE__LABEL_TEXTS];
+};
+
+void sonde__label_init(struct sonde__label *label);
+
+/* An empty text is left out. */
+void sonde__label_text(struct sonde__label *label, const char *key, struct sonde_text text);
+
+/* Marks the series of all that has none of its own, the way the standard does. */
+void sonde__label_overflow(struct sonde__label *label);
+
+/* A site's name under `name_key`, and its place; overflow where there is no such site. */
+void sonde__label_site(struct sonde__label *label, const char *name_key, uint32_t id);
+
+#endif
