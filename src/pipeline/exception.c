@@ -67,7 +67,7 @@ static void read_texts(struct sonde__exception *exception, const struct sonde__e
 	text[length] = '\0';
 }
 
-static void set_attrs(struct sonde__exception *exception)
+static void set_attrs(struct sonde__exception *exception, const struct sonde__error_news *news)
 {
 	const struct sonde__error_link_view *link = &exception->outermost;
 	struct sonde_attr *attrs = exception->attrs;
@@ -77,6 +77,11 @@ static void set_attrs(struct sonde__exception *exception)
 	attrs[n++] = text_attr("exception.message", link->message);
 	attrs[n++] = sonde_str("exception.stacktrace", exception->stacktrace);
 	attrs[n++] = sonde_str("sonde.error.id", exception->id);
+	attrs[n++] = sonde_str("sonde.error.fingerprint", exception->fingerprint);
+	if (news->is_first_seen)
+		attrs[n++] = sonde_bool("sonde.error.first_seen", true);
+	if (news->is_regressed)
+		attrs[n++] = sonde_bool("sonde.error.regressed", true);
 	exception->n_event_attrs = n;
 	attrs[n++] = text_attr("error.type", link->type);
 	if (link->function.size)
@@ -89,7 +94,8 @@ static void set_attrs(struct sonde__exception *exception)
 }
 
 bool sonde__exception_read(struct sonde__exception *exception,
-			   const struct sonde__error_record *record)
+			   const struct sonde__error_record *record,
+			   const struct sonde__error_news *news)
 {
 	const struct sonde__error_link *walk = NULL;
 
@@ -99,8 +105,10 @@ bool sonde__exception_read(struct sonde__exception *exception,
 		exception->outermost.type = (struct sonde_text){ "_OTHER", 6 };
 	(void)snprintf(exception->id, sizeof(exception->id), "%016llx",
 		       (unsigned long long)record->event_id);
+	(void)snprintf(exception->fingerprint, sizeof(exception->fingerprint), "%016llx",
+		       (unsigned long long)news->fingerprint);
 	read_texts(exception, record);
-	set_attrs(exception);
+	set_attrs(exception, news);
 	return true;
 }
 

@@ -14,16 +14,24 @@
 
 #include "record/view.h"
 
-#define SONDE__EXCEPTION_ATTRS_MAX 8
+#define SONDE__EXCEPTION_ATTRS_MAX 12
 #define SONDE__STACKTRACE_SIZE 12288
 
 struct sonde__part;
 
+/* What the pipeline found out about an error. */
+struct sonde__error_news {
+	uint64_t fingerprint;
+	bool is_first_seen;
+	bool is_regressed;
+};
+
 struct sonde__exception {
 	struct sonde__error_link_view outermost;
 	char id[17];
+	char fingerprint[17];
 	/*
-	 * exception.* and sonde.error.id for both; then, for the log alone, error.type and code.*.
+	 * exception.* and sonde.error.* for both; then, for the log alone, error.type and code.*.
 	 */
 	struct sonde_attr attrs[SONDE__EXCEPTION_ATTRS_MAX];
 	size_t n_event_attrs;
@@ -33,7 +41,8 @@ struct sonde__exception {
 
 /* Reads the record, names the stack's frames. The texts point into the record. False: no chain. */
 bool sonde__exception_read(struct sonde__exception *exception,
-			   const struct sonde__error_record *record);
+			   const struct sonde__error_record *record,
+			   const struct sonde__error_news *news);
 
 /*
  * Allocates the part that brings the error to its span: an event `exception`, status ERROR and

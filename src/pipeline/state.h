@@ -10,6 +10,7 @@
 #include "pipeline/blob.h"
 #include "pipeline/budget.h"
 #include "pipeline/exception.h"
+#include "pipeline/fingerprint.h"
 #include "pipeline/intake.h"
 #include "pipeline/join.h"
 #include "pipeline/lane.h"
@@ -44,6 +45,7 @@ struct sonde__pipeline {
 	struct sonde__mender span_mender;
 	struct sonde__mender log_mender;
 	struct sonde__exception exception;
+	struct sonde__fingerprinter fingerprinter;
 	struct sonde__named_site named_sites[SONDE__SITES_REMEMBERED];
 
 	uint64_t now_ns; /* Of the turn under way. */

@@ -175,8 +175,10 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 	/* An error is never lost for want of a span. */
 	bool with_log = pipeline->is_taken[SONDE_SIGNAL_LOG] &&
 			(record->head.flags & SONDE__RECORD_WITH_LOG || !with_event);
+	struct sonde__error_news news = { 0 };
 
-	if (!sonde__exception_read(&pipeline->exception, record)) {
+	news.fingerprint = sonde__fingerprint_of(&pipeline->fingerprinter, record);
+	if (!sonde__exception_read(&pipeline->exception, record, &news)) {
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
 		return;
 	}
@@ -246,6 +248,7 @@ bool sonde__triage(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *
 {
 	struct sonde__intake *intake = &pipeline->intake;
 
+	sonde__fingerprinter_refresh(&pipeline->fingerprinter);
 	for (; intake->n_scanned < intake->n; intake->n_scanned++) {
 		struct sonde__record_ref *ref = &intake->refs[intake->n_scanned];
 

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Two steps, so that a flood costs no names. The key is a hash over what the record holds as it is,
+ * addresses included, so it is good for this process alone; a small table leads from there to the
+ * fingerprint, which is made of names (fingerprint_make.c) when an error is the first of its kind.
+ * The table is emptied when a module that names came from is gone.
+ */
+
+#include "pipeline/fingerprint.h"
+
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/hash.h"
+#include "pipeline/fingerprint_make.h"
+#include "record/attribute.h"
+#include "record/view.h"
+#include "record/wire.h"
+#include "stack/frame.h"
+
+#define CARRIER "sonde.error.fingerprint"
+#define CARRIER_SIZE (sizeof(CARRIER) - 1)
+#define DEFAULT_MARK "{{ default }}"
+#define TEXT_SEED UINT64_C(0x736f6e64652d7478)
+#define KEY_SEED UINT64_C(0x736f6e64652d6b79)
+/* So many errors between two looks at the modules, in one drain. */
+#define UNCHECKED_MAX 4096
+
+void sonde__fingerprinter_init(struct sonde__fingerprinter *fingerprinter)
+{
+	memset(fingerprinter, 0, sizeof(*fingerprinter));
+}
+
+void sonde__fingerprinter_refresh(struct sonde__fingerprinter *fingerprinter)
+{
+	fingerprinter->n_unchecked = UNCHECKED_MAX;
+}
+
+/* ---- What the caller said -------------------------------------------------------------------- */
+
+/* The text of an AnyValue, if it is one. */
+static bool any_text(struct sonde_bytes any, struct sonde_text *ret)
+{
+	struct sonde__wire_field field;
+
+	if (sonde__wire_next(&any, &field) != 1 || field.number != SONDE__TAG_ANY_STRING >> 3 ||
+	    field.type != SONDE__WIRE_BYTES)
+		return false;
+	*ret = (struct sonde_text){ field.bytes.data, field.bytes.size };
+	return true;
+}
+
+/* The text of a KeyValue with our key. Keys are never empty, and come first. */
+static bool carrier_text(struct sonde_bytes attribute, struct sonde_text *ret)
+{
+	struct sonde__wire_field field;
+
+	if (attribute.size < CARRIER_SIZE + 4 ||
+	    memcmp((const uint8_t *)attribute.data + 2, CARRIER, CARRIER_SIZE) != 0 ||
+	    sonde__wire_next(&attribute, &field) != 1 || field.bytes.size != CARRIER_SIZE ||
+	    sonde__wire_next(&attribute, &field) != 1 || field.type != SONDE__WIRE_BYTES)
+		return false;
+	return any_text(field.bytes, ret) && ret->size > 0;
+}
+
+bool sonde__fingerprint_text(const struct sonde__error_record *record, struct sonde_text *ret)
+{
+	struct sonde_bytes fields = sonde__error_record_fields(record);
+	struct sonde__wire_field field;
+	bool found = false;
+
+	/* The last counts: the outermost error's. */
+	while (sonde__wire_next(&fields, &field) == 1)
+		if (field.type == SONDE__WIRE_BYTES && carrier_text(field.bytes, ret))
+			found = true;
+	return found;
+}
+
+static bool read_digits(struct sonde_text text, uint64_t *ret)
+{
+	uint64_t number = 0;
+
+	if (text.size != 16)
+		return false;
+	for (size_t i = 0; i < text.size; i++) {
+		char c = text.data[i];
+
+		if (c >= '0' && c <= '9')
+			number = number << 4 | (uint64_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			number = number << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			return false;
+	}
+	*ret = number;
+	return number != 0;
+}
+
+static bool has_default(struct sonde_text text)
+{
+	return memmem(text.data, text.size, DEFAULT_MARK, sizeof(DEFAULT_MARK) - 1) != NULL;
+}
+
+uint64_t sonde__fingerprint_of_text(struct sonde_text text, uint64_t otherwise)
+{
+	uint64_t fingerprint;
+
+	if (read_digits(text, &fingerprint))
+		return fingerprint;
+	fingerprint = sonde__hash_bytes(TEXT_SEED, text.data, text.size);
+	if (has_default(text))
+		fingerprint = sonde__mix64(fingerprint ^ otherwise);
+	return fingerprint ? fingerprint : 1;
+}
+
+/* ---- Errors that are alike ------------------------------------------------------------------- */
+
+/* All but messages, attributes and ids. */
+static uint64_t key_of(const struct sonde__error_record *record)
+{
+	const uint8_t *at = (const uint8_t *)(record + 1);
+	uint64_t key = sonde__hash_word(KEY_SEED, record->n_links);
+
+	for (unsigned i = 0; i < record->n_links; i++) {
+		const struct sonde__error_link *link = (const void *)at;
+		const char *texts = (const char *)(link + 1);
+
+		key = sonde__hash_bytes(key ^ link->flags ^ (uint64_t)link->level << 8, texts,
+					link->type_size);
+		texts += (size_t)link->type_size + link->message_size + link->detail_size;
+		key = sonde__hash_bytes(key ^ link->line, texts,
+					(size_t)link->file_size + link->function_size);
+		at += sonde__error_link_size(link);
+	}
+	key = sonde__hash_bytes(key, at, record->n_frames * sizeof(uint64_t));
+	return key ? key : 1;
+}
+
+static void check_modules(struct sonde__fingerprinter *fingerprinter)
+{
+	uint64_t generation;
+
+	if (++fingerprinter->n_unchecked <= UNCHECKED_MAX && fingerprinter->generation)
+		return;
+	generation = sonde__stack_generation();
+	if (generation != fingerprinter->generation)
+		memset(fingerprinter->cache, 0, sizeof(fingerprinter->cache));
+	fingerprinter->generation = generation;
+	fingerprinter->n_unchecked = 0;
+}
+
+static uint64_t by_content(struct sonde__fingerprinter *fingerprinter,
+			   const struct sonde__error_record *record)
+{
+	uint64_t key = key_of(record);
+	struct sonde__cached_fingerprint *cached =
+		&fingerprinter->cache[key % SONDE__FINGERPRINTS_CACHED];
+
+	check_modules(fingerprinter);
+	if (cached->key == key)
+		return cached->fingerprint;
+	cached->fingerprint = sonde__fingerprint_make(record);
+	/* Without names, for once, is no fingerprint to keep. */
+	cached->key = fingerprinter->generation ? key : 0;
+	return cached->fingerprint;
+}
+
+uint64_t sonde__fingerprint_of(struct sonde__fingerprinter *fingerprinter,
+			       const struct sonde__error_record *record)
+{
+	struct sonde_text text;
+
+	if (SONDE__UNLIKELY(record->fields_size && sonde__fingerprint_text(record, &text)))
+		return sonde__fingerprint_of_text(
+			text, has_default(text) ? by_content(fingerprinter, record) : 0);
+	return by_content(fingerprinter, record);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What counts in a fingerprint and what does not, on records made by hand. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "pipeline/fingerprint.h"
+#include "record/attribute.h"
+#include "record/check.h"
+#include "record/view.h"
+
+#define LINKS 20
+#define FRAMES 16
+
+struct link {
+	const char *type;
+	const char *message;
+	const char *file;
+	uint32_t line;
+	const char *function;
+};
+
+struct error {
+	struct link links[LINKS];
+	size_t n_links;
+	uint64_t frames[FRAMES];
+	size_t n_frames;
+	const char *group; /* The caller's text. */
+};
+
+static struct sonde__fingerprinter fingerprinter;
+static uint64_t storage[2048];
+
+static size_t put_text(uint8_t *at, const char *text)
+{
+	memcpy(at, text ? text : "", text ? strlen(text) : 0);
+	return text ? strlen(text) : 0;
+}
+
+static uint8_t *put_link(uint8_t *at, const struct link *link)
+{
+	struct sonde__error_link head = { .line = link->line };
+	uint8_t *texts = at + sizeof(head);
+
+	texts += head.type_size = (uint16_t)put_text(texts, link->type);
+	texts += head.message_size = (uint16_t)put_text(texts, link->message);
+	texts += head.file_size = (uint16_t)put_text(texts, link->file);
+	texts += head.function_size = (uint16_t)put_text(texts, link->function);
+	memcpy(at, &head, sizeof(head));
+	return at + sonde__error_link_size(&head);
+}
+
+static const struct sonde__error_record *record_of(const struct error *error)
+{
+	struct sonde__error_record *record = (void *)storage;
+	uint8_t *at = (uint8_t *)(record + 1);
+
+	memset(storage, 0, sizeof(storage));
+	for (size_t i = 0; i < error->n_links; i++)
+		at = put_link(at, &error->links[i]);
+	memcpy(at, error->frames, error->n_frames * sizeof(uint64_t));
+	at += error->n_frames * sizeof(uint64_t);
+	record->head.type = SONDE__RECORD_ERROR;
+	record->n_links = (uint8_t)error->n_links;
+	record->n_frames = (uint8_t)error->n_frames;
+	if (error->group) {
+		struct sonde_attr attrs[] = { sonde_int("order", 7),
+					      sonde_str("sonde.error.fingerprint", error->group),
+					      sonde_str("sonde.error.fingerprinting", "no") };
+
+		for (size_t i = 0; i < 3; i++)
+			record->fields_size =
+				(uint16_t)(record->fields_size +
+					   sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attrs[i],
+							      at + record->fields_size, 1000));
+	}
+	record->head.size = (uint32_t)((size_t)(at - (uint8_t *)storage) + record->fields_size);
+	assert_true(sonde__record_is_valid(&record->head, record->head.size));
+	return record;
+}
+
+static uint64_t of(const struct error *error)
+{
+	const struct sonde__error_record *record = record_of(error);
+	uint64_t first = sonde__fingerprint_of(&fingerprinter, record);
+
+	assert_true(first != 0);
+	assert_true(sonde__fingerprint_of(&fingerprinter, record) == first);
+	sonde__fingerprinter_init(&fingerprinter);
+	assert_true(sonde__fingerprint_of(&fingerprinter, record) == first);
+	return first;
+}
+
+/* An error without a stack. */
+static struct error plain(void)
+{
+	return (struct error){ .links = { { "payment_declined", "card 7", "src/charge.c", 41,
+					    "charge" } },
+			       .n_links = 1 };
+}
+
+static void test_messages_and_lines_do_not_count(void **state)
+{
+	struct error a = plain();
+	struct error b = plain();
+
+	(void)state;
+	b.links[0].message = "a longer message of card 8";
+	b.links[0].line = 99;
+	b.links[0].file = "../elsewhere/charge.c";
+	assert_true(of(&a) == of(&b));
+}
+
+static void test_types_and_places_count(void **state)
+{
+	struct error a = plain();
+	struct error b = plain();
+
+	(void)state;
+	b.links[0].type = "payment_declined2";
+	assert_true(of(&a) != of(&b));
+	b = plain();
+	b.links[0].function = "refund";
+	assert_true(of(&a) != of(&b));
+	b = plain();
+	b.links[0].file = "src/refund.c";
+	assert_true(of(&a) != of(&b));
+}
+
+static void test_chain_counts(void **state)
+{
+	struct error a = plain();
+	struct error b = plain();
+	struct error c = plain();
+
+	(void)state;
+	a.links[1] = (struct link){ "timeout", "m", "net.c", 1, "read" };
+	a.n_links = 2;
+	b = a;
+	b.links[0].type = "other";
+	assert_true(of(&a) != of(&b));
+	b = a;
+	b.links[1].type = "other";
+	assert_true(of(&a) != of(&b));
+	/* Where a wrapper stands does not matter, where the root does. */
+	b = a;
+	b.links[0].function = "elsewhere";
+	assert_true(of(&a) == of(&b));
+	b.links[1].function = "elsewhere";
+	assert_true(of(&a) != of(&b));
+	/* A loop that wraps. */
+	b = a;
+	b.links[2] = b.links[1];
+	b.links[1] = b.links[0];
+	b.n_links = 3;
+	assert_true(of(&a) == of(&b));
+	assert_true(of(&a) != of(&c));
+}
+
+static void test_long_chains(void **state)
+{
+	static char names[LINKS][8];
+	struct error a = { .n_links = LINKS };
+	struct error b;
+
+	(void)state;
+	for (size_t i = 0; i < LINKS; i++) {
+		memcpy(names[i], "type_a", 7);
+		names[i][5] = (char)('a' + i);
+		a.links[i] = (struct link){ names[i], "m", "f.c", 1, "f" };
+	}
+	/* The capture leaves out those before the root first. */
+	b = a;
+	b.n_links = 12;
+	b.links[11] = a.links[LINKS - 1];
+	assert_true(of(&a) == of(&b));
+	b.links[11].type = "other";
+	assert_true(of(&a) != of(&b));
+	b = a;
+	b.links[0].type = "other";
+	assert_true(of(&a) != of(&b));
+}
+
+static void test_text_of_the_caller(void **state)
+{
+	struct error a = plain();
+	struct error b = plain();
+	uint64_t own = of(&a);
+
+	(void)state;
+	a.group = b.group = "database is down";
+	b.links[0] = (struct link){ "other", "m", "b.c", 2, "g" };
+	assert_true(of(&a) == of(&b));
+	assert_true(of(&a) != own);
+	b.group = "database is up";
+	assert_true(of(&a) != of(&b));
+	/* Mixed with what it would have been. */
+	a.group = b.group = "{{ default }} of tenant 7";
+	assert_true(of(&a) != of(&b));
+	assert_true(of(&a) != own);
+	b = a;
+	b.group = "{{ default }} of tenant 8";
+	assert_true(of(&a) != of(&b));
+	/* A fingerprint itself. */
+	a.group = "00000000deadbeef";
+	assert_true(of(&a) == 0xdeadbeef);
+	a.group = "00000000DEADBEEF";
+	assert_true(of(&a) != 0xdeadbeef);
+	a.group = "0000000000000000";
+	assert_true(of(&a) != 0);
+	a.group = "";
+	assert_true(of(&a) == own);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_messages_and_lines_do_not_count),
+		cmocka_unit_test(test_types_and_places_count),
+		cmocka_unit_test(test_chain_counts),
+		cmocka_unit_test(test_long_chains),
+		cmocka_unit_test(test_text_of_the_caller),
+	};
+
+	return cmocka_run_group_tests(tests, /* group_setup= */ NULL, /* group_teardown= */ NULL);
+}
