@@ -9,16 +9,15 @@
 
 #define GRPC_PORT 4317
 
-/* Most often it is gRPC, at whatever port. */
-#define NOT_HTTP " answers is not HTTP/1.1: is it the port of gRPC?"
+#define NOT_HTTP " answers is not HTTP/1.1"
 
 /* ---- No answer ------------------------------------------------------------------------------- */
 
 /*
- * Codes of libcurl: what to say before the URL and after it, and whether another attempt is worth
- * it. What failed on the way can be otherwise next time, and nothing was said about the batch;
- * certificates are among it, because they get renewed. What the other side answered in earnest
- * stays as it is.
+ * Codes of libcurl: what to say before the URL and after it ('$' stands for what the settings'
+ * names begin with), and whether another attempt is worth it. What failed on the way can be
+ * otherwise next time, and nothing was said about the batch; certificates are among it, because
+ * they get renewed. What the other side answered in earnest stays as it is.
  */
 static const struct fault {
 	CURLcode code;
@@ -35,11 +34,11 @@ static const struct fault {
 	{ CURLE_RECV_ERROR, SONDE_OUTCOME_RETRY, "the connection broke while waiting for ", "" },
 	{ CURLE_PARTIAL_FILE, SONDE_OUTCOME_RETRY, "the connection broke in the middle of the answer of ", "" },
 	{ CURLE_PEER_FAILED_VERIFICATION, SONDE_OUTCOME_RETRY, "the TLS certificate of ",
-	  " is not trusted: OTEL_EXPORTER_OTLP_CERTIFICATE names the authority to trust" },
+	  " is not trusted: $CERTIFICATE names the authority to trust" },
 	{ CURLE_SSL_CONNECT_ERROR, SONDE_OUTCOME_RETRY, "no TLS connection to ", "" },
-	{ CURLE_SSL_CERTPROBLEM, SONDE_OUTCOME_RETRY, "cannot use OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE or "
+	{ CURLE_SSL_CERTPROBLEM, SONDE_OUTCOME_RETRY, "cannot use $CLIENT_CERTIFICATE or "
 	  "_CLIENT_KEY for ", "" },
-	{ CURLE_SSL_CACERT_BADFILE, SONDE_OUTCOME_RETRY, "cannot use OTEL_EXPORTER_OTLP_CERTIFICATE for ", "" },
+	{ CURLE_SSL_CACERT_BADFILE, SONDE_OUTCOME_RETRY, "cannot use $CERTIFICATE for ", "" },
 	{ CURLE_OUT_OF_MEMORY, SONDE_OUTCOME_RETRY, "out of memory while sending to ", "" },
 	{ CURLE_WRITE_ERROR, SONDE_OUTCOME_RETRY, "out of memory while reading the answer of ", "" },
 	{ CURLE_UNSUPPORTED_PROTOCOL, SONDE_OUTCOME_REFUSED, "what ", NOT_HTTP },
@@ -64,9 +63,22 @@ static bool met_plain_server(const struct sonde__otlp_answer *answer)
 							   strstr(answer->detail, "packet length too long"));
 }
 
+static void add_words(const struct sonde__otlp_answer *answer, const char *words,
+		      struct sonde__otlp_line *line)
+{
+	const char *name = strchrnul(words, '$');
+
+	sonde__otlp_line_add_text(line, (struct sonde_text){ words, (size_t)(name - words) });
+	if (!*name)
+		return;
+	sonde__otlp_line_add(line, answer->target->dialect->settings);
+	sonde__otlp_line_add(line, name + 1);
+}
+
 static void add_grpc_hint(const struct sonde__otlp_answer *answer, struct sonde__otlp_line *line)
 {
-	if (answer->target->port == GRPC_PORT && answer->is_connected)
+	if (answer->target->dialect->is_grpc_near && answer->target->port == GRPC_PORT &&
+	    answer->is_connected)
 		sonde__otlp_line_add(line, "; port 4317 is gRPC's, OTLP over HTTP is at 4318");
 }
 
@@ -110,9 +122,11 @@ static void explain_fault(const struct fault *fault, const struct sonde__otlp_an
 	} else if (answer->code == CURLE_OPERATION_TIMEDOUT) {
 		explain_timeout(answer, line);
 	} else {
-		sonde__otlp_line_add(line, fault->before);
+		add_words(answer, fault->before, line);
 		sonde__otlp_line_add(line, shown);
-		sonde__otlp_line_add(line, fault->after);
+		add_words(answer, fault->after, line);
+		if (!strcmp(fault->after, NOT_HTTP))
+			sonde__otlp_line_add(line, answer->target->dialect->not_http);
 		add_detail(answer, line);
 	}
 	add_grpc_hint(answer, line);
@@ -135,97 +149,9 @@ static void classify_fault(const struct sonde__otlp_answer *answer, struct sonde
 
 /* ---- An answer ------------------------------------------------------------------------------- */
 
-static bool body_has(const struct sonde__otlp_answer *answer, const char *word)
-{
-	return answer->body.size &&
-	       memmem(answer->body.data, answer->body.size, word, strlen(word));
-}
-
-/* JSON that says nothing but "done". */
-static bool is_empty_json(const struct sonde__otlp_answer *answer)
-{
-	return sonde__otlp_answer_is_type(answer->content_type, "application/json") && answer->body.size <= 64 &&
-	       !body_has(answer, "ejected");
-}
-
 static bool is_success(const struct sonde__otlp_answer *answer)
 {
 	return answer->status >= 200 && answer->status < 300;
-}
-
-/* False for what no collector says; it was taken all the same. */
-static bool read_success(const struct sonde__otlp_answer *answer, uint64_t *ret_n_rejected,
-			 struct sonde__otlp_line *line)
-{
-	return answer->code == CURLE_OK &&
-	       sonde__otlp_answer_is_type(answer->content_type, "application/x-protobuf") &&
-	       sonde__otlp_answer_read(answer->signal, answer->body, ret_n_rejected, line);
-}
-
-static void classify_success(const struct sonde__otlp_answer *answer, struct sonde_result *ret,
-			     struct sonde__otlp_line *line)
-{
-	char text[256];
-	struct sonde__otlp_line message;
-	uint64_t n_rejected = 0;
-
-	ret->outcome = SONDE_OUTCOME_ACCEPTED;
-	if (answer->code == CURLE_OK && (!answer->body.size || is_empty_json(answer)))
-		return;
-	sonde__otlp_line_init(&message, text, sizeof(text));
-	if (!read_success(answer, &n_rejected, &message)) {
-		sonde__otlp_line_add(line, answer->target->shown);
-		sonde__otlp_line_add(line, " said that it took the data, but not in OTLP's words: is it a collector?");
-		return;
-	}
-	ret->n_rejected = n_rejected < answer->n_items ? n_rejected : answer->n_items;
-	if (ret->n_rejected) {
-		sonde__otlp_line_add(line, "the collector rejected ");
-		sonde__otlp_line_add_uint(line, ret->n_rejected);
-		sonde__otlp_line_add(line, " of ");
-		sonde__otlp_line_add_uint(line, answer->n_items);
-	} else if (message.size) {
-		sonde__otlp_line_add(line, "the collector took everything, but warns");
-	}
-	if (message.size) {
-		sonde__otlp_line_add(line, ": ");
-		sonde__otlp_line_add(line, text);
-	}
-}
-
-/* What people most likely have to change, by HTTP status; the settings' general names are given. */
-static const struct remedy {
-	long status;
-	const char *text;
-} remedies[] = {
-	{ 400, "the collector cannot read the data" },
-	{ 401, "the collector wants credentials: OTEL_EXPORTER_OTLP_HEADERS" },
-	{ 403, "the collector does not accept these credentials: OTEL_EXPORTER_OTLP_HEADERS" },
-	{ 404, "not found: is the path right?" },
-	{ 405, "does not take POST: is the path right?" },
-	{ 407, "the proxy wants credentials" },
-	{ 413, "the request is too big for the collector: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE" },
-	{ 415, "the collector does not take protobuf, or not this compression" },
-	{ 429, "the collector asks to send less" },
-	{ 502, "the collector behind the proxy is not there" },
-	{ 503, "the collector is not able to take data now" },
-	{ 504, "the collector behind the proxy does not answer" },
-};
-
-static bool is_retryable(long status)
-{
-	return status == 429 || status == 502 || status == 503 || status == 504;
-}
-
-/* Many receivers take traces alone, Jaeger for one, and metrics go along by default. */
-static const char *find_remedy(enum sonde_signal signal, long status)
-{
-	if (signal == SONDE_SIGNAL_METRIC && status == 404)
-		return "not found: where no metrics are taken, OTEL_METRICS_EXPORTER=none";
-	for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++)
-		if (remedies[i].status == status)
-			return remedies[i].text;
-	return NULL;
 }
 
 static int64_t bounded_wish(int64_t seconds)
@@ -252,16 +178,18 @@ static void explain_redirect(const struct sonde__otlp_answer *answer, struct son
 /* Servers answer a plain request on their TLS port in plain words, Go's and nginx's in these. */
 static bool met_tls_server(const struct sonde__otlp_answer *answer)
 {
-	return answer->status == 400 && !answer->target->is_https &&
-	       body_has(answer, "HTTPS");
+	return answer->status == 400 && !answer->target->is_https && answer->body.size &&
+	       memmem(answer->body.data, answer->body.size, "HTTPS", 5);
 }
 
 static void classify_status(const struct sonde__otlp_answer *answer, struct sonde_result *ret,
 			    struct sonde__otlp_line *line)
 {
-	const char *remedy = find_remedy(answer->signal, answer->status);
+	const struct sonde__otlp_dialect *dialect = answer->target->dialect;
+	const char *remedy = dialect->find_remedy(answer->signal, answer->status);
 
-	ret->outcome = is_retryable(answer->status) ? SONDE_OUTCOME_RETRY : SONDE_OUTCOME_REFUSED;
+	ret->outcome = dialect->is_retryable(answer->status) ? SONDE_OUTCOME_RETRY :
+							       SONDE_OUTCOME_REFUSED;
 	if (ret->outcome == SONDE_OUTCOME_RETRY)
 		ret->retry_after_ms = bounded_wish(answer->retry_after_s);
 	sonde__otlp_line_add(line, answer->target->shown);
@@ -281,6 +209,14 @@ static void classify_status(const struct sonde__otlp_answer *answer, struct sond
 	add_grpc_hint(answer, line);
 }
 
+static void take_success(const struct sonde__otlp_answer *answer, struct sonde_result *ret,
+			 struct sonde__otlp_line *line)
+{
+	ret->outcome = SONDE_OUTCOME_ACCEPTED;
+	if (answer->target->dialect->read_success)
+		answer->target->dialect->read_success(answer, ret, line);
+}
+
 void sonde__otlp_classify(const struct sonde__otlp_answer *answer, struct sonde_result *ret)
 {
 	struct sonde__otlp_line line;
@@ -290,7 +226,7 @@ void sonde__otlp_classify(const struct sonde__otlp_answer *answer, struct sonde_
 	sonde__otlp_line_init(&line, ret->reason, sizeof(ret->reason));
 	if (is_success(answer) && !answer->is_too_big &&
 	    (answer->code == CURLE_OK || answer->code == CURLE_BAD_CONTENT_ENCODING))
-		classify_success(answer, ret, &line);
+		take_success(answer, ret, &line);
 	else if (answer->code != CURLE_OK || answer->is_too_big)
 		classify_fault(answer, ret, &line);
 	else

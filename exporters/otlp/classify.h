@@ -13,7 +13,8 @@
 #include <curl/curl.h>
 #include <sonde/exporter.h>
 
-#include "settings.h"
+#include "line.h"
+#include "target.h"
 
 /* OTLP: a client takes at most so much of an answer, also after decompression. */
 #define SONDE__OTLP_ANSWER_MAX ((size_t)4 << 20)
@@ -38,6 +39,24 @@ struct sonde__otlp_answer {
 	struct sonde_bytes body;
 	bool is_too_big; /* The body was cut at the limit. */
 };
+
+/*
+ * What differs from one kind of receiver to another: which answers are worth another try, what
+ * people most likely have to change, and what a success says.
+ */
+struct sonde__otlp_dialect {
+	const char *settings; /* What the names of its settings begin with. */
+	const char *not_http; /* What it may be that does not speak HTTP; "" where nobody knows. */
+	bool (*is_retryable)(long status);
+	/* NULL: nothing special. */
+	const char *(*find_remedy)(enum sonde_signal signal, long status);
+	/* Of a 2xx: reads the body, says what is worth it, sets `n_rejected`; NULL: no matter. */
+	void (*read_success)(const struct sonde__otlp_answer *answer, struct sonde_result *ret,
+			     struct sonde__otlp_line *line);
+	bool is_grpc_near; /* A sister protocol is at port 4317. */
+};
+
+extern const struct sonde__otlp_dialect sonde__otlp_dialect;
 
 /* Fills all of *ret but the token. */
 void sonde__otlp_classify(const struct sonde__otlp_answer *answer, struct sonde_result *ret);

@@ -100,7 +100,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *user)
 
 /* ---- Making and unmaking --------------------------------------------------------------------- */
 
-int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct sonde__otlp_http **ret)
+int sonde__otlp_http_new(const struct sonde__otlp_targets *targets, struct sonde__otlp_http **ret)
 {
 	struct sonde__otlp_http *http = calloc(1, sizeof(*http));
 	struct sonde__otlp_sockets standard = { .n = 0 };
@@ -118,7 +118,7 @@ int sonde__otlp_http_new(const struct sonde__otlp_settings *settings, struct son
 	for (int i = 0; i < N_SLOTS; i++) {
 		enum sonde_signal signal = (enum sonde_signal)(i / SLOTS_PER_SIGNAL);
 
-		sonde__otlp_slot_init(&http->slots[i], signal, &settings->targets[signal],
+		sonde__otlp_slot_init(&http->slots[i], signal, targets->by_signal[signal],
 				      &http->sockets);
 	}
 	sonde__otlp_sockets_hold_standard(&standard);

@@ -9,14 +9,21 @@
 
 #include <sonde/exporter.h>
 
-#include "settings.h"
+#include "target.h"
 
 struct sonde__otlp_http;
 struct pollfd;
 
-/* `settings` outlive it. */
-int sonde__otlp_http_new(const struct sonde__otlp_settings *settings,
-			 struct sonde__otlp_http **ret);
+/* Rows by enum sonde_signal; that of parts, which never leave alone, is not used. */
+#define SONDE__OTLP_SIGNALS (SONDE_SIGNAL_METRIC + 1)
+
+struct sonde__otlp_targets {
+	/* By enum sonde_signal; the same one may stand for several. */
+	const struct sonde__otlp_target *by_signal[SONDE__OTLP_SIGNALS];
+};
+
+/* The targets outlive it. */
+int sonde__otlp_http_new(const struct sonde__otlp_targets *targets, struct sonde__otlp_http **ret);
 
 /* Gives up what is under way. Never waits. Returns NULL. */
 struct sonde__otlp_http *sonde__otlp_http_free(struct sonde__otlp_http *http);
@@ -24,7 +31,7 @@ struct sonde__otlp_http *sonde__otlp_http_free(struct sonde__otlp_http *http);
 /*
  * Instead of the above where the connections are not ours any more, in a forked child or after
  * somebody closed our descriptors: closes what still is ours, says nothing on it, and never touches
- * the rest, so that the settings may go.
+ * the rest, so that the targets may go.
  */
 void sonde__otlp_http_abandon(struct sonde__otlp_http *http);
 

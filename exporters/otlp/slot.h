@@ -13,7 +13,7 @@
 #include <curl/curl.h>
 #include <sonde/exporter.h>
 
-#include "settings.h"
+#include "target.h"
 #include "sockets.h"
 
 struct sonde__otlp_slot {

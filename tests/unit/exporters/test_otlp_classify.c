@@ -16,7 +16,7 @@
 
 static char shown[] = "http://collector:4318/v1/traces";
 static const struct sonde__otlp_target target = {
-	.shown = shown, .setting = "OTEL_EXPORTER_OTLP_ENDPOINT", .port = 4318,
+	.dialect = &sonde__otlp_dialect, .shown = shown, .setting = "OTEL_EXPORTER_OTLP_ENDPOINT", .port = 4318,
 };
 
 static struct sonde__otlp_answer answer_of(CURLcode code, long status)
@@ -141,7 +141,9 @@ static void test_the_grpc_port(void **state)
 static void test_reasons_stay_in_bounds(void **state)
 {
 	static char dirt[2000];
-	struct sonde__otlp_target long_target = { .shown = dirt, .setting = dirt, .port = 4317 };
+	struct sonde__otlp_target long_target = {
+		.dialect = &sonde__otlp_dialect, .shown = dirt, .setting = dirt, .port = 4317,
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(dirt) - 1; i++)
