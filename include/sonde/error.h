@@ -124,6 +124,14 @@ SONDE_API void sonde__error_cleanup(struct sonde_error **error);
 SONDE_API void sonde_error_set(struct sonde_error *error, struct sonde_attr attr);
 
 /*
+ * Says which errors this one is grouped with: all those with the same text, up to 128 bytes, are
+ * one bug, wherever they come from. "{{ default }}" in it stands for the grouping that there would
+ * have been; 16 hexadecimal digits, as they were exported, are that group's. Of a chain the
+ * outermost error's counts. An attribute: sonde.error.group. As sonde_error_set.
+ */
+SONDE_API void sonde_error_set_fingerprint(struct sonde_error *error, const char *text);
+
+/*
  * What an error says. Text lives as long as the error; "" or NULL for no error as the type
  * suggests.
  */

@@ -208,6 +208,7 @@ static void head_fill(struct sonde__error_record *record, const struct plan *pla
 	record->n_frames = (uint8_t)plan->n_frames;
 	record->fields_size = (uint16_t)plan->fields_size;
 	record->http_status = (uint16_t)sonde__error_http_status(error);
+	record->format = sonde__error_format_address(sonde__error_root(error));
 	if (!context.span_id)
 		return;
 	memcpy(record->trace_id, &context.trace_id, sizeof(record->trace_id));

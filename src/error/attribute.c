@@ -10,8 +10,11 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "error/object.h"
 #include "record/attribute.h"
+
+#define FINGERPRINT_MAX 128
 
 /* One encoded field: tag, length, then the key's tag, length and bytes. */
 struct field {
@@ -83,6 +86,14 @@ void sonde_error_set(struct sonde_error *error, struct sonde_attr attr)
 				  error->attributes + error->attributes_size,
 				  sizeof(error->attributes) - error->attributes_size);
 	error->attributes_size = (uint16_t)(error->attributes_size + size);
+}
+
+void sonde_error_set_fingerprint(struct sonde_error *error, const char *text)
+{
+	size_t size = text ? strnlen(text, FINGERPRINT_MAX + 4) : 0;
+
+	sonde_error_set(error, sonde_strn("sonde.error.group", text,
+					  sonde__utf8_cut(text, size, FINGERPRINT_MAX)));
 }
 
 struct sonde_bytes sonde__error_attributes(const struct sonde_error *error, uint16_t *ret_n_dropped)

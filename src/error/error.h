@@ -30,6 +30,9 @@ uint32_t sonde__error_n_omitted(const struct sonde_error *error);
 /* Return addresses where this error was raised, the innermost first. */
 size_t sonde__error_frames(const struct sonde_error *error, const uint64_t **ret_frames);
 
+/* Where the format of its message was when it was raised; 0: it had none. Not to be followed. */
+uint64_t sonde__error_format_address(const struct sonde_error *error);
+
 /* This error's attributes as fields 6 of LogRecord, and how many did not fit. Keys may repeat. */
 struct sonde_bytes sonde__error_attributes(const struct sonde_error *error,
 					   uint16_t *ret_n_dropped);

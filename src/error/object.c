@@ -180,6 +180,7 @@ struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type,
 	}
 	error->n_frames = (uint8_t)sonde__stack_walk(error->frames, SONDE_ERROR_FRAMES);
 	error->errno_value = saved_errno;
+	error->format = (uintptr_t)format;
 	error->line = line;
 	error->attributes_size = 0;
 	error->n_dropped = 0;

@@ -17,7 +17,7 @@
 #define ERROR_FUNCTION_SIZE 64
 #define ERROR_TYPE_NAME_SIZE 64
 #define ERROR_IDENTITIES 16
-#define ERROR_ATTRIBUTES_SIZE 264
+#define ERROR_ATTRIBUTES_SIZE 256
 
 /*
  * Who an object belongs to. Numbers that memory is unlikely to hold by accident.
@@ -39,6 +39,9 @@ struct sonde_error {
 	const struct sonde_error_type *type; /* The caller's: may be gone, not followed here. */
 	struct sonde_error *cause;
 	uint64_t event_id; /* 0: not captured. */
+	uint64_t
+		/* The address of the message's format: a name of the place, never followed. */
+		format;
 	int32_t line;
 	uint32_t n_omitted;
 	uint16_t depth; /* Errors in the chain from here. */

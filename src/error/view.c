@@ -104,6 +104,11 @@ uint32_t sonde__error_n_omitted(const struct sonde_error *error)
 	return error ? error->n_omitted : 0;
 }
 
+uint64_t sonde__error_format_address(const struct sonde_error *error)
+{
+	return error ? error->format : 0;
+}
+
 size_t sonde__error_frames(const struct sonde_error *error, const uint64_t **ret_frames)
 {
 	if (!error)

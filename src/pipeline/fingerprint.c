@@ -19,7 +19,7 @@
 #include "record/wire.h"
 #include "stack/frame.h"
 
-#define CARRIER "sonde.error.fingerprint"
+#define CARRIER "sonde.error.group"
 #define CARRIER_SIZE (sizeof(CARRIER) - 1)
 #define DEFAULT_MARK "{{ default }}"
 #define TEXT_SEED UINT64_C(0x736f6e64652d7478)
@@ -120,7 +120,7 @@ uint64_t sonde__fingerprint_of_text(struct sonde_text text, uint64_t otherwise)
 static uint64_t key_of(const struct sonde__error_record *record)
 {
 	const uint8_t *at = (const uint8_t *)(record + 1);
-	uint64_t key = sonde__hash_word(KEY_SEED, record->n_links);
+	uint64_t key = sonde__hash_word(KEY_SEED ^ record->n_links, record->format);
 
 	for (unsigned i = 0; i < record->n_links; i++) {
 		const struct sonde__error_link *link = (const void *)at;

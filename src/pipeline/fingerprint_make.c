@@ -9,6 +9,9 @@
  *	the functions: the one that raised it, by the macro's word, and the innermost of the
  *	application's callers, each function once
  *
+ *	the format of the message, which names the place in the function as its line would, and
+ *	stays where it is when lines move
+ *
  * A fixed number of functions, so that a helper that raises for everybody is not all there is, and
  * so that a bug that is reached on many ways does not become many.
  */
@@ -21,9 +24,11 @@
 #include "record/view.h"
 #include "stack/frame.h"
 #include "stack/identity.h"
+#include "stack/module.h"
 
 /* Changed when the recipe is: what is stored elsewhere then counts as never seen. */
 #define SEED UINT64_C(0x736f6e64652d6631)
+#define FORMAT_SIZE 256
 #define TYPES_MAX 8
 #define JOINED_MAX 8
 #define FUNCTIONS_MAX 4
@@ -36,6 +41,7 @@ struct ingredients {
 	uint64_t file;
 	uint64_t functions[FUNCTIONS_MAX];
 	size_t n_functions;
+	uint64_t format;
 	bool has_place; /* The first function is where the macro stands. */
 };
 
@@ -69,11 +75,13 @@ static void joined_add(struct ingredients *in, uint64_t type)
 
 	while (at < in->n_joined && in->joined[at] < type)
 		at++;
-	if ((at < in->n_joined && in->joined[at] == type) || in->n_joined == JOINED_MAX)
+	if (at == JOINED_MAX || (at < in->n_joined && in->joined[at] == type))
 		return;
-	memmove(in->joined + at + 1, in->joined + at, (in->n_joined - at) * sizeof(type));
+	/* Of too many the smallest numbers stay, whatever came first. */
+	if (in->n_joined < JOINED_MAX)
+		in->n_joined++;
+	memmove(in->joined + at + 1, in->joined + at, (in->n_joined - 1 - at) * sizeof(type));
 	in->joined[at] = type;
-	in->n_joined++;
 }
 
 static void functions_add(struct ingredients *in, uint64_t function)
@@ -105,6 +113,18 @@ static void read_chain(struct ingredients *in, const struct sonde__error_record 
 	in->has_place = root.function.size > 0;
 	if (in->has_place)
 		functions_add(in, sonde__name_identity(root.function.data, root.function.size));
+}
+
+/*
+ * Two places in one function differ in what they say. A format that is no literal would bring the
+ * message in, and one that is translated the language: they do not count.
+ */
+static void read_format(struct ingredients *in, uint64_t address)
+{
+	char format[FORMAT_SIZE];
+
+	if (address && sonde__literal_read(address, format, sizeof(format)))
+		in->format = text_hash((struct sonde_text){ format, strlen(format) });
 }
 
 /* Where no name is known the place in this very build. */
@@ -139,6 +159,7 @@ static uint64_t mix(const struct ingredients *in)
 	hash = sonde__hash_bytes(hash, in->joined, in->n_joined * sizeof(in->joined[0]));
 	hash = sonde__hash_word(hash, in->file);
 	hash = sonde__hash_bytes(hash, in->functions, in->n_functions * sizeof(in->functions[0]));
+	hash = sonde__hash_word(hash, in->format);
 	return hash ? hash : 1;
 }
 
@@ -151,5 +172,6 @@ uint64_t sonde__fingerprint_make(const struct sonde__error_record *record)
 
 	read_chain(&in, record);
 	read_frames(&in, frames, n);
+	read_format(&in, record->format);
 	return mix(&in);
 }

@@ -124,6 +124,9 @@ struct sonde__error_record {
 	uint8_t n_frames; /* uint64_t return addresses of one link, the innermost first. */
 	uint16_t fields_size;
 	uint16_t http_status;
+	uint64_t
+		/* The address of the root cause's format: as its frames, of this process. */
+		format;
 	/* links, each an error_link and its texts, padded to 8; frames; fields */
 };
 

@@ -82,6 +82,23 @@ size_t sonde__build_id_find(const uint8_t *notes, size_t size, size_t *ret_offse
 	return 0;
 }
 
+static void add_segment(struct sonde__module *module, const Elf64_Phdr *header)
+{
+	uint64_t start = module->bias + header->p_vaddr;
+	uint64_t end = start + header->p_memsz;
+
+	if (start < module->start)
+		module->start = start;
+	if (end > module->end)
+		module->end = end;
+	if (!(header->p_flags & PF_W))
+		return;
+	if (!module->writable_end || start < module->writable_start)
+		module->writable_start = start;
+	if (end > module->writable_end)
+		module->writable_end = end;
+}
+
 /* Fills in range and build-id from the program headers. */
 static bool read_headers(const Elf64_Phdr *headers, size_t n, struct sonde__module *module)
 {
@@ -95,10 +112,7 @@ static bool read_headers(const Elf64_Phdr *headers, size_t n, struct sonde__modu
 		size_t offset;
 
 		if (headers[i].p_type == PT_LOAD) {
-			if (address < module->start)
-				module->start = address;
-			if (address + headers[i].p_memsz > module->end)
-				module->end = address + headers[i].p_memsz;
+			add_segment(module, &headers[i]);
 		} else if (headers[i].p_type == PT_NOTE && !module->build_id_size &&
 			   sonde__memory_read(address, notes, size)) {
 			module->build_id_size = sonde__build_id_find(notes, size, &offset);
@@ -152,10 +166,8 @@ static bool read_library(uint64_t map_start, struct sonde__module *module)
 	return read_headers(headers, n, module);
 }
 
-/*
- * The loader's name for a module: reads to the end of a page at a time, the next may not be there.
- */
-static bool read_path(uint64_t address, char *ret, size_t size)
+/* Reads to the end of a page at a time: the next may not be there. False: no end within `size`. */
+static bool read_text(uint64_t address, char *ret, size_t size)
 {
 	while (size > 0) {
 		size_t n = PAGE - address % PAGE;
@@ -183,7 +195,7 @@ bool sonde__module_find(uint64_t address, struct sonde__module *ret)
 		return false;
 	if (!sonde__memory_read((uint64_t)(uintptr_t)object.dlfo_link_map, &map,
 				offsetof(struct link_map, l_prev)) ||
-	    !read_path((uint64_t)(uintptr_t)map.l_name, module.path, sizeof(module.path)))
+	    !read_text((uint64_t)(uintptr_t)map.l_name, module.path, sizeof(module.path)))
 		return false;
 	module.bias = map.l_addr;
 	if (module.path[0] == '\0')
@@ -205,4 +217,16 @@ bool sonde__module_is_current(const struct sonde__module *module)
 	return module->build_id_size > 0 && module->build_id_size <= sizeof(build_id) &&
 	       sonde__memory_read(module->note, build_id, module->build_id_size) &&
 	       memcmp(build_id, module->build_id, module->build_id_size) == 0;
+}
+
+bool sonde__literal_read(uint64_t address, char *ret, size_t size)
+{
+	struct sonde__module module;
+
+	if (size == 0 || !sonde__module_find(address, &module) ||
+	    (address >= module.writable_start && address < module.writable_end))
+		return false;
+	memset(ret, 0, size);
+	/* Without an end it is longer than `size`, and what was read counts. */
+	return read_text(address, ret, size - 1) || ret[0] != '\0';
 }

@@ -16,6 +16,8 @@ struct sonde__module {
 	uint64_t bias; /* Address in memory minus address in the file. */
 	uint64_t start; /* The loaded range. */
 	uint64_t end;
+	uint64_t writable_start; /* Variables, in their place between the two. */
+	uint64_t writable_end;
 	uint64_t note; /* Where the build-id's bytes are in memory, */
 	uint8_t build_id[SONDE__BUILD_ID_MAX]; /* which are these. */
 	size_t build_id_size; /* 0: it has none. */
@@ -37,6 +39,12 @@ bool sonde__module_is_current(const struct sonde__module *module);
 
 /* Copies memory of this process that may be gone; false then. */
 bool sonde__memory_read(uint64_t address, void *ret, size_t size);
+
+/*
+ * Copies the text at an address that lies among a module's constants, as a literal does, cut to
+ * `size` bytes with the terminating zero. False: nothing is there, or it may be a variable.
+ */
+bool sonde__literal_read(uint64_t address, char *ret, size_t size);
 
 /* Searches notes (the contents of a PT_NOTE or SHT_NOTE) for the GNU build-id; 0: none. */
 size_t sonde__build_id_find(const uint8_t *notes, size_t size, size_t *ret_offset);

@@ -25,6 +25,14 @@ bool sonde__memory_read(uint64_t address, void *ret, size_t size)
 	return false;
 }
 
+bool sonde__literal_read(uint64_t address, char *ret, size_t size)
+{
+	(void)address;
+	(void)ret;
+	(void)size;
+	return false;
+}
+
 size_t sonde__build_id_find(const uint8_t *notes, size_t size, size_t *ret_offset)
 {
 	(void)notes;

@@ -55,6 +55,37 @@ static void test_setting_again_replaces(void **state)
 	assert_memory_equal(bytes.data, expected, sizeof(expected));
 }
 
+static void test_fingerprint(void **state)
+{
+	static const uint8_t expected[] = { SONDE__TAG_LOG_ATTRIBUTE, 24, 0x0a, 17, 's', 'o', 'n',
+					    'd', 'e', '.', 'e', 'r', 'r', 'o', 'r', '.', 'g', 'r',
+					    'o', 'u', 'p', 0x12, 3, 0x0a, 1, 'x' };
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&sonde_conflict, "m");
+	char text[500];
+	struct sonde_bytes bytes;
+	uint16_t n_dropped;
+
+	(void)state;
+	sonde_error_set_fingerprint(NULL, "x");
+	sonde_error_set_fingerprint(error, "other");
+	sonde_error_set_fingerprint(error, "x");
+	bytes = attributes_of(error, &n_dropped);
+	assert_int_equal(bytes.size, sizeof(expected));
+	assert_memory_equal(bytes.data, expected, sizeof(expected));
+	/* Cut, and not in the middle of a character. */
+	memset(text, 'y', sizeof(text));
+	memcpy(text + 127, "\xc3\xa9", 2);
+	text[sizeof(text) - 1] = '\0';
+	sonde_error_set_fingerprint(error, text);
+	bytes = attributes_of(error, &n_dropped);
+	assert_int_equal(((const uint8_t *)bytes.data)[bytes.size - 128], 127);
+	assert_int_equal(((const uint8_t *)bytes.data)[bytes.size - 1], 'y');
+	assert_int_equal(n_dropped, 0);
+	sonde_error_set_fingerprint(error, NULL);
+	bytes = attributes_of(error, &n_dropped);
+	assert_int_equal(((const uint8_t *)bytes.data)[bytes.size - 1], 0);
+}
+
 static void test_full(void **state)
 {
 	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&sonde_conflict, "m");
@@ -109,6 +140,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_setting_again_replaces),
+		cmocka_unit_test(test_fingerprint),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_what_is_no_attribute),
 	};

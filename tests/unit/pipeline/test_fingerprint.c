@@ -32,6 +32,7 @@ struct error {
 	size_t n_links;
 	uint64_t frames[FRAMES];
 	size_t n_frames;
+	const char *format;
 	const char *group; /* The caller's text. */
 };
 
@@ -68,12 +69,13 @@ static const struct sonde__error_record *record_of(const struct error *error)
 	memcpy(at, error->frames, error->n_frames * sizeof(uint64_t));
 	at += error->n_frames * sizeof(uint64_t);
 	record->head.type = SONDE__RECORD_ERROR;
+	record->format = (uintptr_t)error->format;
 	record->n_links = (uint8_t)error->n_links;
 	record->n_frames = (uint8_t)error->n_frames;
 	if (error->group) {
 		struct sonde_attr attrs[] = { sonde_int("order", 7),
-					      sonde_str("sonde.error.fingerprint", error->group),
-					      sonde_str("sonde.error.fingerprinting", "no") };
+					      sonde_str("sonde.error.group", error->group),
+					      sonde_str("sonde.error.grouping", "no") };
 
 		for (size_t i = 0; i < 3; i++)
 			record->fields_size =
@@ -188,6 +190,31 @@ static void test_long_chains(void **state)
 	assert_true(of(&a) != of(&b));
 }
 
+/* Two places in one function differ in what they say. */
+static void test_formats_count(void **state)
+{
+	static char variable[] = "card %d is too old";
+	char local[] = "card %d is too old";
+	struct error a = plain();
+	struct error b = plain();
+
+	(void)state;
+	a.format = "card %d was declined";
+	b.format = "card %d is too old";
+	assert_true(of(&a) != of(&b));
+	/* The same text anywhere else among the constants. */
+	b.format = "x card %d was declined" + 2;
+	assert_true(of(&a) == of(&b));
+	/* What is no literal may hold anything, so it does not count. */
+	a.format = local;
+	b.format = NULL;
+	assert_true(of(&a) == of(&b));
+	a.format = variable;
+	assert_true(of(&a) == of(&b));
+	a.format = (const char *)(uintptr_t)1;
+	assert_true(of(&a) == of(&b));
+}
+
 static void test_text_of_the_caller(void **state)
 {
 	struct error a = plain();
@@ -226,6 +253,7 @@ int main(void)
 		cmocka_unit_test(test_types_and_places_count),
 		cmocka_unit_test(test_chain_counts),
 		cmocka_unit_test(test_long_chains),
+		cmocka_unit_test(test_formats_count),
 		cmocka_unit_test(test_text_of_the_caller),
 	};
 

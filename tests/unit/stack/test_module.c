@@ -99,6 +99,29 @@ static void test_no_module_around(void **state)
 	free(heap);
 }
 
+static void test_literals(void **state)
+{
+	static char variable[] = "a variable";
+	static const char constant[] = "a constant";
+	char local[] = "a local";
+	char text[8];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	assert_false(sonde__literal_read((uintptr_t)variable, text, sizeof(text)));
+	assert_false(sonde__literal_read((uintptr_t)local, text, sizeof(text)));
+	assert_false(sonde__literal_read(0, text, sizeof(text)));
+	assert_false(sonde__literal_read(UINT64_MAX, text, sizeof(text)));
+	assert_false(sonde__literal_read((uintptr_t)constant, text, 0));
+	assert_memory_equal(text, "xxxxxxxx", sizeof(text));
+	assert_true(sonde__literal_read((uintptr_t)constant, text, sizeof(text)));
+	assert_string_equal(text, "a const");
+	assert_true(sonde__literal_read((uintptr_t)"short", text, sizeof(text)));
+	assert_string_equal(text, "short");
+	assert_true(sonde__literal_read((uintptr_t)"", text, sizeof(text)));
+	assert_string_equal(text, "");
+}
+
 static void test_unloaded_module_is_noticed(void **state)
 {
 	void *library = dlopen(getenv("WALK_PROBE"), RTLD_NOW);
@@ -228,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_program_and_libraries),
 		cmocka_unit_test(test_no_module_around),
+		cmocka_unit_test(test_literals),
 		cmocka_unit_test(test_unloaded_module_is_noticed),
 		cmocka_unit_test(test_reads_memory_that_is_gone),
 		cmocka_unit_test(test_where_the_system_call_is_forbidden),
