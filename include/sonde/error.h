@@ -39,20 +39,32 @@ struct sonde_error_type {
 	uint8_t severity; /* enum sonde_level */
 	uint8_t retryable; /* enum sonde_trait */
 	uint8_t public_message; /* enum sonde_trait: the message may be shown to a client. */
+	uint8_t stack; /* enum sonde_trait: raising takes the stack; YES unless said otherwise. */
 };
 
 /*
  * Declares a subtype in one line; the options are designated initialisers of the struct above:
  *
- *	SONDE_ERROR_TYPE(user_not_found, sonde_not_found, "USER_NOT_FOUND", .public_message = true);
+ *	SONDE_ERROR_TYPE(user_not_found, sonde_not_found, "USER_NOT_FOUND");
+ *	SONDE_ERROR_TYPE(user_gone, sonde_not_found, "USER_GONE", .http_status = 410);
  *
- * In C++, without options: SONDE_ERROR_TYPE(user_not_found, sonde_not_found, "USER_NOT_FOUND");
+ * In C++ the options stand in the order of the struct, 0 for those to be inherited:
+ *
+ *	SONDE_ERROR_TYPE(user_gone, sonde_not_found, "USER_GONE", 410);
  */
 #ifdef __cplusplus
-#define SONDE_ERROR_TYPE(type_name, parent_type, type_code) \
-	static const struct sonde_error_type type_name __attribute__((unused)) = { \
-		sizeof(struct sonde_error_type), #type_name, &parent_type, type_code, 0, 0, 0, 0 \
-	}
+#define SONDE_ERROR_TYPE(type_name, parent_type, ...) \
+	static const struct sonde_error_type type_name __attribute__((unused)) = \
+		sonde__error_type_make(#type_name, &parent_type, __VA_ARGS__)
+
+static constexpr inline struct sonde_error_type
+sonde__error_type_make(const char *name, const struct sonde_error_type *parent, const char *code,
+		       uint16_t http_status = 0, uint8_t severity = 0, uint8_t retryable = 0,
+		       uint8_t public_message = 0, uint8_t stack = 0)
+{
+	return { sizeof(struct sonde_error_type), name, parent, code, http_status, severity,
+		 retryable, public_message, stack };
+}
 #else
 #define SONDE_ERROR_TYPE(type_name, parent_type, ...) \
 	static const struct sonde_error_type type_name __attribute__((unused)) = { \
@@ -103,7 +115,11 @@ SONDE_API bool sonde_error_type_has_public_message(const struct sonde_error_type
 #define sonde_error_raise(type, ...) \
 	sonde_error_raise_at(type, /* cause= */ NULL, __FILE__, __LINE__, __func__, __VA_ARGS__)
 
-/* Raises an error that `cause` caused; takes `cause` over (NULL: as sonde_error_raise). */
+/*
+ * Raises an error that `cause` caused; takes `cause` over (NULL: as sonde_error_raise). With a type
+ * of NULL it is a context: of its cause's type, for those who ask what kind of error it is, with a
+ * message and a place of its own.
+ */
 #define sonde_error_wrap(cause, type, ...) \
 	sonde_error_raise_at(type, cause, __FILE__, __LINE__, __func__, __VA_ARGS__)
 
@@ -113,15 +129,60 @@ SONDE_API struct sonde_error *sonde_error_raise_at(const struct sonde_error_type
 						   const char *format, ...) SONDE_PRINTF(6, 7)
 	__attribute__((returns_nonnull, warn_unused_result, cold));
 
-/* Frees the error and its causes; returns NULL, so that `error = sonde_error_free(error)` works. */
+/*
+ * Makes one error of two; owns both. NULL is no error: the other one is returned, so that a loop
+ * collects by `all = sonde_error_join(all, one)`. A join that nobody wrapped yet takes more in, up
+ * to SONDE_ERROR_JOINED_MAX; past it what comes is counted, and kept in the place of the last where
+ * it is worse. Type, severity and HTTP status are those of the worst; it is public, and worth
+ * trying again, where all of them are. Lock-free; where there is no memory the worse one is kept.
+ */
+#define SONDE_ERROR_JOINED_MAX 16
+
+#define sonde_error_join(a, b) sonde_error_join_at(a, b, __FILE__, __LINE__, __func__)
+
+SONDE_API struct sonde_error *sonde_error_join_at(struct sonde_error *a, struct sonde_error *b,
+						  const char *file, int line,
+						  const char *function)
+	__attribute__((warn_unused_result, cold));
+
+/*
+ * Frees the error, its causes and what is joined in it; returns NULL, so that `error =
+ * sonde_error_free(error)` works.
+ */
 SONDE_API struct sonde_error *sonde_error_free(struct sonde_error *error);
 
 /* Frees at the end of the block: SONDE_ERROR_AUTOFREE struct sonde_error *error = f(); */
 #define SONDE_ERROR_AUTOFREE SONDE_CLEANUP(sonde__error_cleanup)
 SONDE_API void sonde__error_cleanup(struct sonde_error **error);
 
-/* Attributes, copied into the error; what does not fit is counted in the exported record. */
+/* Takes it out of a variable that would free it: return sonde_error_steal(&error); */
+static inline struct sonde_error *sonde_error_steal(struct sonde_error **error)
+{
+	struct sonde_error *stolen = *error;
+
+	*error = 0;
+	return stolen;
+}
+
+/*
+ * What may be added, each copied; NULL is ignored. The error has some hundred bytes for all of it:
+ * what does not fit is counted in the exported record.
+ *
+ * Attributes, one, or several on the way up: return sonde_error_with(error, SONDE_ATTRS(…));
+ */
 SONDE_API void sonde_error_set(struct sonde_error *error, struct sonde_attr attr);
+SONDE_API struct sonde_error *sonde_error_with(struct sonde_error *error,
+					       const struct sonde_attr *attrs, size_t n_attrs);
+/*
+ * Text for those who run the service: exported as sonde.error.detail, never shown to a client. Cut
+ * past 255 bytes, or earlier where there is no room, and marked. Replaces what was there.
+ */
+SONDE_API void sonde_error_set_detail(struct sonde_error *error, const char *format, ...)
+	SONDE_PRINTF(2, 3);
+/* In place of the errno that was found when it was raised; 0: there is none to speak of. */
+SONDE_API void sonde_error_set_errno(struct sonde_error *error, int number);
+/* Takes the stack here, where the type asked for none. By frame pointers. */
+SONDE_API void sonde_error_add_stack(struct sonde_error *error);
 
 /*
  * Says which errors this one is grouped with: all those with the same text, up to 128 bytes, are
@@ -137,20 +198,31 @@ SONDE_API void sonde_error_set_fingerprint(struct sonde_error *error, const char
  */
 SONDE_API const struct sonde_error_type *sonde_error_type_of(const struct sonde_error *error);
 SONDE_API bool sonde_error_is(const struct sonde_error *error, const struct sonde_error_type *type);
+/* As its type said when it was raised: "NOT_FOUND", 404 (0 for NULL), whether to try again. */
+SONDE_API const char *sonde_error_code(const struct sonde_error *error);
+SONDE_API int sonde_error_http_status(const struct sonde_error *error);
+SONDE_API bool sonde_error_is_retryable(const struct sonde_error *error);
 SONDE_API const char *sonde_error_message(const struct sonde_error *error);
+SONDE_API const char *sonde_error_detail(const struct sonde_error *error); /* Until it is set. */
 SONDE_API const struct sonde_error *sonde_error_cause(const struct sonde_error *error);
+/* The errors joined in it, from 0 on; NULL past the last. */
+SONDE_API const struct sonde_error *sonde_error_joined(const struct sonde_error *error,
+						       size_t index);
 SONDE_API const char *sonde_error_file(const struct sonde_error *error);
 SONDE_API int sonde_error_line(const struct sonde_error *error);
 SONDE_API const char *sonde_error_function(const struct sonde_error *error);
+/* As it was when the error was raised, or was set; a wrapper's may be of anything. "ENOENT" */
 SONDE_API int sonde_error_errno(const struct sonde_error *error);
-/* The first error of `type` in the chain, from the error down to its last cause; or NULL. */
+SONDE_API const char *sonde_error_errno_name(const struct sonde_error *error);
+/* The first error of `type`: the error, then its causes and all that is joined; or NULL. */
 SONDE_API const struct sonde_error *sonde_error_find(const struct sonde_error *error,
 						     const struct sonde_error_type *type);
 
 /*
  * Writes as text, cut to `size` bytes with the terminating zero, and returns the length that the
  * whole text has, as snprintf does. The line is "TYPE: message"; the chain has a line for each
- * error with its place, from the outermost to the root cause.
+ * error with its place, errno and detail, from the outermost to the root cause, joined ones as a
+ * tree.
  */
 SONDE_API size_t sonde_error_format(const struct sonde_error *error, char *buffer, size_t size);
 SONDE_API size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer,

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Attributes of an error, encoded at once into its own buffer as fields of the LogRecord that it
- * may become. Setting a key again takes the old field out, so that a loop that sets one key does
- * not fill the buffer.
+ * What is added to an error after it was raised. Attributes are encoded at once into its own buffer
+ * as fields of the LogRecord that it may become. Setting a key again takes the old field out, so
+ * that a loop that sets one key does not fill the buffer.
  */
 
 #include "error/error.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/utf8.h"
 #include "error/object.h"
+#include "error/text.h"
 #include "record/attribute.h"
+#include "stack/stack.h"
 
 #define FINGERPRINT_MAX 128
 
@@ -22,11 +25,23 @@ struct field {
 	size_t size; /* 0: none. */
 };
 
+static uint8_t *attributes_of(struct sonde_error *error)
+{
+	return (uint8_t *)error->bytes + error->attributes_at;
+}
+
+static void count_dropped(struct sonde_error *error)
+{
+	if (error->n_dropped < UINT16_MAX)
+		error->n_dropped++;
+}
+
 /* Finds the field with this key. The bytes are our own encoder's. */
 static struct field field_find(struct sonde_error *error, const char *key, size_t key_size)
 {
-	const uint8_t *end = error->attributes + error->attributes_size;
-	const uint8_t *at = error->attributes;
+	uint8_t *attributes = attributes_of(error);
+	const uint8_t *end = attributes + error->attributes_size;
+	const uint8_t *at = attributes;
 
 	while (at < end) {
 		const uint8_t *start = at++;
@@ -39,7 +54,7 @@ static struct field field_find(struct sonde_error *error, const char *key, size_
 		if (at < body_end && *at++ == SONDE__TAG_KEY &&
 		    sonde__varint_get(&at, body_end, &size) && size == key_size &&
 		    size <= (size_t)(body_end - at) && memcmp(at, key, key_size) == 0)
-			return (struct field){ error->attributes + (start - error->attributes),
+			return (struct field){ attributes + (start - attributes),
 					       (size_t)(body_end - start) };
 		at = body_end;
 	}
@@ -48,7 +63,7 @@ static struct field field_find(struct sonde_error *error, const char *key, size_
 
 static void field_remove(struct sonde_error *error, const struct field *field)
 {
-	uint8_t *end = error->attributes + error->attributes_size;
+	uint8_t *end = attributes_of(error) + error->attributes_size;
 
 	if (!field->size)
 		return;
@@ -57,34 +72,24 @@ static void field_remove(struct sonde_error *error, const struct field *field)
 	error->attributes_size = (uint16_t)(error->attributes_size - field->size);
 }
 
-static bool is_writable(const struct sonde_error *error)
-{
-	/* Relaxed: an error belongs to one thread at a time. */
-	uint32_t state = error ? atomic_load_explicit(&error->state, memory_order_relaxed)
-			       : SONDE__ERROR_STATIC;
-
-	return state == SONDE__ERROR_LIVE || state == SONDE__ERROR_OWNED;
-}
-
 void sonde_error_set(struct sonde_error *error, struct sonde_attr attr)
 {
 	const char *key = attr.key ? attr.key : "";
 	struct field old;
 	size_t size;
 
-	if (!is_writable(error))
+	if (!sonde__error_is_writable(error))
 		return;
 	size = sonde__attr_size(&attr);
 	old = field_find(error, key, strlen(key));
-	if (size == 0 || error->attributes_size - old.size + size > sizeof(error->attributes)) {
-		if (error->n_dropped < UINT16_MAX)
-			error->n_dropped++;
+	if (size == 0 || size > sonde__error_room(error) + old.size) {
+		count_dropped(error);
 		return;
 	}
 	field_remove(error, &old);
 	size = sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attr,
-				  error->attributes + error->attributes_size,
-				  sizeof(error->attributes) - error->attributes_size);
+				  attributes_of(error) + error->attributes_size,
+				  sonde__error_room(error));
 	error->attributes_size = (uint16_t)(error->attributes_size + size);
 }
 
@@ -96,13 +101,64 @@ void sonde_error_set_fingerprint(struct sonde_error *error, const char *text)
 					  sonde__utf8_cut(text, size, FINGERPRINT_MAX)));
 }
 
+struct sonde_error *sonde_error_with(struct sonde_error *error, const struct sonde_attr *attrs,
+				     size_t n_attrs)
+{
+	for (size_t i = 0; attrs && i < n_attrs; i++)
+		sonde_error_set(error, attrs[i]);
+	return error;
+}
+
+void sonde_error_set_detail(struct sonde_error *error, const char *format, ...)
+{
+	char text[ERROR_DETAIL_SIZE];
+	int saved_errno = errno;
+	va_list arguments;
+	size_t room;
+	size_t size;
+
+	if (!sonde__error_is_writable(error))
+		return;
+	va_start(arguments, format);
+	size = sonde__error_text_format(text, sizeof(text), format, arguments) + 1;
+	va_end(arguments);
+	errno = saved_errno;
+	error->detail_at = ERROR_BYTES_SIZE;
+	room = sonde__error_room(error);
+	if (room <= sizeof(ERROR_CUT_MARK)) {
+		count_dropped(error);
+		return;
+	}
+	if (size > room)
+		size = room;
+	error->detail_at = (uint16_t)(ERROR_BYTES_SIZE - size);
+	sonde__error_text_copy(error->bytes + error->detail_at, size, text);
+}
+
+void sonde_error_set_errno(struct sonde_error *error, int number)
+{
+	if (!sonde__error_is_writable(error))
+		return;
+	error->errno_value = number;
+	if (number)
+		error->flags |= ERROR_ERRNO_COUNTS;
+	else
+		error->flags &= (uint8_t)~ERROR_ERRNO_COUNTS;
+}
+
+void sonde_error_add_stack(struct sonde_error *error)
+{
+	if (sonde__error_is_writable(error) && !error->n_frames)
+		error->n_frames = (uint8_t)sonde__stack_walk(error->frames, SONDE_ERROR_FRAMES);
+}
+
 struct sonde_bytes sonde__error_attributes(const struct sonde_error *error, uint16_t *ret_n_dropped)
 {
 	struct sonde_bytes bytes = { 0 };
 
 	if (!error)
 		return bytes;
-	bytes.data = error->attributes;
+	bytes.data = error->bytes + error->attributes_at;
 	bytes.size = error->attributes_size;
 	*ret_n_dropped = error->n_dropped;
 	return bytes;

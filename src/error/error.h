@@ -10,18 +10,51 @@
 
 #include <sonde/error.h>
 
-/* No chain is longer: see sonde_error_wrap in docs/design/error.md. */
+/*
+ * Bounds, see docs/design/error.md: errors in a chain, in a join, joins one inside the other, and
+ * errors in all that one join holds.
+ */
 #define SONDE__ERROR_CHAIN_MAX 64
+#define SONDE__ERROR_JOINED_MAX SONDE_ERROR_JOINED_MAX
+#define SONDE__ERROR_NEST_MAX 3
+#define SONDE__ERROR_TREE_MAX 192
 
 /* As the type said when the error was raised. */
 const char *sonde__error_type_name(const struct sonde_error *error);
 enum sonde_level sonde__error_severity(const struct sonde_error *error);
-int sonde__error_http_status(const struct sonde_error *error);
+bool sonde__error_has_public_message(const struct sonde_error *error);
 
-/* The last error of the chain: what it all began with. */
+/*
+ * What it all began with: the last error of the chain, where several were joined that of the one
+ * that gave the join its type.
+ */
 const struct sonde_error *sonde__error_root(const struct sonde_error *error);
 
-/* Errors in the chain, at most SONDE__ERROR_CHAIN_MAX. */
+/*
+ * errno where it is worth saying: where somebody said it, and where an error began that is not
+ * about what a client sent (400, 401, 422); else 0. A wrapper's is what something else left.
+ */
+int sonde__error_said_errno(const struct sonde_error *error);
+
+/*
+ * Walks an error with all its causes and those that are joined in it, each before its cause and
+ * before what is joined in it. Begins with { .next = error }; NULL at the end, which comes even in
+ * memory that somebody overwrote.
+ */
+struct sonde__error_walk {
+	const struct sonde_error *next;
+	const struct sonde_error *siblings[SONDE__ERROR_NEST_MAX];
+	uint16_t n;
+	uint16_t n_in_chain;
+	uint8_t next_level;
+	bool next_is_joined;
+	uint8_t level; /* Of the error that was returned: joins around it. */
+	bool is_joined; /* It is joined in another, not the cause of the one before. */
+};
+
+const struct sonde_error *sonde__error_walk(struct sonde__error_walk *walk);
+
+/* Errors in the chain of causes alone, at most SONDE__ERROR_CHAIN_MAX. */
 size_t sonde__error_chain_length(const struct sonde_error *error);
 
 /* Errors that a chain at its limit had to leave out, just below this one. */

@@ -8,6 +8,7 @@
 
 #include <sonde/error.h>
 
+#include "base/errno.h"
 #include "base/text.h"
 #include "error/error.h"
 
@@ -74,6 +75,48 @@ static void text_add_place(struct text *text, const struct sonde_error *error)
 	text_add(text, ")");
 }
 
+static void text_add_errno(struct text *text, int number)
+{
+	const char *name = sonde__errno_name(number);
+
+	if (!number)
+		return;
+	text_add(text, " [");
+	if (*name) {
+		text_add(text, name);
+	} else {
+		text_add(text, "errno ");
+		text_add_number(text, number);
+	}
+	text_add(text, "]");
+}
+
+/* A new line, as deep as its error is joined in others. */
+static void text_add_break(struct text *text, unsigned level)
+{
+	text_add(text, "\n");
+	while (level--)
+		text_add(text, "    ");
+}
+
+static void text_add_error(struct text *text, const struct sonde_error *error, unsigned level)
+{
+	text_add_line(text, error);
+	text_add_place(text, error);
+	text_add_errno(text, sonde__error_said_errno(error));
+	if (sonde_error_detail(error)[0]) {
+		text_add_break(text, level);
+		text_add(text, "detail: ");
+		text_add(text, sonde_error_detail(error));
+	}
+	if (sonde__error_n_omitted(error)) {
+		text_add_break(text, level);
+		text_add(text, "… ");
+		text_add_number(text, sonde__error_n_omitted(error));
+		text_add(text, " more left out");
+	}
+}
+
 size_t sonde_error_format(const struct sonde_error *error, char *buffer, size_t size)
 {
 	struct text text = text_begin(buffer, size);
@@ -83,21 +126,26 @@ size_t sonde_error_format(const struct sonde_error *error, char *buffer, size_t 
 	return text.length;
 }
 
+/*
+ *	sonde_validation: 2 errors: no name; no place (form.c:12 in check)
+ *	  + sonde_validation: no name (form.c:7 in check_name)
+ *	  + sonde_validation: no place (form.c:9 in check_place)
+ *	    caused by: sonde_not_found: … (…) [ENOENT]
+ */
 size_t sonde_error_format_chain(const struct sonde_error *error, char *buffer, size_t size)
 {
+	struct sonde__error_walk walk = { .next = error };
 	struct text text = text_begin(buffer, size);
 
-	for (size_t i = 0; error && i < SONDE__ERROR_CHAIN_MAX;
-	     i++, error = sonde_error_cause(error)) {
-		if (i > 0)
-			text_add(&text, "\ncaused by: ");
-		text_add_line(&text, error);
-		text_add_place(&text, error);
-		if (sonde__error_n_omitted(error)) {
-			text_add(&text, "\n… ");
-			text_add_number(&text, sonde__error_n_omitted(error));
-			text_add(&text, " more left out");
+	for (bool is_first = true; (error = sonde__error_walk(&walk)) != NULL; is_first = false) {
+		if (walk.is_joined) {
+			text_add_break(&text, walk.level - 1u);
+			text_add(&text, "  + ");
+		} else if (!is_first) {
+			text_add_break(&text, walk.level);
+			text_add(&text, "caused by: ");
 		}
+		text_add_error(&text, error, walk.level);
 	}
 	return text.length;
 }

@@ -66,7 +66,7 @@ struct sonde_error *sonde__error_take(void)
 		error = malloc(sizeof(*error));
 	if (!error)
 		return NULL;
-	error->is_pooled = is_pooled;
+	error->flags = is_pooled ? ERROR_IS_POOLED : 0;
 	/*
 	 * Relaxed: the object is this thread's alone; handing it on is the caller's
 	 * synchronisation.
@@ -79,7 +79,7 @@ void sonde__error_give(struct sonde_error *error)
 {
 	unsigned index;
 
-	if (error->is_pooled) {
+	if (error->flags & ERROR_IS_POOLED) {
 		/* R1: release, pairs with A1. */
 		atomic_fetch_and_explicit(&pool_used, ~(UINT64_C(1) << (error - pool)),
 					  memory_order_release);

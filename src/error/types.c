@@ -57,6 +57,7 @@ struct sonde__type_traits sonde__type_resolve(const struct sonde_error_type *typ
 	struct sonde__type_traits traits = { 0 };
 	uint8_t retryable = SONDE_INHERIT;
 	uint8_t public_message = SONDE_INHERIT;
+	uint8_t stack = SONDE_INHERIT;
 	size_t depth = 0;
 
 	for (type = type_or_base(type); type; type = type_parent(type)) {
@@ -71,9 +72,14 @@ struct sonde__type_traits sonde__type_resolve(const struct sonde_error_type *typ
 			retryable = FIELD(type, retryable);
 		if (public_message == SONDE_INHERIT)
 			public_message = FIELD(type, public_message);
+		if (stack == SONDE_INHERIT)
+			stack = FIELD(type, stack);
+		if (!traits.code)
+			traits.code = FIELD(type, code);
 	}
 	traits.is_retryable = retryable == SONDE_YES;
 	traits.has_public_message = public_message == SONDE_YES;
+	traits.has_stack = stack != SONDE_NO;
 	return traits;
 }
 

@@ -18,6 +18,8 @@ struct sonde__type_traits {
 	uint8_t severity;
 	bool is_retryable;
 	bool has_public_message;
+	bool has_stack;
+	const char *code; /* The type's own text; "" where none has one. */
 };
 
 /* Everything inherited, resolved. NULL is sonde_error_base. */

@@ -10,10 +10,12 @@
 
 #include "pipeline/exception.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/errno.h"
 #include "base/text.h"
 #include "pipeline/join.h"
 #include "record/attribute.h"
@@ -28,21 +30,68 @@ static struct sonde_attr text_attr(const char *key, struct sonde_text text)
 	return sonde_strn(key, text.data, text.size);
 }
 
-/* Appends one line of the chain; returns the length so far, cut at a character when it is full. */
-static size_t append_link(char *text, size_t length, size_t size,
-			  const struct sonde__error_link_view *link)
+/* What can be written, cut at a character where it is full; returns the length so far. */
+static SONDE_PRINTF(4, 5) size_t append(char *text, size_t length, size_t size, const char *format,
+					...)
 {
-	int wanted = snprintf(text + length, size - length, "%s%.*s: %.*s (%.*s:%u in %.*s)\n",
-			      length ? "caused by: " : "", (int)link->type.size, link->type.data,
-			      (int)link->message.size, link->message.data, (int)link->file.size,
-			      link->file.data, (unsigned)link->line, (int)link->function.size,
-			      link->function.data);
+	va_list arguments;
+	int wanted;
 
+	if (length + 2 >= size)
+		return length;
+	va_start(arguments, format);
+	wanted = vsnprintf(text + length, size - length, format, arguments);
+	va_end(arguments);
 	if (wanted < 0)
 		return length;
 	if ((size_t)wanted < size - length)
 		return length + (size_t)wanted;
 	return sonde__utf8_cut(text, size - 1, size - 2);
+}
+
+static size_t append_errno(char *text, size_t length, size_t size, uint32_t number)
+{
+	const char *name = sonde__errno_name((int)number);
+
+	if (!number)
+		return length;
+	if (*name)
+		return append(text, length, size, " [%s]", name);
+	return append(text, length, size, " [errno %d]", (int)number);
+}
+
+/* Appends one error of the chain, its line and what is said below it; returns the length so far. */
+static size_t append_link(char *text, size_t length, size_t size,
+			  const struct sonde__error_link_view *link)
+{
+	const int indent = 4 * link->level;
+
+	if (link->flags & SONDE__LINK_JOINED)
+		length = append(text, length, size, "%*s+ ", indent > 2 ? indent - 2 : 0, "");
+	else if (length)
+		length = append(text, length, size, "%*scaused by: ", indent, "");
+	length = append(text, length, size, "%.*s: %.*s (%.*s:%u in %.*s)", (int)link->type.size,
+			link->type.data, (int)link->message.size, link->message.data,
+			(int)link->file.size, link->file.data, (unsigned)link->line,
+			(int)link->function.size, link->function.data);
+	length = append_errno(text, length, size, link->errno_value);
+	if (link->detail.size)
+		length = append(text, length, size, "\n%*sdetail: %.*s", indent, "",
+				(int)link->detail.size, link->detail.data);
+	if (link->n_omitted)
+		length = append(text, length, size, "\n%*s… %u more left out", indent, "",
+				(unsigned)link->n_omitted);
+	return append(text, length, size, "\n");
+}
+
+/* Of the chain the outermost that has one. */
+static void note_private(struct sonde__exception *exception,
+			 const struct sonde__error_link_view *link)
+{
+	if (!exception->detail.size)
+		exception->detail = link->detail;
+	if (!exception->errno_value)
+		exception->errno_value = link->errno_value;
 }
 
 static void read_texts(struct sonde__exception *exception, const struct sonde__error_record *record)
@@ -53,9 +102,8 @@ static void read_texts(struct sonde__exception *exception, const struct sonde__e
 	size_t length = 0;
 
 	while (sonde__error_record_next(record, &walk, &link)) {
-		if (length + 2 < SONDE__STACKTRACE_SIZE - FRAMES_SIZE)
-			length = append_link(text, length, SONDE__STACKTRACE_SIZE - FRAMES_SIZE,
-					     &link);
+		length = append_link(text, length, SONDE__STACKTRACE_SIZE - FRAMES_SIZE, &link);
+		note_private(exception, &link);
 	}
 	if (length && text[length - 1] != '\n')
 		text[length++] = '\n';
@@ -82,6 +130,11 @@ static void set_attrs(struct sonde__exception *exception, const struct sonde__er
 		attrs[n++] = sonde_bool("sonde.error.first_seen", true);
 	if (news->is_regressed)
 		attrs[n++] = sonde_bool("sonde.error.regressed", true);
+	if (exception->detail.size)
+		attrs[n++] = text_attr("sonde.error.detail", exception->detail);
+	if (*sonde__errno_name((int)exception->errno_value))
+		attrs[n++] = sonde_str("sonde.error.errno",
+				       sonde__errno_name((int)exception->errno_value));
 	exception->n_event_attrs = n;
 	attrs[n++] = text_attr("error.type", link->type);
 	if (link->function.size)
@@ -107,6 +160,8 @@ bool sonde__exception_read(struct sonde__exception *exception,
 		       (unsigned long long)record->event_id);
 	(void)snprintf(exception->fingerprint, sizeof(exception->fingerprint), "%016llx",
 		       (unsigned long long)news->fingerprint);
+	exception->detail = (struct sonde_text){ 0 };
+	exception->errno_value = 0;
 	read_texts(exception, record);
 	set_attrs(exception, news);
 	return true;

@@ -14,7 +14,7 @@
 
 #include "record/view.h"
 
-#define SONDE__EXCEPTION_ATTRS_MAX 12
+#define SONDE__EXCEPTION_ATTRS_MAX 16
 #define SONDE__STACKTRACE_SIZE 12288
 
 struct sonde__part;
@@ -28,6 +28,8 @@ struct sonde__error_news {
 
 struct sonde__exception {
 	struct sonde__error_link_view outermost;
+	struct sonde_text detail; /* The outermost that there is; empty: none. */
+	uint32_t errno_value; /* The same; 0: none. */
 	char id[17];
 	char fingerprint[17];
 	/*

@@ -124,9 +124,7 @@ struct sonde__error_record {
 	uint8_t n_frames; /* uint64_t return addresses of one link, the innermost first. */
 	uint16_t fields_size;
 	uint16_t http_status;
-	uint64_t
-		/* The address of the root cause's format: as its frames, of this process. */
-		format;
+	uint64_t format; /* The address of the root cause\'s: as its frames, of this process. */
 	/* links, each an error_link and its texts, padded to 8; frames; fields */
 };
 

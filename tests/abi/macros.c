@@ -16,6 +16,8 @@
 SONDE_ERROR_TYPE(plain_error, sonde_conflict, "PLAIN");
 #ifndef __cplusplus
 SONDE_ERROR_TYPE(rich_error, sonde_conflict, "RICH", .http_status = 418, .public_message = true);
+#else
+SONDE_ERROR_TYPE(rich_error, sonde_conflict, "RICH", 418, SONDE_FATAL, true, true, SONDE_NO);
 #endif
 
 #define COUNT_ONE(...) +1
@@ -74,14 +76,24 @@ static void errors(void)
 	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&plain_error, "no arguments");
 
 	error = sonde_error_wrap(error, &sonde_internal, "%d argument", 1);
+	error = sonde_error_join(sonde_error_steal(&error), sonde_error_raise(&rich_error, "rich"));
 	sonde_error_capture(error);
 	sonde_message(SONDE_WARN, "no arguments");
 	sonde_message(SONDE_WARN, "%s", "one argument");
 	sonde_log(SONDE_INFO, "a log", SONDE_NO_ATTRS);
 #ifndef __cplusplus
 	sonde_log(SONDE_INFO, "a log with attributes", SONDE_ATTRS(sonde_double("d", 0.5)));
-	(void)rich_error;
 #endif
+}
+
+/* As declared in one line, with options and without. */
+static int types_are_right(void)
+{
+	return sonde_error_type_http_status(&plain_error) == 409 &&
+	       sonde_error_type_http_status(&rich_error) == 418 &&
+	       sonde_error_type_has_public_message(&rich_error) &&
+	       sonde_error_type_is(&rich_error, &sonde_conflict) &&
+	       strcmp(rich_error.name, "rich_error") == 0;
 }
 
 static void contexts(void)
@@ -116,6 +128,8 @@ int main(void)
 	struct sonde_agent *agent;
 	int n = 0;
 
+	if (!types_are_right())
+		return 1;
 	if (n_losses != SONDE_LOSS_COUNT || !n_statuses || !n_types || SONDE_SIGNAL_COUNT != 3)
 		return 1;
 	/* The gate is closed: all of it is one test. */

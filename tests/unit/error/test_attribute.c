@@ -103,13 +103,15 @@ static void test_full(void **state)
 	assert_int_equal(attributes_of(error, &n_dropped).size, used);
 	assert_int_equal(n_dropped, 3);
 	/* Every size around the last byte. */
-	for (size_t size = ERROR_ATTRIBUTES_SIZE - 40; size < ERROR_ATTRIBUTES_SIZE; size++) {
+	for (size_t size = 560; size < ERROR_BYTES_SIZE; size++) {
 		struct sonde_error *other = sonde_error_raise(&sonde_conflict, "m");
+		size_t room = sonde__error_room(other);
 
 		sonde_error_set(other, sonde_strn("k", big, size));
 		used = attributes_of(other, &n_dropped).size;
 		assert_true((used == 0) == (n_dropped == 1));
-		assert_true(used == 0 || (used > size && used <= ERROR_ATTRIBUTES_SIZE));
+		assert_true((used == 0) == (size + 12 > room));
+		assert_true(used == 0 || (used > size && used <= room));
 		sonde_error_free(other);
 	}
 	for (int i = 0; i < 70000; i++)

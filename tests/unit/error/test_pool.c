@@ -22,14 +22,14 @@ static void test_gives_all_and_then_the_heap(void **state)
 		allocator_calls = 0;
 		for (size_t i = 0; i < SONDE__ERROR_POOL_SIZE; i++) {
 			errors[i] = sonde__error_take();
-			assert_true(errors[i]->is_pooled);
+			assert_true(errors[i]->flags & ERROR_IS_POOLED);
 			for (size_t k = 0; k < i; k++)
 				assert_ptr_not_equal(errors[i], errors[k]);
 		}
 		assert_int_equal(allocator_calls, 0);
 		for (size_t i = SONDE__ERROR_POOL_SIZE; i < SONDE__ERROR_POOL_SIZE + 3; i++) {
 			errors[i] = sonde__error_take();
-			assert_false(errors[i]->is_pooled);
+			assert_false(errors[i]->flags & ERROR_IS_POOLED);
 		}
 		assert_int_equal(allocator_calls, 3);
 		allocator_fails = true;

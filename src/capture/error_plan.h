@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_CAPTURE_ERROR_PLAN_H
+#define SONDE_CAPTURE_ERROR_PLAN_H
+
+/*
+ * What of an error goes into its record: measured first, because a record is reserved with its
+ * size, then written in place. Lock-free, async-signal-safe.
+ */
+
+#include "error/error.h"
+#include "record/layout.h"
+
+#define SONDE__ERROR_PLAN_LINKS 64
+
+struct sonde__error_plan_link {
+	const struct sonde_error *error;
+	uint16_t type_size;
+	uint16_t message_size;
+	uint16_t detail_size;
+	uint16_t file_size;
+	uint16_t function_size;
+	uint8_t level;
+	uint8_t flags;
+	bool has_attributes;
+};
+
+struct sonde__error_plan {
+	size_t n_links;
+	size_t links_size;
+	const uint64_t *frames;
+	size_t n_frames;
+	size_t fields_size;
+	uint32_t n_dropped;
+	bool is_cut; /* Links had to be left out. */
+	struct sonde__error_plan_link links[SONDE__ERROR_PLAN_LINKS];
+};
+
+/* Returns the size of all that follows the record's head. */
+size_t sonde__error_plan_make(struct sonde__error_plan *plan, const struct sonde_error *error);
+void sonde__error_plan_write(const struct sonde__error_plan *plan, uint8_t *at);
+
+#endif
