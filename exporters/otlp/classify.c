@@ -8,6 +8,8 @@
 #include "line.h"
 
 #define GRPC_PORT 4317
+/* Shorter parts of a secret URL are words. */
+#define SECRET_MIN 6
 
 #define NOT_HTTP " answers is not HTTP/1.1"
 
@@ -162,14 +164,40 @@ static int64_t bounded_wish(int64_t seconds)
 							       : SONDE__OTLP_RETRY_AFTER_MAX_MS;
 }
 
+/* A redirect repeats the path, most of the time. */
+static size_t host_size(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	host = host ? host + 3 : url;
+	return (size_t)(host - url) + strcspn(host, "/?#");
+}
+
+/* Servers like to say which path it is that they do not know. */
+static bool repeats_secret(const struct sonde__otlp_answer *answer)
+{
+	const char *at = answer->target->url + host_size(answer->target->url);
+
+	while (*(at += strspn(at, "/?&=#"))) {
+		size_t n = strcspn(at, "/?&=#");
+
+		if (n >= SECRET_MIN && answer->body.size &&
+		    memmem(answer->body.data, answer->body.size, at, n))
+			return true;
+		at += n;
+	}
+	return false;
+}
+
 static void explain_redirect(const struct sonde__otlp_answer *answer, struct sonde__otlp_line *line)
 {
 	sonde__otlp_line_add(line, " redirects");
 	if (answer->location) {
+		size_t n = answer->target->is_secret ? host_size(answer->location) :
+						       strlen(answer->location);
+
 		sonde__otlp_line_add(line, " to ");
-		sonde__otlp_line_add_cut(
-			line, (struct sonde_text){ answer->location, strlen(answer->location) },
-			80);
+		sonde__otlp_line_add_cut(line, (struct sonde_text){ answer->location, n }, 80);
 	}
 	sonde__otlp_line_add(line, ", which is not followed: correct ");
 	sonde__otlp_line_add(line, answer->target->setting);
@@ -205,7 +233,8 @@ static void classify_status(const struct sonde__otlp_answer *answer, struct sond
 		sonde__otlp_line_add(line, ", ");
 		sonde__otlp_line_add(line, remedy);
 	}
-	sonde__otlp_answer_explain(answer->content_type, answer->body, line);
+	if (!answer->target->is_secret || !repeats_secret(answer))
+		sonde__otlp_answer_explain(answer->content_type, answer->body, line);
 	add_grpc_hint(answer, line);
 }
 

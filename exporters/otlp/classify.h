@@ -46,6 +46,7 @@ struct sonde__otlp_answer {
  */
 struct sonde__otlp_dialect {
 	const char *settings; /* What the names of its settings begin with. */
+	const char *user_agent;
 	const char *not_http; /* What it may be that does not speak HTTP; "" where nobody knows. */
 	bool (*is_retryable)(long status);
 	/* NULL: nothing special. */

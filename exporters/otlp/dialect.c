@@ -90,6 +90,7 @@ static const char *find_remedy(enum sonde_signal signal, long status)
 
 const struct sonde__otlp_dialect sonde__otlp_dialect = {
 	.settings = "OTEL_EXPORTER_OTLP_",
+	.user_agent = "sonde/" SONDE_VERSION " OTel-OTLP-Exporter-C/" SONDE_VERSION,
 	.not_http = ": is it the port of gRPC?",
 	.is_retryable = is_retryable,
 	.find_remedy = find_remedy,

@@ -127,8 +127,12 @@ SONDE_API const struct sonde_exporter sonde_otlp_exporter = {
 	.close = otlp_close,
 };
 
-/* A name that is taken already is somebody's wish. */
+/*
+ * Both exporters of this library, so that whoever makes the linker keep the one keeps the other. A
+ * name that is taken already is somebody's wish.
+ */
 __attribute__((constructor)) static void otlp_register(void)
 {
 	(void)sonde_exporter_register(&sonde_otlp_exporter);
+	(void)sonde_exporter_register(&sonde_webhook_exporter);
 }

@@ -20,8 +20,6 @@
 /* What goes to the kernel at once: with libcurl's own 64 KiB a large body costs a tenth more. */
 #define UPLOAD_BUFFER (256L * 1024)
 
-#define USER_AGENT "sonde/" SONDE_VERSION " OTel-OTLP-Exporter-C/" SONDE_VERSION
-
 /* ---- libcurl's callbacks --------------------------------------------------------------------- */
 
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
@@ -81,7 +79,8 @@ static bool easy_configure_request(struct sonde__otlp_slot *slot, CURL *easy)
 	       curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_USERAGENT,
+				slot->target->dialect->user_agent) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HTTPHEADER, slot->target->headers) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip") == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&

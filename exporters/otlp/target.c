@@ -121,21 +121,39 @@ static bool has_scheme(const char *value)
 	return !strncasecmp(value, "http://", 7) || !strncasecmp(value, "https://", 8);
 }
 
-/* A URL may carry a password: such a one is not repeated. */
-static const char *safe_value(const struct sonde__otlp_reader *reader, const char *value)
+/*
+ * What may be repeated of a URL that is no good: nothing where it may carry a password, and of a
+ * secret one what stands before its path, if that looks like a host.
+ */
+static const char *safe_value(const struct sonde__otlp_reader *reader, const char *value,
+			      char *buffer, size_t size)
 {
-	return reader->target->is_secret || strchr(value, '@') || strchr(value, '?') ? NULL : value;
+	const char *scheme = strstr(value, "://");
+	const char *host = scheme ? scheme + 3 : value;
+	size_t n = (size_t)(host - value) + strcspn(host, "/?#");
+
+	if (strchr(value, '@'))
+		return NULL;
+	if (!reader->target->is_secret)
+		return strchr(value, '?') ? NULL : value;
+	if (n + 4 > size || !memchr(value, '.', n))
+		return NULL;
+	memcpy(buffer, value, n);
+	memcpy(buffer + n, "...", 4);
+	return buffer;
 }
 
 int sonde__otlp_use_url(struct sonde__otlp_reader *reader, const char *value, const char *path)
 {
 	CURLU *url;
 	CURLUcode code;
+	char buffer[80];
+	const char *safe = safe_value(reader, value, buffer, sizeof(buffer));
 	int status = 0;
 
 	if (!has_scheme(value)) {
 		sonde__otlp_complain(
-			reader, safe_value(reader, value),
+			reader, safe,
 			strstr(value, "://") ? "is ignored: only http:// and https:// are supported" :
 					       "is ignored: it has no scheme; write http:// or https:// before it");
 		return 0;
@@ -149,30 +167,34 @@ int sonde__otlp_use_url(struct sonde__otlp_reader *reader, const char *value, co
 	else if (code == CURLUE_OUT_OF_MEMORY)
 		status = SONDE_E_NOMEM;
 	else
-		sonde__otlp_complain(reader, safe_value(reader, value), "is ignored: it is not a URL");
+		sonde__otlp_complain(reader, safe, "is ignored: it is not a URL");
 	curl_url_cleanup(url);
 	return status;
 }
 
 /* ---- The other settings ---------------------------------------------------------------------- */
 
-int sonde__otlp_use_timeout(struct sonde__otlp_reader *reader, const char *value)
+bool sonde__otlp_read_number(const char *value, uint32_t max, uint32_t *ret)
 {
-	uint32_t number = 0;
+	uint64_t number = 0;
 	size_t n = strspn(value, "0123456789");
 
-	for (size_t i = 0; i < n && n <= 10; i++) {
-		if (number > (INT32_MAX - (uint32_t)(value[i] - '0')) / 10)
-			n = SIZE_MAX;
-		else
-			number = number * 10 + (uint32_t)(value[i] - '0');
-	}
-	if (!n || n > 10 || value[n]) {
-		sonde__otlp_complain(reader, value, "is ignored: it is not a number of milliseconds from 0 to 2147483647");
-		return 0;
-	}
-	reader->target->timeout_ms = number;
-	return 1;
+	if (!n || value[n])
+		return false;
+	for (size_t i = 0; i < n && number <= max; i++)
+		number = number * 10 + (uint64_t)(value[i] - '0');
+	if (number > max)
+		return false;
+	*ret = (uint32_t)number;
+	return true;
+}
+
+int sonde__otlp_use_timeout(struct sonde__otlp_reader *reader, const char *value)
+{
+	if (sonde__otlp_read_number(value, INT32_MAX, &reader->target->timeout_ms))
+		return 1;
+	sonde__otlp_complain(reader, value, "is ignored: it is not a number of milliseconds from 0 to 2147483647");
+	return 0;
 }
 
 static void skipped_header(void *user, size_t place, const char *why)

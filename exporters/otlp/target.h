@@ -52,6 +52,9 @@ const char *sonde__otlp_lookup(const struct sonde__otlp_reader *reader, const ch
 void sonde__otlp_complain(const struct sonde__otlp_reader *reader, const char *value,
 			  const char *why);
 
+/* Decimal digits alone, up to `max`. */
+bool sonde__otlp_read_number(const char *value, uint32_t max, uint32_t *ret);
+
 /* Puts a value into the target. 1: taken; 0: not usable, and it was said; SONDE_E_NOMEM. */
 typedef int sonde__otlp_use_fn(struct sonde__otlp_reader *reader, const char *value);
 

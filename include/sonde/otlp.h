@@ -20,6 +20,15 @@ SONDE_BEGIN_DECLS
 
 SONDE_API extern const struct sonde_exporter sonde_otlp_exporter;
 
+/*
+ * Alerts without an alerting stack, by the name "webhook": posts a message in JSON for errors that
+ * were never seen before or have come back. It joins the other destinations where SONDE_WEBHOOK_URL
+ * or the option `webhook_url` says where to. Settings: SONDE_WEBHOOK_FORMAT (generic, slack), _ON
+ * (first_seen, regressed, fatal), _PER_MINUTE, _TIMEOUT, _HEADERS, _CERTIFICATE, _CLIENT_KEY,
+ * _CLIENT_CERTIFICATE, and SONDE_TRACE_URL.
+ */
+SONDE_API extern const struct sonde_exporter sonde_webhook_exporter;
+
 SONDE_END_DECLS
 
 #endif

@@ -24,6 +24,8 @@ LAYERS = {
     "pipeline": ["base", "record", "stack", "error", "context", "resilience", "box"],
     "agent": ["base", "record", "stack", "error", "context", "resilience", "box", "capture", "pipeline"],
 }
+# Exporters use JSON's writer, and those of libsonde-otlp its connections.
+EXPORTERS = {"webhook": ["json", "otlp"]}
 # Of another folder only these headers are included besides its door (the header with its name).
 BANNED = re.compile(r"\b(sprintf|vsprintf|strcpy|strcat|strtok|gmtime|localtime|rand|srand|atoi|atol|alloca|"
                     r"gets|system)\s*\(")
@@ -98,7 +100,8 @@ def check_guard(path, text, say):
 def check_layers(path, lines, say):
     parts = path.split("/")
     if parts[0] == "exporters":
-        allowed = lambda name: name.startswith("sonde/") or "/" not in name or name.split("/")[0] in (parts[1], "json")
+        own = [parts[1], "sonde"] + EXPORTERS.get(parts[1], ["json"])
+        allowed = lambda name: "/" not in name or name.split("/")[0] in own
     elif parts[0] == "src" and parts[1] in LAYERS:
         own = LAYERS[parts[1]] + [parts[1], "sonde"]
         allowed = lambda name: name.split("/")[0] in own
