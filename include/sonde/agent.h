@@ -142,13 +142,19 @@ struct sonde_options {
 	bool no_figures; /* SONDE_FIGURES=off: no calls, errors and durations by site. */
 	/* OTEL_TRACES_SAMPLER_ARG; 1.0. Above 0, up to 1; without a sampler: PARENT_RATIO. */
 	double sampler_ratio;
+
+	/*
+	 * SONDE_WEBHOOK_URL; none. Where errors that were never seen before, or have come back, are
+	 * told of by the exporter "webhook" of libsonde-otlp, beside all destinations there are.
+	 */
+	const char *webhook_url;
 };
 
 #define SONDE_OPTIONS_INIT \
 	{ \
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
-			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0 \
+			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL \
 	}
 
 /*

@@ -8,9 +8,14 @@
  * "otlp" if that is where traces or logs go, and not to a collector that nobody has named. The
  * console and memory exporters get none unasked: people who read traces there, and tests that look
  * for spans, would find figures between them every minute and at each flush.
+ *
+ * The webhook joins them where it is told a URL, by whomever they were chosen: it replaces none. It
+ * looks for errors in log records, and in spans only where errors leave on no log record: so each
+ * is told once.
  */
 #include "agent/settings.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +25,8 @@
 
 #define NAME_SIZE 64
 #define METRICS_VARIABLE "OTEL_METRICS_EXPORTER"
+#define WEBHOOK "webhook"
+#define WEBHOOK_VARIABLE "SONDE_WEBHOOK_URL"
 
 static void free_strings(char **strings)
 {
@@ -58,7 +65,7 @@ static void report_missing(const char *source, const char *name)
 	sonde__registry_list(linked, sizeof(linked));
 	sonde__report(SONDE_ERROR, "%s names the exporter \"%s\", which is not linked into this program (linked: %s)%s",
 		      source, name, linked,
-		      strcmp(name, "otlp") ? "" : "; link with `pkg-config --libs sonde`");
+		      strcmp(name, "otlp") && strcmp(name, WEBHOOK) ? "" : "; link with `pkg-config --libs sonde`");
 }
 
 static struct sonde__destination *add(struct sonde__settings *settings,
@@ -203,6 +210,67 @@ static int add_all_chosen(struct sonde__settings *settings, const struct sonde_o
 	return SONDE_OK;
 }
 
+static bool is_webhook(const struct sonde__destination *destination)
+{
+	return !strcmp(destination->exporter->name, WEBHOOK);
+}
+
+static void add_webhook(struct sonde__settings *settings)
+{
+	const struct sonde_exporter *exporter = sonde__registry_find(WEBHOOK);
+
+	for (size_t i = 0; i < settings->n_destinations; i++) {
+		if (is_webhook(&settings->destinations[i]))
+			return;
+	}
+	if (exporter)
+		(void)add(settings, exporter);
+	else
+		report_missing(WEBHOOK_VARIABLE, WEBHOOK);
+}
+
+/* The option stands behind the destination's own settings, and before the environment. */
+static int set_webhook_url(struct sonde__destination *destination, const char *url)
+{
+	size_t n = 0;
+	char **settings;
+	char *entry;
+
+	while (destination->settings && destination->settings[n])
+		n++;
+	settings = realloc(destination->settings, (n + 2) * sizeof(*settings));
+	if (!settings)
+		return SONDE_E_NOMEM;
+	settings[n] = NULL;
+	destination->settings = settings;
+	if (asprintf(&entry, WEBHOOK_VARIABLE "=%s", url) < 0)
+		return SONDE_E_NOMEM;
+	settings[n] = entry;
+	settings[n + 1] = NULL;
+	return SONDE_OK;
+}
+
+static int join_webhook(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	bool has_option = options->webhook_url && options->webhook_url[0];
+	int status = SONDE_OK;
+
+	if (has_option || sonde__environment_get(&settings->environment, WEBHOOK_VARIABLE))
+		add_webhook(settings);
+	for (size_t i = 0; i < settings->n_destinations && status == SONDE_OK; i++) {
+		struct sonde__destination *destination = &settings->destinations[i];
+
+		if (!is_webhook(destination))
+			continue;
+		destination->takes_spans = settings->exception_signal == SONDE_EXCEPTION_SPAN_EVENT;
+		destination->takes_logs = true;
+		destination->takes_metrics = false;
+		if (has_option)
+			status = set_webhook_url(destination, options->webhook_url);
+	}
+	return status;
+}
+
 int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options)
 {
 	bool is_in_code = options->n_destinations > 0;
@@ -218,12 +286,12 @@ int sonde__destinations_init(struct sonde__settings *settings, const struct sond
 	}
 	if (!is_in_code && sonde__environment_get(&settings->environment, METRICS_VARIABLE)) {
 		add_listed(settings, METRICS_VARIABLE, SONDE_SIGNAL_METRIC);
-		return SONDE_OK;
+		return join_webhook(settings, options);
 	}
 	for (size_t i = 0; i < settings->n_destinations; i++)
 		settings->destinations[i].takes_metrics =
 			takes_metrics(settings, &settings->destinations[i]);
-	return SONDE_OK;
+	return join_webhook(settings, options);
 }
 
 void sonde__destinations_deinit(struct sonde__settings *settings)

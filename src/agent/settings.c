@@ -263,8 +263,11 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	status = sonde__environment_init(&settings->environment);
 	if (status == SONDE_OK)
 		status = copy_texts(settings, &known);
-	if (status == SONDE_OK)
+	if (status == SONDE_OK) {
+		settings->exception_signal = read_exception_signal(settings,
+								   known.exception_signal);
 		status = sonde__destinations_init(settings, &known);
+	}
 	if (status < 0) {
 		sonde__settings_deinit(settings);
 		return status;
@@ -272,7 +275,6 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	settings->memory_limit_bytes = read_memory_limit(settings, known.memory_limit_bytes);
 	read_delivery(settings, &known);
 	read_limits(settings);
-	settings->exception_signal = read_exception_signal(settings, known.exception_signal);
 	settings->has_figures = !known.no_figures &&
 				sonde__environment_switch(&settings->environment,
 							  "SONDE_FIGURES", true);

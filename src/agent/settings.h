@@ -75,7 +75,7 @@ void sonde__sampling_init(struct sonde__settings *settings, const struct sonde_o
 
 /*
  * Which exporters the options and OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER
- * choose.
+ * choose, and the webhook. After the exception signal was read.
  */
 int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options);
 void sonde__destinations_deinit(struct sonde__settings *settings);
