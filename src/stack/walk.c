@@ -30,6 +30,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "stack/provider.h"
+
 #define MAIN_STACK_WINDOW (UINT64_C(64) << 20)
 
 /* struct pthread is 2304 bytes in every glibc since 2.4, the bounds well inside. */
@@ -124,28 +126,63 @@ static uint64_t stack_top(uint64_t frame)
 	return frame >= start && frame < top ? top : 0;
 }
 
+/*
+ * Stores where the callers of a function return to whose frame pointer is `next`, and whose stack
+ * is in use from `low` on.
+ */
+static SONDE__NO_SANITIZE size_t follow(uint64_t next, uint64_t low, uint64_t top, uint64_t *frames,
+					size_t capacity)
+{
+	size_t n = 0;
+
+	/* Upward, in bounds, and aligned as the ABI has it at every call. */
+	while (n < capacity && next >= low && next % 16 == 0 && next < top &&
+	       top - next >= 2 * sizeof(uint64_t)) {
+		const uint64_t *words = (const uint64_t *)(uintptr_t)next;
+		uint64_t code = words[1];
+
+		/* Not code: the register was somebody's pointer to a local variable. */
+		if (code < CODE_MIN || code >= CODE_MAX || (code >= low && code < top))
+			break;
+		frames[n++] = code;
+		low = next + 1;
+		next = words[0];
+	}
+	return n;
+}
+
+/* The provider as far as it knows the way, frame pointers from there on. */
+static SONDE__NO_SANITIZE size_t follow_provider(const struct sonde_stack_provider *provider,
+						 uint64_t frame, uint64_t top, uint64_t *frames,
+						 size_t capacity)
+{
+	const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
+	uint64_t low = frame + 2 * sizeof(uint64_t);
+	struct sonde_stack_cursor cursor = {
+		.pc = words[1],
+		.sp = low,
+		.fp = words[0],
+		.end = top,
+	};
+	size_t n = provider->walk(&cursor, frames, capacity);
+
+	n = n < capacity ? n : capacity;
+	if (cursor.is_complete)
+		return n;
+	low = cursor.sp > low ? cursor.sp : low;
+	return n + follow(cursor.fp, low, top, frames + n, capacity - n);
+}
+
 SONDE__NO_SANITIZE size_t sonde__stack_follow(const void *frame_address, uint64_t *frames,
 					      size_t capacity)
 {
+	const struct sonde_stack_provider *provider = sonde__stack_provider();
 	uint64_t frame = (uint64_t)(uintptr_t)frame_address;
 	uint64_t top = stack_top(frame);
-	size_t n = 0;
 
-	while (n < capacity && frame + 2 * sizeof(uint64_t) <= top) {
-		const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
-		uint64_t next = words[0];
-		uint64_t code;
-
-		/* Upward, in bounds, and aligned as the ABI has it at every call. */
-		if (next <= frame || next % 16 != 0 || next >= top ||
-		    top - next < 2 * sizeof(uint64_t))
-			break;
-		code = ((const uint64_t *)(uintptr_t)next)[1];
-		/* Not code: the register was somebody's pointer to a local variable. */
-		if (code < CODE_MIN || code >= CODE_MAX || (code >= frame && code < top))
-			break;
-		frames[n++] = code;
-		frame = next;
-	}
-	return n;
+	if (top < 2 * sizeof(uint64_t) || frame > top - 2 * sizeof(uint64_t))
+		return 0;
+	if (provider)
+		return follow_provider(provider, frame, top, frames, capacity);
+	return follow(*(const uint64_t *)(uintptr_t)frame, frame + 1, top, frames, capacity);
 }

@@ -3,6 +3,7 @@
 
 #include <sonde/exporter.h>
 #include <sonde/sonde.h>
+#include <sonde/stack.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
 #define AT(type, member, offset) \

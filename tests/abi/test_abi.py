@@ -46,10 +46,11 @@ class Installed:
         self.prefix = root + self._installed_prefix()
         self.archives = os.path.join(self.work, "archives")
         os.mkdir(self.archives)
-        for name in ("libsonde.a", "libsonde-otlp.a"):
+        for name in ("libsonde.a", "libsonde-otlp.a", "libsonde-unwind.a"):
             if os.path.exists(os.path.join(self.lib, name)):
                 shutil.copy(os.path.join(self.lib, name), self.archives)
         self.has_otlp = os.path.exists(os.path.join(self.pc, "sonde.pc"))
+        self.has_unwind = os.path.exists(os.path.join(self.pc, "sonde-unwind.pc"))
 
     def _installed_prefix(self):
         with open(os.path.join(self.pc, "sonde-core.pc")) as file:
@@ -112,7 +113,7 @@ class Libraries(unittest.TestCase):
                              {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"})
 
     def test_neither_is_ever_unloaded(self):
-        for name in ("libsonde.so", "libsonde-otlp.so"):
+        for name in ("libsonde.so", "libsonde-otlp.so", "libsonde-unwind.so"):
             path = os.path.join(I.lib, name)
             if not os.path.exists(path):
                 continue
@@ -135,6 +136,13 @@ class Libraries(unittest.TestCase):
         if not I.has_otlp:
             self.skipTest("built without OTLP")
         self.check_exports("libsonde-otlp")
+
+    def test_libsonde_unwind_exports_exactly_this(self):
+        if not I.has_unwind:
+            self.skipTest("built without libsonde-unwind")
+        self.check_exports("libsonde-unwind")
+        self.assertLessEqual(needed(os.path.join(I.lib, "libsonde-unwind.so")),
+                             {"libsonde.so.0", "libc.so.6", "ld-linux-x86-64.so.2"})
 
     def test_archives_define_nothing_without_the_prefix(self):
         for name in sorted(os.listdir(I.archives)):
@@ -226,6 +234,24 @@ class Programs(unittest.TestCase):
         path = build("core", "program.c", *I.flags("--cflags", "--libs", "sonde-core"))
         self.console(path)
         self.misses_otlp(path)
+
+    def test_unwind(self):
+        """Nothing in the program refers to it, and it walks the program's stacks."""
+        if not I.has_unwind:
+            self.skipTest("built without libsonde-unwind")
+        frameless = ["-O2", "-fomit-frame-pointer"]
+        # The archive's way; what it stands on is shared.
+        archived = [os.path.join(I.lib, "libsonde-unwind.a") if flag == "-lsonde-unwind" else flag
+                    for flag in I.flags("--cflags", "--libs", "sonde-unwind")]
+        for name, flags, expected in (("walked", I.flags("--cflags", "--libs", "sonde-unwind"), True),
+                                      ("walked-archive", archived, True),
+                                      ("walked-not", I.flags("--cflags", "--libs", "sonde-core"), False)):
+            with self.subTest(name):
+                path = build(name, "frameless.c", *frameless, "-Wl,--gc-sections", *flags)
+                output, _ = run(path, OTEL_LOGS_EXPORTER="console", OTEL_TRACES_EXPORTER="none")
+                functions = ["fail", "deepest", "middle", "outer", "_start"]
+                self.assertIn("#0 fail", output)
+                self.assertEqual(all(f" {function}+0x" in output for function in functions), expected, output)
 
     def test_a_third_partys_exporter(self):
         path = build("third", "third_party.c", *I.flags("--cflags", "--libs", "sonde-core"))
