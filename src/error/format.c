@@ -8,7 +8,7 @@
 
 #include <sonde/error.h>
 
-#include "base/errno.h"
+#include "base/error_number.h"
 #include "base/text.h"
 #include "error/error.h"
 

@@ -4,7 +4,7 @@
 
 #include "error/error.h"
 
-#include "base/errno.h"
+#include "base/error_number.h"
 #include "error/object.h"
 #include "error/types.h"
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/errno.h"
+#include "base/error_number.h"
 #include "base/text.h"
 #include "pipeline/join.h"
 #include "record/attribute.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of error numbers, where the C library knows them (glibc from 2.32 on). */
 
-#include "base/errno.h"
+#include "base/error_number.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of error numbers, where the C library does not know them: of those that services meet. */
 
-#include "base/errno.h"
+#include "base/error_number.h"
 
 #include <errno.h>
 #include <stddef.h>
