@@ -32,6 +32,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -117,8 +118,8 @@ def wait_until(what, seconds, look):
         time.sleep(POLL_SECONDS)
 
 
-def free_ports(variables):
-    """A port nobody listens on for each variable, as {variable: port}.
+def free_ports(variables, others=()):
+    """A port nobody listens on, and not one of `others`, for each variable: {variable: port}.
 
     They are taken from below the range the kernel gives to outgoing connections. Otherwise a
     client that retries while its backend is down may be given that very port, connect to
@@ -133,7 +134,7 @@ def free_ports(variables):
     chosen = []
     while len(chosen) < len(variables):
         port = random.choice(ports)
-        if port not in chosen and not is_taken(port):
+        if port not in chosen and port not in others and not is_taken(port):
             chosen.append(port)
     return dict(zip(variables, chosen))
 
@@ -305,8 +306,8 @@ class Backends:
         for attempt in range(attempts):
             self._configure(binaries)
             try:
-                self.jaeger.start()
-                self.collector.start()
+                for service in self._services():
+                    service.start()
                 return
             except PortTaken:
                 self.stop()
@@ -326,11 +327,20 @@ class Backends:
             if self.jaeger:
                 self.jaeger.stop()
 
-    def _configure(self, binaries):
+    def _services(self):
+        """In the order in which they start."""
+        return [self.jaeger, self.collector]
+
+    def _choose_ports(self):
         ports = {**COLLECTOR_PORTS, **JAEGER_PORTS}
-        if not self._default_ports:
-            ports = free_ports(ports)
-        url = {name: "http://%s:%d" % (HOST, port) for name, port in ports.items()}
+        return ports if self._default_ports else free_ports(ports)
+
+    def _url(self, port_name):
+        return "http://%s:%d" % (HOST, self.ports[port_name])
+
+    def _configure(self, binaries):
+        self.ports = ports = self._choose_ports()
+        url = {name: self._url(name) for name in ports}
         self.otlp_http = url["COLLECTOR_HTTP_PORT"]
         self.otlp_grpc = url["COLLECTOR_GRPC_PORT"]
         self.jaeger_query = url["JAEGER_QUERY_PORT"]
@@ -462,7 +472,7 @@ def _run_command(command, b):
 
 def _wait_for_end(b):
     while True:
-        for service in (b.collector, b.jaeger):
+        for service in b._services():
             if service.wait(0.5):
                 raise BackendError("%s ended by itself" % service.name)
 
