@@ -179,6 +179,14 @@ SONDE_API struct sonde_error *sonde_error_with(struct sonde_error *error,
  */
 SONDE_API void sonde_error_set_detail(struct sonde_error *error, const char *format, ...)
 	SONDE_PRINTF(2, 3);
+/*
+ * Names a field of the request that is wrong, and what is: sonde_problem_write lists it for the
+ * client, where the error is public. "email" is the member of that name, "/items/0/price" a JSON
+ * Pointer. Several texts for one field are kept, one after the other. An attribute:
+ * sonde.error.field.<field>.
+ */
+SONDE_API void sonde_error_add_field(struct sonde_error *error, const char *field,
+				     const char *format, ...) SONDE_PRINTF(3, 4);
 /* In place of the errno that was found when it was raised; 0: there is none to speak of. */
 SONDE_API void sonde_error_set_errno(struct sonde_error *error, int number);
 /* Takes the stack here, where the type asked for none. By frame pointers. */

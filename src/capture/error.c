@@ -14,6 +14,7 @@
 #include "box/box.h"
 #include "capture/error_plan.h"
 #include "capture/part.h"
+#include "capture/problem.h"
 #include "capture/state.h"
 #include "context/context.h"
 #include "error/error.h"
@@ -78,9 +79,8 @@ static void error_count(const struct sonde__error_plan_link *link)
 	sonde__errors_count(&place);
 }
 
-static void error_write(const struct sonde_error *error, uint64_t event_id)
+static void error_write(const struct sonde_error *error, uint64_t event_id, uint8_t forms)
 {
-	const uint8_t forms = forms_choose();
 	struct sonde__error_plan plan;
 	struct sonde__error_record *record;
 	struct sonde__slot slot;
@@ -100,20 +100,30 @@ static void error_write(const struct sonde_error *error, uint64_t event_id)
 	sonde__box_commit(&slot);
 }
 
-void sonde__error_capture(struct sonde_error *error)
+uint8_t sonde__error_capture_forms(struct sonde_error *error, bool fails_span)
 {
-	int saved_errno = errno;
-	uint64_t event_id;
+	const uint64_t event_id = sonde__identity_draw();
+	uint8_t forms = SONDE__RECORD_WITH_LOG;
 	uint64_t earlier_id;
 
-	if (!error || !sonde__capture_enter())
-		return;
-	event_id = sonde__identity_draw();
-	if (!sonde__error_mark_captured(error, event_id, &earlier_id)) {
+	if (sonde__error_mark_captured(error, event_id, &earlier_id))
+		return 0;
+	if (fails_span) {
+		forms = forms_choose();
 		/* Where the span gets an event it gets the status, sampled or not. */
 		if (SONDE__SETTING(exception_signal) & SONDE_EXCEPTION_SPAN_EVENT)
 			sonde__current_say(SONDE__CONTEXT_ERROR);
-		error_write(error, event_id);
 	}
+	error_write(error, event_id, forms);
+	return forms;
+}
+
+void sonde__error_capture(struct sonde_error *error)
+{
+	int saved_errno = errno;
+
+	if (!error || !sonde__capture_enter())
+		return;
+	(void)sonde__error_capture_forms(error, /* fails_span= */ true);
 	errno = saved_errno;
 }

@@ -34,33 +34,40 @@ static void link_measure(const struct sonde_error *error, struct sonde__error_pl
 	ret->function_size = (uint16_t)strlen(sonde_error_function(error));
 }
 
+/* Takes the link in, if it is the root cause's, whose room is kept, or has room; else false. */
+static bool link_take(struct sonde__error_plan *plan, const struct sonde__error_plan_link *link,
+		      bool keeps_room)
+{
+	const bool is_root = link->flags & SONDE__LINK_HAS_FRAMES;
+
+	if (!is_root && (plan->is_cut || plan->links_size + link_size(link) > LINKS_ROOM ||
+			 plan->n_links + keeps_room >= SONDE__ERROR_PLAN_LINKS))
+		return false;
+	if (!is_root)
+		plan->links_size += link_size(link);
+	plan->links[plan->n_links++] = *link;
+	return true;
+}
+
 static void links_plan(struct sonde__error_plan *plan, const struct sonde_error *error)
 {
 	const struct sonde_error *root = sonde__error_root(error);
 	struct sonde__error_walk walk = { .next = error };
-	struct sonde__error_plan_link last;
+	struct sonde__error_plan_link link;
 
-	link_measure(root, &last);
-	plan->links_size = link_size(&last);
-	while ((error = sonde__error_walk(&walk)) != NULL) {
-		struct sonde__error_plan_link *link = &plan->links[plan->n_links];
+	link_measure(root, &link);
+	plan->links_size = link_size(&link);
+	while ((error = sonde__error_walk(&walk)) != NULL && (root || !plan->is_cut)) {
+		const bool is_root = error == root;
 
-		if (error != root && plan->is_cut)
-			continue;
-		link_measure(error, link);
-		link->level = walk.level;
-		link->flags = (uint8_t)((walk.is_joined ? SONDE__LINK_JOINED : 0) |
-					(error == root ? SONDE__LINK_HAS_FRAMES : 0));
-		if (error == root) {
-			root = NULL; /* Its room is taken already. */
-		} else if (plan->links_size + link_size(link) > LINKS_ROOM ||
-			   plan->n_links + (root != NULL) == SONDE__ERROR_PLAN_LINKS) {
+		link_measure(error, &link);
+		link.level = walk.level;
+		link.flags = (uint8_t)((walk.is_joined ? SONDE__LINK_JOINED : 0) |
+				       (is_root ? SONDE__LINK_HAS_FRAMES : 0));
+		if (!link_take(plan, &link, /* keeps_room= */ root != NULL))
 			plan->is_cut = true;
-			continue;
-		} else {
-			plan->links_size += link_size(link);
-		}
-		plan->n_links++;
+		if (is_root)
+			root = NULL;
 	}
 }
 
@@ -103,6 +110,19 @@ static void attributes_plan(struct sonde__error_plan *plan)
 	}
 }
 
+void sonde__error_plan_drop_fields(struct sonde__error_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_links; i++) {
+		uint16_t n_dropped;
+
+		if (plan->links[i].has_attributes)
+			plan->n_dropped += attributes_count(
+				sonde__error_attributes(plan->links[i].error, &n_dropped));
+		plan->links[i].has_attributes = false;
+	}
+	plan->fields_size = 0;
+}
+
 size_t sonde__error_plan_make(struct sonde__error_plan *plan, const struct sonde_error *error)
 {
 	plan->n_links = plan->fields_size = 0;
@@ -141,11 +161,8 @@ static uint8_t *link_put(uint8_t *at, const struct sonde__error_plan_link *link)
 	return end;
 }
 
-void sonde__error_plan_write(const struct sonde__error_plan *plan, uint8_t *at)
+void sonde__error_plan_write_fields(const struct sonde__error_plan *plan, uint8_t *at)
 {
-	for (size_t i = 0; i < plan->n_links; i++)
-		at = link_put(at, &plan->links[i]);
-	at = sonde__bytes_put(at, plan->frames, plan->n_frames * sizeof(uint64_t));
 	for (size_t i = plan->n_links; i-- > 0;) {
 		uint16_t n_dropped;
 		struct sonde_bytes fields = sonde__error_attributes(plan->links[i].error,
@@ -154,4 +171,12 @@ void sonde__error_plan_write(const struct sonde__error_plan *plan, uint8_t *at)
 		if (plan->links[i].has_attributes)
 			at = sonde__bytes_put(at, fields.data, fields.size);
 	}
+}
+
+void sonde__error_plan_write(const struct sonde__error_plan *plan, uint8_t *at)
+{
+	for (size_t i = 0; i < plan->n_links; i++)
+		at = link_put(at, &plan->links[i]);
+	at = sonde__bytes_put(at, plan->frames, plan->n_frames * sizeof(uint64_t));
+	sonde__error_plan_write_fields(plan, at);
 }

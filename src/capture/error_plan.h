@@ -39,4 +39,10 @@ struct sonde__error_plan {
 size_t sonde__error_plan_make(struct sonde__error_plan *plan, const struct sonde_error *error);
 void sonde__error_plan_write(const struct sonde__error_plan *plan, uint8_t *at);
 
+/* Leaves all attributes out, and counts them as dropped. */
+void sonde__error_plan_drop_fields(struct sonde__error_plan *plan);
+
+/* The attributes alone, plan->fields_size bytes. */
+void sonde__error_plan_write_fields(const struct sonde__error_plan *plan, uint8_t *at);
+
 #endif

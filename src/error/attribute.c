@@ -9,7 +9,10 @@
 #include "error/error.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
+
+#include <sonde/exporter.h>
 
 #include "base/utf8.h"
 #include "error/object.h"
@@ -18,6 +21,7 @@
 #include "stack/stack.h"
 
 #define FINGERPRINT_MAX 128
+#define FIELD_NAME_MAX 96
 
 /* One encoded field: tag, length, then the key's tag, length and bytes. */
 struct field {
@@ -133,6 +137,47 @@ void sonde_error_set_detail(struct sonde_error *error, const char *format, ...)
 		size = room;
 	error->detail_at = (uint16_t)(ERROR_BYTES_SIZE - size);
 	sonde__error_text_copy(error->bytes + error->detail_at, size, text);
+}
+
+/* The text of a string attribute that is there; empty where it is another kind of value. */
+static struct sonde_text field_text(const struct field *field)
+{
+	struct sonde_bytes rest = { field->start, field->size };
+	struct sonde_item_view item;
+
+	if (!field->size || !sonde_item_next(SONDE_FIELDS_LOG, &rest, &item) ||
+	    item.value.type != SONDE_VALUE_STR)
+		return (struct sonde_text){ "", 0 };
+	return item.value.as.string;
+}
+
+void sonde_error_add_field(struct sonde_error *error, const char *field, const char *format, ...)
+{
+	char key[sizeof(SONDE__ERROR_FIELD_PREFIX) + FIELD_NAME_MAX];
+	char text[2 * SONDE_ERROR_MESSAGE_SIZE];
+	int saved_errno = errno;
+	struct sonde_text earlier;
+	struct field old;
+	va_list arguments;
+	size_t size = 0;
+
+	if (!sonde__error_is_writable(error))
+		return;
+	memcpy(key, SONDE__ERROR_FIELD_PREFIX, sizeof(SONDE__ERROR_FIELD_PREFIX) - 1);
+	(void)sonde__error_text_copy(key + sizeof(SONDE__ERROR_FIELD_PREFIX) - 1,
+				     FIELD_NAME_MAX + 1, field);
+	old = field_find(error, key, strlen(key));
+	earlier = field_text(&old);
+	if (earlier.size && earlier.size < SONDE_ERROR_MESSAGE_SIZE - 2) {
+		memcpy(text, earlier.data, earlier.size);
+		memcpy(text + earlier.size, "; ", 2);
+		size = earlier.size + 2;
+	}
+	va_start(arguments, format);
+	size += sonde__error_text_format(text + size, SONDE_ERROR_MESSAGE_SIZE, format, arguments);
+	va_end(arguments);
+	errno = saved_errno;
+	sonde_error_set(error, sonde_strn(key, text, size));
 }
 
 void sonde_error_set_errno(struct sonde_error *error, int number)

@@ -70,6 +70,12 @@ uint64_t sonde__error_format_address(const struct sonde_error *error);
 struct sonde_bytes sonde__error_attributes(const struct sonde_error *error,
 					   uint16_t *ret_n_dropped);
 
+/* Keys of the attributes that sonde_error_add_field sets. */
+#define SONDE__ERROR_FIELD_PREFIX "sonde.error.field."
+
+/* Whether there is nothing in the error that was not captured. */
+bool sonde__error_is_captured(const struct sonde_error *error);
+
 /*
  * Marks the error as captured under `event_id`, which is not zero. True: it, or an error that it
  * wraps, was captured before, and *ret_event_id is the id of that event. The static out-of-memory

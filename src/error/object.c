@@ -324,6 +324,11 @@ static uint64_t captured_id(const struct sonde_error *error, unsigned level)
 	return 0;
 }
 
+bool sonde__error_is_captured(const struct sonde_error *error)
+{
+	return captured_id(error, /* level= */ 0) != 0;
+}
+
 bool sonde__error_mark_captured(struct sonde_error *error, uint64_t event_id,
 				uint64_t *ret_event_id)
 {

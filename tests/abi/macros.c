@@ -86,6 +86,18 @@ static void errors(void)
 #endif
 }
 
+static void problems(void)
+{
+	struct sonde_problem_options options = SONDE_PROBLEM_OPTIONS_INIT;
+	char body[SONDE_PROBLEM_SIZE];
+	SONDE_REQUEST_ERROR(error);
+
+	options.type_base = "https://errors.example/";
+	error = sonde_error_raise(&plain_error, "a problem");
+	say("%s%d", SONDE_PROBLEM_CONTENT_TYPE,
+	    sonde_problem_answer(error, body, sizeof(body), &options));
+}
+
 /* As declared in one line, with options and without. */
 static int types_are_right(void)
 {
@@ -136,12 +148,14 @@ int main(void)
 	spans();
 	timed();
 	errors();
+	problems();
 	contexts();
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 2;
 	spans();
 	timed();
 	errors();
+	problems();
 	contexts();
 	(void)site;
 	if (sonde_agent_stop(agent, 5000) != SONDE_OK)
@@ -149,7 +163,7 @@ int main(void)
 	lines = sonde_memory_take();
 	n += lines && is_recorded(lines, "\"plain span\"") && is_recorded(lines, "\"span with options\"");
 	n += lines && is_recorded(lines, "\"GET /orders/{id}\"") && is_recorded(lines, "\"bare event\"");
-	n += lines && is_recorded(lines, "\"one argument\"") && is_recorded(lines, "plain_error");
+	n += lines && is_recorded(lines, "\"a problem\"") && is_recorded(lines, "\"one argument\"") && is_recorded(lines, "plain_error");
 #ifndef __cplusplus
 	n += lines && is_recorded(lines, "\"rich span\"") && is_recorded(lines, "\"a log with attributes\"");
 #else

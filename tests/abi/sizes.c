@@ -19,6 +19,7 @@ SIZE(sonde_span_options, 40);
 SIZE(sonde_timed, 32);
 SIZE(sonde_timed_options, 16);
 SIZE(sonde_error_type, 40);
+SIZE(sonde_problem_options, 24);
 SIZE(sonde_destination, 24);
 SIZE(sonde_options, 184);
 SIZE(sonde_account, 280);
