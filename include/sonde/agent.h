@@ -148,13 +148,22 @@ struct sonde_options {
 	 * told of by the exporter "webhook" of libsonde-otlp, beside all destinations there are.
 	 */
 	const char *webhook_url;
+
+	/*
+	 * What is not to leave the process, see docs/security.md. SONDE_REDACT: detectors of
+	 * secrets in values, "cards,tokens,urls,pairs" unless said otherwise, "email", "all",
+	 * "none". SONDE_REDACT_KEYS: globs of keys whose values do not leave, added to those of
+	 * passwords and the like; "none" among them takes these away, "!glob" excepts.
+	 */
+	const char *redact;
+	const char *redact_keys;
 };
 
 #define SONDE_OPTIONS_INIT \
 	{ \
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
-			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL \
+			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL \
 	}
 
 /*
@@ -206,6 +215,31 @@ struct sonde_repairs {
 };
 
 SONDE_API int sonde_agent_repairs(struct sonde_agent *agent, struct sonde_repairs *ret);
+
+/*
+ * Why something was replaced before it left. The number is part of the ABI; new ones are appended.
+ */
+#define SONDE_REDACTION_MAP(X) \
+	X(SONDE_REDACTION_KEY, 0, "key") /* The key that it stood under. */ \
+	X(SONDE_REDACTION_CARD, 1, "card") /* A card's number. */ \
+	X(SONDE_REDACTION_TOKEN, 2, "token") /* After Bearer or Basic, a web token, a private key. */ \
+	X(SONDE_REDACTION_URL, 3, "url") /* A URL's name and password, a signature in its query. */ \
+	X(SONDE_REDACTION_PAIR, 4, "pair") /* A secret key's value in running text. */ \
+	X(SONDE_REDACTION_EMAIL, 5, "email")
+
+enum sonde_redaction {
+#define SONDE__REDACTION(name, number, key) name = number,
+	SONDE_REDACTION_MAP(SONDE__REDACTION)
+#undef SONDE__REDACTION
+};
+#define SONDE_REDACTION_COUNT 6
+
+/* How often; once for each place, however many destinations there are. */
+struct sonde_redactions {
+	uint64_t counts[16]; /* By enum sonde_redaction. */
+};
+
+SONDE_API int sonde_agent_redactions(struct sonde_agent *agent, struct sonde_redactions *ret);
 
 SONDE_END_DECLS
 

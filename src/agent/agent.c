@@ -292,3 +292,16 @@ int sonde_agent_repairs(struct sonde_agent *agent, struct sonde_repairs *ret)
 	pthread_mutex_unlock(&agent->lock);
 	return SONDE_OK;
 }
+
+int sonde_agent_redactions(struct sonde_agent *agent, struct sonde_redactions *ret)
+{
+	if (!agent || !ret)
+		return SONDE_E_INVALID;
+	memset(ret, 0, sizeof(*ret));
+	(void)sonde__child_is_idle(agent);
+	pthread_mutex_lock(&agent->lock);
+	if (agent->worker)
+		sonde__worker_redactions(agent->worker, ret);
+	pthread_mutex_unlock(&agent->lock);
+	return SONDE_OK;
+}

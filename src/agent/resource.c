@@ -207,16 +207,39 @@ static bool is_sound(const struct sonde_attr *attr)
 	return false;
 }
 
-static size_t encode(const struct draft *draft, uint8_t *buffer, size_t capacity)
+/* Writes into `room` what the attribute may say. */
+static struct sonde_attr redact(const struct sonde__redactor *redactor, struct sonde_attr attr,
+				char room[TEXT_SIZE])
 {
+	enum sonde__key_verdict verdict = sonde__redact_key(redactor, attr.key, strlen(attr.key));
+	struct sonde__redact_counts counts = { { 0 } };
+	struct sonde_text text = { attr.value.string, attr.size };
+	size_t size;
+
+	if (verdict == SONDE__KEY_SECRET)
+		return sonde_str(attr.key, SONDE__REDACTED);
+	if (attr.type != SONDE_ATTR_STR || !sonde__redact_measure(redactor, text, verdict, &size))
+		return attr;
+	if (size > TEXT_SIZE)
+		return sonde_str(attr.key, SONDE__REDACTED);
+	size = sonde__redact_write(redactor, text, verdict, room, &counts);
+	return sonde_strn(attr.key, room, size);
+}
+
+static size_t encode(const struct draft *draft, const struct sonde__redactor *redactor,
+		     uint8_t *buffer, size_t capacity)
+{
+	char room[TEXT_SIZE];
 	size_t used = 0;
 
 	for (size_t i = 0; i < draft->n_attrs; i++) {
+		struct sonde_attr attr;
 		size_t n;
 
 		if (!is_sound(&draft->attrs[i]))
 			continue;
-		n = sonde__attr_encode(TAG_RESOURCE_ATTRIBUTE, &draft->attrs[i], buffer + used,
+		attr = redact(redactor, draft->attrs[i], room);
+		n = sonde__attr_encode(TAG_RESOURCE_ATTRIBUTE, &attr, buffer + used,
 				       capacity - used);
 		if (!n)
 			sonde__report(SONDE_WARN, "the resource attribute \"%s\" does not fit and is left out",
@@ -226,7 +249,8 @@ static size_t encode(const struct draft *draft, uint8_t *buffer, size_t capacity
 	return used;
 }
 
-void sonde__resource_init(struct sonde__resource *resource, const struct sonde__settings *settings)
+void sonde__resource_init(struct sonde__resource *resource, const struct sonde__settings *settings,
+			  const struct sonde__redactor *redactor)
 {
 	struct draft draft = { .n_attrs = 0 };
 	struct list lists[2] = { { NULL, 0 }, { NULL, 0 } };
@@ -236,7 +260,7 @@ void sonde__resource_init(struct sonde__resource *resource, const struct sonde__
 	find(&found);
 	set_found(&draft, &found);
 	set_configured(&draft, lists, settings);
-	size = encode(&draft, resource->encoded, sizeof(resource->encoded));
+	size = encode(&draft, redactor, resource->encoded, sizeof(resource->encoded));
 	free(lists[0].scratch);
 	free(lists[1].scratch);
 	resource->view = (struct sonde_resource){

@@ -49,6 +49,13 @@ int sonde__options_read(const struct sonde_options *options, struct sonde_option
 	return SONDE_OK;
 }
 
+static const char *choose(const struct sonde__settings *settings, const char *option,
+			  const char *variable)
+{
+	return option && option[0] ? option :
+				     sonde__environment_get(&settings->environment, variable);
+}
+
 static int copy_texts(struct sonde__settings *settings, const struct sonde_options *options)
 {
 	const struct {
@@ -60,9 +67,11 @@ static int copy_texts(struct sonde__settings *settings, const struct sonde_optio
 		{ options->service_namespace, &settings->service_namespace },
 		{ options->deployment_environment, &settings->deployment_environment },
 		{ options->resource_attributes, &settings->resource_attributes },
-		{ options->box_directory ? options->box_directory :
-			sonde__environment_get(&settings->environment, "SONDE_BOX_DIRECTORY"),
+		{ choose(settings, options->box_directory, "SONDE_BOX_DIRECTORY"),
 		  &settings->box_directory },
+		{ choose(settings, options->redact, "SONDE_REDACT"), &settings->redact },
+		{ choose(settings, options->redact_keys, "SONDE_REDACT_KEYS"),
+		  &settings->redact_keys },
 	};
 
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(texts); i++) {
@@ -297,6 +306,8 @@ void sonde__settings_deinit(struct sonde__settings *settings)
 	free(settings->deployment_environment);
 	free(settings->resource_attributes);
 	free(settings->box_directory);
+	free(settings->redact);
+	free(settings->redact_keys);
 	sonde__environment_deinit(&settings->environment);
 	memset(settings, 0, sizeof(*settings));
 }

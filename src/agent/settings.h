@@ -39,6 +39,9 @@ struct sonde__settings {
 	/* From the options; the environment's is read when it is needed. */
 	char *resource_attributes;
 	char *box_directory;
+	/* What is not to leave the process, as the options have them; NULL: the defaults. */
+	char *redact;
+	char *redact_keys;
 
 	uint64_t memory_limit_bytes;
 	struct sonde__limits limits;

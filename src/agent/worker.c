@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "agent/opened.h"
+#include "agent/privacy.h"
 #include "agent/resource.h"
 #include "agent/rest.h"
 #include "base/bell.h"
@@ -30,6 +31,7 @@
 struct sonde__worker {
 	const struct sonde__settings *settings;
 	uint64_t dead_records[SONDE_SIGNAL_COUNT];
+	struct sonde__redactor redactor; /* Worker only, once it runs. */
 	struct sonde__resource resource;
 	struct sonde__opened opened[SONDE__DESTINATIONS_MAX];
 	size_t n_opened;
@@ -53,6 +55,7 @@ struct sonde__worker {
 	/* Once ended. */
 	struct sonde_account accounts[SONDE__DESTINATIONS_MAX][SONDE__SIGNAL_ROWS];
 	struct sonde_repairs repairs;
+	struct sonde_redactions redactions;
 };
 
 static double next_random(void *user)
@@ -75,6 +78,7 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 	*ret = (struct sonde__pipeline_options){
 		.n_destinations = worker->n_opened,
 		.resource = worker->resource.view,
+		.redactor = &worker->redactor,
 		.limits = settings->limits,
 		.counts_figures = settings->has_figures,
 		.memory_limit_bytes = settings->memory_limit_bytes / 4 * 3,
@@ -115,7 +119,10 @@ static int open_pipeline(struct sonde__worker *worker)
 	struct sonde__pipeline *pipeline;
 	int status;
 
-	sonde__resource_init(&worker->resource, worker->settings);
+	status = sonde__privacy_init(&worker->redactor, worker->settings);
+	if (status < 0)
+		return status;
+	sonde__resource_init(&worker->resource, worker->settings, &worker->redactor);
 	worker->n_opened = sonde__destinations_open(worker->settings, worker->opened);
 	if (!worker->n_opened)
 		return SONDE_E_NOT_FOUND;
@@ -211,6 +218,8 @@ static void end(struct sonde__worker *worker)
 	}
 	if (pipeline)
 		sonde__pipeline_repairs(pipeline, &worker->repairs);
+	if (pipeline)
+		sonde__pipeline_redactions(pipeline, &worker->redactions);
 	worker->pipeline = NULL;
 	pthread_mutex_unlock(&worker->lock);
 
@@ -414,6 +423,7 @@ struct sonde__worker *sonde__worker_free(struct sonde__worker *worker)
 	pthread_cond_destroy(&worker->changed);
 	pthread_mutex_destroy(&worker->lock);
 	pthread_mutex_destroy(&worker->turn);
+	sonde__redactor_deinit(&worker->redactor);
 	free(worker);
 	return NULL;
 }
@@ -458,5 +468,15 @@ void sonde__worker_repairs(struct sonde__worker *worker, struct sonde_repairs *r
 		sonde__pipeline_repairs(worker->pipeline, ret);
 	else
 		*ret = worker->repairs;
+	pthread_mutex_unlock(&worker->lock);
+}
+
+void sonde__worker_redactions(struct sonde__worker *worker, struct sonde_redactions *ret)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (worker->pipeline)
+		sonde__pipeline_redactions(worker->pipeline, ret);
+	else
+		*ret = worker->redactions;
 	pthread_mutex_unlock(&worker->lock);
 }

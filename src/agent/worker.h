@@ -56,5 +56,6 @@ void sonde__worker_let(struct sonde__worker *worker);
 int sonde__worker_account(struct sonde__worker *worker, size_t destination,
 			  enum sonde_signal signal, struct sonde_account *ret);
 void sonde__worker_repairs(struct sonde__worker *worker, struct sonde_repairs *ret);
+void sonde__worker_redactions(struct sonde__worker *worker, struct sonde_redactions *ret);
 
 #endif

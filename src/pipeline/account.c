@@ -99,3 +99,13 @@ void sonde__pipeline_repairs(const struct sonde__pipeline *pipeline, struct sond
 	*ret = pipeline->ledger.repairs;
 	pthread_mutex_unlock(lock);
 }
+
+void sonde__pipeline_redactions(const struct sonde__pipeline *pipeline,
+				struct sonde_redactions *ret)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&pipeline->ledger.lock;
+
+	pthread_mutex_lock(lock);
+	*ret = pipeline->ledger.redactions;
+	pthread_mutex_unlock(lock);
+}

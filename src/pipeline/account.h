@@ -28,6 +28,7 @@ struct sonde__ledger {
 		moved; /* Errors that left as span events alone: captured as logs, now parts. */
 	bool has_expired;
 	struct sonde_repairs repairs;
+	struct sonde_redactions redactions;
 };
 
 void sonde__ledger_lock(struct sonde__pipeline *pipeline);

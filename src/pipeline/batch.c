@@ -54,6 +54,7 @@ void sonde__batch_reset(struct sonde__batch *batch)
 	batch->n = 0;
 	batch->n_bytes = 0;
 	batch->repairs = (struct sonde_repairs){ 0 };
+	batch->redactions = (struct sonde_redactions){ { 0 } };
 	sonde__arena_reset(&batch->arena);
 }
 
@@ -83,9 +84,10 @@ static int make_log(struct sonde__view_maker *maker, const struct source *source
 	return sonde__log_view_make(maker, (const void *)record, ret);
 }
 
-static void add_repairs(struct sonde_repairs *total, const struct sonde__view_maker *maker)
+static void add_repairs(struct sonde__batch *batch, const struct sonde__view_maker *maker)
 {
 	const struct sonde__mend_counts *counts = &maker->counts;
+	struct sonde_repairs *total = &batch->repairs;
 
 	total->invalid_utf8 += maker->repairs.invalid_utf8 + counts->invalid_utf8;
 	total->dropped_attributes += maker->repairs.dropped_attributes +
@@ -93,6 +95,8 @@ static void add_repairs(struct sonde_repairs *total, const struct sonde__view_ma
 	total->dropped_events += maker->repairs.dropped_events + counts->dropped_events;
 	total->dropped_links += maker->repairs.dropped_links + counts->dropped_links;
 	total->cut_values += maker->repairs.cut_values + counts->cut_values;
+	for (int kind = 0; kind < SONDE_REDACTION_COUNT; kind++)
+		batch->redactions.counts[kind] += counts->redacted.n[kind];
 }
 
 static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
@@ -113,7 +117,7 @@ static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batc
 	}
 	if (source->item.ref.record && source->item.ref.record->flags & SONDE__RECORD_TEXT_CUT)
 		maker.repairs.cut_values++;
-	add_repairs(&batch->repairs, &maker);
+	add_repairs(batch, &maker);
 	batch->items[batch->n++] = source->item;
 	batch->n_bytes += source->estimate + overhead(batch->signal);
 	return SONDE_OK;

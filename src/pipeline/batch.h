@@ -40,6 +40,7 @@ struct sonde__batch {
 	size_t bytes_limit;
 	struct sonde__arena arena;
 	struct sonde_repairs repairs; /* To be booked with the items. */
+	struct sonde_redactions redactions; /* So are these. */
 };
 
 int sonde__batch_init(struct sonde__batch *batch, enum sonde_signal signal, size_t capacity,

@@ -228,13 +228,18 @@ static void release_items(struct sonde__pipeline *pipeline, struct sonde__batch 
 	}
 }
 
-static void book_repairs(struct sonde_repairs *total, const struct sonde_repairs *more)
+static void book_repairs(struct sonde__ledger *ledger, const struct sonde__batch *batch)
 {
+	const struct sonde_repairs *more = &batch->repairs;
+	struct sonde_repairs *total = &ledger->repairs;
+
 	total->invalid_utf8 += more->invalid_utf8;
 	total->dropped_attributes += more->dropped_attributes;
 	total->dropped_events += more->dropped_events;
 	total->dropped_links += more->dropped_links;
 	total->cut_values += more->cut_values;
+	for (int kind = 0; kind < SONDE_REDACTION_COUNT; kind++)
+		ledger->redactions.counts[kind] += batch->redactions.counts[kind];
 }
 
 static void enforce_max_items(struct sonde__pipeline *pipeline, enum sonde_signal signal,
@@ -270,7 +275,7 @@ void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 	for (size_t d = 0; d < n_destinations; d++)
 		queue_yield(&pipeline->lanes[d][batch->signal], &yields[d]);
 	release_items(pipeline, batch, /* dropped= */ NULL);
-	book_repairs(&pipeline->ledger.repairs, &batch->repairs);
+	book_repairs(&pipeline->ledger, batch);
 	sonde__ledger_unlock(pipeline);
 	for (size_t d = 0; d < n_destinations; d++)
 		enforce_max_items(pipeline, batch->signal, &pipeline->lanes[d][batch->signal]);

@@ -15,7 +15,8 @@ void sonde__label_text(struct sonde__label *label, const char *key, struct sonde
 {
 	struct sonde__mend_counts counts = { 0 };
 
-	if (text.size && sonde__mend_text(text, &label->arena, &counts, &text) == SONDE_OK)
+	if (text.size &&
+	    sonde__mend_text(/* redactor= */ NULL, text, &label->arena, &counts, &text) == SONDE_OK)
 		label->attrs[label->n_attrs++] = sonde_strn(key, text.data, text.size);
 }
 

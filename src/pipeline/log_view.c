@@ -52,7 +52,8 @@ int sonde__view_finish_log(struct sonde__view_maker *maker, struct sonde_bytes l
 		return status;
 	maker->repairs.dropped_attributes += view->dropped_attributes;
 	view->dropped_attributes += maker->counts.dropped_attributes;
-	return sonde__mend_text(view->body, maker->arena, &maker->counts, &view->body);
+	return sonde__mend_text(maker->pipeline->redactor, view->body, maker->arena, &maker->counts,
+				&view->body);
 }
 
 static size_t site_attrs(uint32_t id, struct sonde_attr attrs[SITE_ATTRS_MAX])

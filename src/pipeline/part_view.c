@@ -182,7 +182,8 @@ int sonde__part_view_make(struct sonde__view_maker *maker, const struct sonde__p
 	read_fields(&contents, sonde__part_low(part));
 	read_fields(&contents, sonde__part_fields(part));
 	set_head(maker, part, &contents, ret);
-	status = sonde__mend_text(ret->event_name, maker->arena, &maker->counts, &ret->event_name);
+	status = sonde__mend_text(maker->pipeline->redactor, ret->event_name, maker->arena,
+				  &maker->counts, &ret->event_name);
 	if (status < 0)
 		return status;
 	status = sonde__view_encode(maker, attrs, own_attrs(part, &contents, attrs), &low);

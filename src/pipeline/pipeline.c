@@ -81,6 +81,9 @@ static void init_menders(struct sonde__pipeline *pipeline)
 	sonde__clock_open(&pipeline->clock);
 	sonde__mender_init(&pipeline->span_mender, &spans, &pipeline->clock);
 	sonde__mender_init(&pipeline->log_mender, &logs, &pipeline->clock);
+	pipeline->redactor = pipeline->options.redactor;
+	pipeline->span_mender.redactor = pipeline->redactor;
+	pipeline->log_mender.redactor = pipeline->redactor;
 }
 
 static int init_memory(struct sonde__pipeline *pipeline)

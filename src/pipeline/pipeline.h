@@ -15,6 +15,8 @@
 #include <sonde/agent.h>
 #include <sonde/exporter.h>
 
+struct sonde__redactor;
+
 /* Limits of OTEL_SPAN_*, OTEL_EVENT_*, OTEL_LINK_* and OTEL_LOGRECORD_*. */
 struct sonde__limits {
 	uint32_t span_attributes; /* 128 */
@@ -59,6 +61,11 @@ struct sonde__pipeline_options {
 	/* Lost with processes that died before this one: told with the metrics, not accounted. */
 	uint64_t dead_records[SONDE_SIGNAL_COUNT];
 	struct sonde__limits limits;
+	/*
+	 * What must not leave; NULL: all may. It lives as long as the pipeline, which alone uses
+	 * it.
+	 */
+	struct sonde__redactor *redactor;
 	bool counts_figures; /* Of the spans that were recorded; their writers count the others. */
 	uint64_t
 		/* For encoded batches, waiting parts and scratch; the box is apart. */
@@ -128,5 +135,7 @@ void sonde__pipeline_expire(struct sonde__pipeline *pipeline);
 int sonde__pipeline_account(const struct sonde__pipeline *pipeline, size_t destination,
 			    enum sonde_signal signal, struct sonde_account *ret);
 void sonde__pipeline_repairs(const struct sonde__pipeline *pipeline, struct sonde_repairs *ret);
+void sonde__pipeline_redactions(const struct sonde__pipeline *pipeline,
+				struct sonde_redactions *ret);
 
 #endif

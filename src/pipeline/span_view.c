@@ -121,16 +121,16 @@ static int set_texts(struct sonde__view_maker *maker, const struct sonde__span_r
 	struct sonde_text description = choose_status(record, parts, &view->status);
 	int status;
 
-	status = sonde__mend_text(choose_name(record, parts), maker->arena, &maker->counts,
-				  &view->name);
+	status = sonde__mend_text(maker->pipeline->redactor, choose_name(record, parts),
+				  maker->arena, &maker->counts, &view->name);
 	if (status < 0)
 		return status;
-	status = sonde__mend_text(sonde__span_record_trace_state(record), maker->arena,
-				  &maker->counts, &view->trace_state);
+	status = sonde__mend_text(/* redactor= */ NULL, sonde__span_record_trace_state(record),
+				  maker->arena, &maker->counts, &view->trace_state);
 	if (status < 0)
 		return status;
-	return sonde__mend_text(description, maker->arena, &maker->counts,
-				&view->status_description);
+	return sonde__mend_text(maker->pipeline->redactor, description, maker->arena,
+				&maker->counts, &view->status_description);
 }
 
 static uint64_t unix_time(const struct sonde__clock *clock, uint64_t time, bool is_unix)
@@ -198,8 +198,8 @@ int sonde__span_view_make(struct sonde__view_maker *maker, const struct sonde__s
 /* ---- The plain span -------------------------------------------------------------------------- */
 
 /*
- * Sites keep their names for ever, so one that was found valid is remembered. False: it is not, and
- * is to be mended, and counted, for each span.
+ * Sites keep their names for ever, so one that was found valid, with nothing to redact in it, is
+ * remembered. False: it is not, and is to be mended, and counted, for each span.
  */
 static bool plain_name(struct sonde__pipeline *pipeline, const struct sonde__span_record *record,
 		       struct sonde_text *ret)
@@ -207,13 +207,15 @@ static bool plain_name(struct sonde__pipeline *pipeline, const struct sonde__spa
 	struct sonde__named_site *known =
 		&pipeline->named_sites[record->site % SONDE__SITES_REMEMBERED];
 	struct sonde_text name = sonde__span_record_name(record);
+	size_t redacted;
 
 	if (!name.size && known->id == record->site && known->name.size) {
 		*ret = known->name;
 		return true;
 	}
 	*ret = name.size ? name : site_name(record->site);
-	if (!sonde__utf8_is_valid(ret->data, ret->size))
+	if (!sonde__utf8_is_valid(ret->data, ret->size) ||
+	    sonde__redact_measure(pipeline->redactor, *ret, SONDE__KEY_PLAIN, &redacted))
 		return false;
 	if (!name.size && ret->data != unnamed.data)
 		*known = (struct sonde__named_site){ record->site, *ret };

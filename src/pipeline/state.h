@@ -42,6 +42,7 @@ struct sonde__pipeline {
 	bool is_taken[SONDE__SIGNAL_ROWS]; /* Some destination takes the signal. */
 
 	struct sonde__clock clock;
+	struct sonde__redactor *redactor;
 	struct sonde__mender span_mender;
 	struct sonde__mender log_mender;
 	struct sonde__exception exception;

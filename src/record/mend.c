@@ -78,6 +78,8 @@ static void counts_add(struct sonde__mend_counts *counts, const struct sonde__me
 	counts->dropped_events += more->dropped_events;
 	counts->dropped_links += more->dropped_links;
 	counts->cut_values += more->cut_values;
+	for (int kind = 0; kind < SONDE_REDACTION_COUNT; kind++)
+		counts->redacted.n[kind] += more->redacted.n[kind];
 }
 
 int sonde__mend(struct sonde__mender *mender, enum sonde_fields type,
@@ -112,24 +114,47 @@ int sonde__mend(struct sonde__mender *mender, enum sonde_fields type,
 	return SONDE_OK;
 }
 
-int sonde__mend_text(struct sonde_text text, struct sonde__arena *arena,
-		     struct sonde__mend_counts *counts, struct sonde_text *ret)
+/* *text is in the arena then. */
+static int text_redact(const struct sonde__redactor *redactor, struct sonde__arena *arena,
+		       struct sonde__redact_counts *counts, struct sonde_text *text)
 {
 	size_t size;
-	char *repaired;
+	char *redacted;
 
-	if (sonde__utf8_is_valid(text.data, text.size)) {
-		*ret = text;
+	if (!sonde__redact_measure(redactor, *text, SONDE__KEY_PLAIN, &size))
 		return SONDE_OK;
+	redacted = sonde__arena_take(arena, size);
+	if (!redacted)
+		return SONDE_E_NOMEM;
+	(void)sonde__redact_write(redactor, *text, SONDE__KEY_PLAIN, redacted, counts);
+	*text = (struct sonde_text){ redacted, size };
+	return SONDE_OK;
+}
+
+int sonde__mend_text(const struct sonde__redactor *redactor, struct sonde_text text,
+		     struct sonde__arena *arena, struct sonde__mend_counts *counts,
+		     struct sonde_text *ret)
+{
+	struct sonde__redact_counts redacted = { { 0 } };
+	size_t size;
+	char *repaired;
+	int r = text_redact(redactor, arena, &redacted, &text);
+
+	if (r < 0)
+		return r;
+	if (!sonde__utf8_is_valid(text.data, text.size)) {
+		if (text.size > SIZE_MAX / 3)
+			return SONDE_E_NOMEM;
+		repaired = sonde__arena_take(arena, 3 * text.size);
+		if (!repaired)
+			return SONDE_E_NOMEM;
+		size = sonde__utf8_repair(text.data, text.size, repaired);
+		sonde__arena_trim(arena, repaired + size);
+		counts->invalid_utf8++;
+		text = (struct sonde_text){ repaired, size };
 	}
-	if (text.size > SIZE_MAX / 3)
-		return SONDE_E_NOMEM;
-	repaired = sonde__arena_take(arena, 3 * text.size);
-	if (!repaired)
-		return SONDE_E_NOMEM;
-	size = sonde__utf8_repair(text.data, text.size, repaired);
-	sonde__arena_trim(arena, repaired + size);
-	counts->invalid_utf8++;
-	*ret = (struct sonde_text){ repaired, size };
+	for (int kind = 0; kind < SONDE_REDACTION_COUNT; kind++)
+		counts->redacted.n[kind] += redacted.n[kind];
+	*ret = text;
 	return SONDE_OK;
 }

@@ -5,8 +5,9 @@
 /*
  * From fields as capture wrote them to fields as an exporter may copy them: event times in place of
  * ticks, valid UTF-8, unique keys that are not empty (the last value wins, at the place of the
- * first), nothing past the limits. One pass finds out what must change. For nearly every span that
- * is nothing, or the event times alone; only the rest is written anew.
+ * first), nothing that is to be redacted, nothing past the limits, in this order: a secret that was
+ * cut in two would not be known for one. One pass finds out what must change. For nearly every span
+ * that is nothing, or the event times alone; only the rest is written anew.
  *
  * For the pipeline's one thread; not for signal handlers.
  */
@@ -16,6 +17,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "record/layout.h"
+#include "redact/redact.h"
 
 /*
  * For one signal. UINT32_MAX: no limit. Lengths are in characters of strings, in bytes of byte
@@ -37,6 +39,7 @@ struct sonde__mend_counts {
 	uint32_t dropped_events;
 	uint32_t dropped_links;
 	uint32_t cut_values;
+	struct sonde__redact_counts redacted;
 };
 
 /* Slots for the keys of one list while it is searched for duplicates. */
@@ -54,6 +57,8 @@ struct sonde__mender {
 	struct sonde__mend_limits limits;
 	const struct sonde__clock
 		*clock; /* Of the process that captured; anchored by the caller. */
+	/* NULL, as after init: nothing is redacted. The caller's; it learns keys. */
+	struct sonde__redactor *redactor;
 	uint32_t round;
 	struct sonde__mend_slot slots[SONDE__MEND_SLOTS];
 };
@@ -73,8 +78,12 @@ int sonde__mend(struct sonde__mender *mender, enum sonde_fields type,
 		struct sonde__mend_counts *counts, const struct sonde_bytes **ret_pieces,
 		size_t *ret_n_pieces);
 
-/* A name, body or description: itself if it is valid, else repaired in the arena. */
-int sonde__mend_text(struct sonde_text text, struct sonde__arena *arena,
-		     struct sonde__mend_counts *counts, struct sonde_text *ret);
+/*
+ * A name, body or description: itself if it is valid and nothing in it is to be redacted, else
+ * written anew in the arena. NULL redactor: nothing is.
+ */
+int sonde__mend_text(const struct sonde__redactor *redactor, struct sonde_text text,
+		     struct sonde__arena *arena, struct sonde__mend_counts *counts,
+		     struct sonde_text *ret);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * Most spans are attributes with short keys and values that are no lists, and a few events. For
  * these one walk finds out everything: that the bytes are what capture writes, that texts are
- * UTF-8, that no key comes twice, that no limit is passed; and it puts the times in. Whatever else
+ * UTF-8, that no key comes twice, that no limit is passed, that nothing looks as if it had to be
+ * redacted; and it puts the times in. Whatever else
  * there is, from a link to a lie about a length, makes it give up, and the thorough ways decide: so
  * it may be wrong in one direction only, and is short.
  *
@@ -16,11 +17,12 @@
 #include "base/utf8.h"
 #include "record/attribute.h"
 #include "record/cursor.h"
+#include "redact/suspect.h"
 
 /* More keys than this in one list, and it gives up. */
 #define KEYS_MAX 32
-/* A text's last word may be read whole, past the end of the copy. */
-#define SLACK sizeof(uint64_t)
+/* A text's last bytes may be read as a whole chunk, past the end of the copy. */
+#define SLACK SONDE__PLAIN_SLACK
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
 struct keys {
@@ -54,13 +56,7 @@ static SONDE__ALWAYS_INLINE bool keys_add(struct keys *keys, uint64_t hash)
 	return true;
 }
 
-static SONDE__ALWAYS_INLINE uint64_t hash_step(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 29;
-}
-
-/* Whether the text is UTF-8; its hash on the way. */
+/* Whether the text is UTF-8; its hash on the way, which is sonde__key_hash64. */
 static SONDE__ALWAYS_INLINE bool text_read(const struct sonde__cursor *text, uint64_t *ret_hash)
 {
 	size_t size = sonde__cursor_left(text);
@@ -71,14 +67,14 @@ static SONDE__ALWAYS_INLINE bool text_read(const struct sonde__cursor *text, uin
 	for (size_t i = 0; i + sizeof(word) < size; i += sizeof(word)) {
 		word = sonde__fixed64_get(text->at + i);
 		high |= word;
-		hash = hash_step(hash, word);
+		hash = sonde__key_step(hash, word);
 	}
 	if (size >= sizeof(word))
 		word = sonde__fixed64_get(text->end - sizeof(word));
 	else
 		word = sonde__fixed64_get(text->at) & ((UINT64_C(1) << 8 * size) - 1);
 	high |= word;
-	*ret_hash = hash_step(hash, word);
+	*ret_hash = sonde__key_step(hash, word);
 	return SONDE__LIKELY(!(high & HIGH_BITS)) || sonde__utf8_is_valid(text->at, size);
 }
 
@@ -97,8 +93,34 @@ static SONDE__ALWAYS_INLINE bool bytes_take(struct sonde__cursor *cursor, struct
 	return true;
 }
 
-static SONDE__ALWAYS_INLINE bool value_read(struct sonde__cursor value, uint32_t limit)
+/* Whether there is nothing in it to redact. */
+static SONDE__ALWAYS_INLINE bool text_is_innocent(const struct sonde__mender *mender,
+						  const struct sonde__cursor *text)
 {
+	return !mender->redactor || !mender->redactor->detectors ||
+	       !sonde__suspect_with_slack(text->at, sonde__cursor_left(text));
+}
+
+static SONDE__ALWAYS_INLINE bool number_is_innocent(const struct sonde__mender *mender,
+						    uint64_t number)
+{
+	return SONDE__LIKELY(number < SONDE__CARD_NUMBER_MIN) || !mender->redactor ||
+	       !sonde__redact_number(mender->redactor, (int64_t)number);
+}
+
+static SONDE__ALWAYS_INLINE bool key_is_innocent(const struct sonde__mender *mender,
+						 const struct sonde__cursor *key, uint64_t hash)
+{
+	return !mender->redactor ||
+	       SONDE__LIKELY(sonde__redact_knows_key(mender->redactor, hash)) ||
+	       sonde__redact_key_learn(mender->redactor, key->at, sonde__cursor_left(key), hash) !=
+		       SONDE__KEY_SECRET;
+}
+
+static SONDE__ALWAYS_INLINE bool value_read(const struct sonde__mender *mender,
+					    struct sonde__cursor value)
+{
+	const uint32_t limit = mender->limits.value_length;
 	struct sonde__cursor text;
 	uint64_t number;
 
@@ -107,14 +129,16 @@ static SONDE__ALWAYS_INLINE bool value_read(struct sonde__cursor value, uint32_t
 	switch (*value.at++) {
 	case SONDE__TAG_ANY_STRING:
 		return bytes_take(&value, &text) && sonde__cursor_left(&text) <= limit &&
-		       text_read(&text, &number) && value.at == value.end;
+		       text_read(&text, &number) && text_is_innocent(mender, &text) &&
+		       value.at == value.end;
 	case SONDE__TAG_ANY_BYTES:
 		return bytes_take(&value, &text) && sonde__cursor_left(&text) <= limit &&
-		       value.at == value.end;
+		       text_is_innocent(mender, &text) && value.at == value.end;
 	case SONDE__TAG_ANY_BOOL:
 		return sonde__varint_take(&value, /* max= */ 1, &number) && value.at == value.end;
 	case SONDE__TAG_ANY_INT:
-		return sonde__varint_take(&value, UINT64_MAX, &number) && value.at == value.end;
+		return sonde__varint_take(&value, UINT64_MAX, &number) &&
+		       number_is_innocent(mender, number) && value.at == value.end;
 	case SONDE__TAG_ANY_DOUBLE:
 		return sonde__cursor_left(&value) == sizeof(double);
 	default:
@@ -122,8 +146,8 @@ static SONDE__ALWAYS_INLINE bool value_read(struct sonde__cursor value, uint32_t
 	}
 }
 
-static SONDE__ALWAYS_INLINE bool attribute_read(struct sonde__cursor attribute, struct keys *keys,
-						uint32_t limit)
+static SONDE__ALWAYS_INLINE bool attribute_read(const struct sonde__mender *mender,
+						struct sonde__cursor attribute, struct keys *keys)
 {
 	struct sonde__cursor key;
 	struct sonde__cursor value;
@@ -131,8 +155,9 @@ static SONDE__ALWAYS_INLINE bool attribute_read(struct sonde__cursor attribute, 
 
 	return sonde__tag_take(&attribute, SONDE__TAG_KEY) && bytes_take(&attribute, &key) &&
 	       key.at != key.end && text_read(&key, &hash) && keys_add(keys, hash) &&
+	       key_is_innocent(mender, &key, hash) &&
 	       sonde__tag_take(&attribute, SONDE__TAG_VALUE) && bytes_take(&attribute, &value) &&
-	       attribute.at == attribute.end && value_read(value, limit);
+	       attribute.at == attribute.end && value_read(mender, value);
 }
 
 /* An event's time, at its place in the copy. */
@@ -156,12 +181,12 @@ static bool event_read(const struct sonde__mender *mender, struct sonde__cursor 
 		return false;
 	if (!sonde__fixed_take(&event, sizeof(uint64_t)) ||
 	    !sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) || !bytes_take(&event, &name) ||
-	    !text_read(&name, &number))
+	    !text_read(&name, &number) || !text_is_innocent(mender, &name))
 		return false;
 	keys_begin(keys, mender->limits.event_attributes);
 	while (sonde__tag_take(&event, SONDE__TAG_EVENT_ATTRIBUTE))
 		if (!bytes_take(&event, &attribute) ||
-		    !attribute_read(attribute, keys, mender->limits.value_length))
+		    !attribute_read(mender, attribute, keys))
 			return false;
 	if (sonde__tag_take(&event, SONDE__TAG_EVENT_DROPPED) &&
 	    !sonde__varint_take(&event, UINT32_MAX, &number))
@@ -184,7 +209,7 @@ static bool fields_read(const struct sonde__mender *mender, struct sonde__cursor
 		if (!bytes_take(&fields, &body))
 			return false;
 		if (tag == SONDE__TAG_SPAN_ATTRIBUTE) {
-			if (!attribute_read(body, &keys, mender->limits.value_length))
+			if (!attribute_read(mender, body, &keys))
 				return false;
 			continue;
 		}

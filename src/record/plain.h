@@ -8,6 +8,9 @@
 
 #include "record/mend.h"
 
+/* What the copy needs of the arena besides the fields. */
+#define SONDE__PLAIN_SLACK 16
+
 /*
  * Copies the fields of a span out of memory that others may write to, and does in one walk over the
  * copy what check.h and mend.h do in four. True: *ret is the copy, which they would have passed

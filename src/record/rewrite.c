@@ -6,7 +6,9 @@
  *
  * Three times the input is always room enough: a byte that is not UTF-8 becomes three, a length of
  * n bytes grows by one at most, a dropped count (six bytes) comes only in the place of an attribute
- * that was dropped (six bytes or more), and nothing else grows.
+ * that was dropped (six bytes or more), and nothing else grows. With redaction it is four times: of
+ * what is replaced in texts the shortest are `k=v;` (4 bytes, 13 then) and `://b@` (5 and 12), and
+ * of values under a secret key an integer (an attribute of 9 bytes, 19 then).
  */
 
 #include "record/rewrite.h"
@@ -14,11 +16,14 @@
 #include "base/utf8.h"
 #include "record/attribute.h"
 #include "record/cursor.h"
+#include "record/hide.h"
 #include "record/key_list.h"
 
 /* 28 bits of length. */
 #define LENGTH_ROOM 4
 #define INPUT_MAX SONDE__TEXT_MAX_SIZE
+#define GROWTH 3
+#define GROWTH_REDACTED 4
 /* For the length rooms that are open at one time. */
 #define SLACK 64
 
@@ -69,6 +74,28 @@ static void text_write(struct rewriter *rewriter, uint8_t tag, struct sonde_byte
 	rewriter->counts->invalid_utf8++;
 }
 
+/*
+ * Replaces in the text what is to be redacted: *text is in the arena then, until the caller gives
+ * it back.
+ */
+static int text_redact(struct rewriter *rewriter, enum sonde__key_verdict verdict,
+		       struct sonde_bytes *text)
+{
+	size_t size;
+	char *redacted;
+
+	if (!sonde__hide_measure(rewriter->mender, verdict, *text, &size))
+		return SONDE_OK;
+	redacted = sonde__arena_take(rewriter->arena, size);
+	if (!redacted)
+		return SONDE_E_NOMEM;
+	(void)sonde__redact_write(rewriter->mender->redactor,
+				  (struct sonde_text){ text->data, text->size }, verdict, redacted,
+				  &rewriter->counts->redacted);
+	*text = (struct sonde_bytes){ redacted, size };
+	return SONDE_OK;
+}
+
 static void rest_write(struct rewriter *rewriter, const struct sonde__cursor *rest)
 {
 	rewriter->at = sonde__bytes_put(rewriter->at, rest->at, sonde__cursor_left(rest));
@@ -76,14 +103,56 @@ static void rest_write(struct rewriter *rewriter, const struct sonde__cursor *re
 
 /* ---- Values ---------------------------------------------------------------------------------- */
 
-/* Sets *ret_cut when it had to shorten. */
-static int scalar_write(struct rewriter *rewriter, struct sonde__cursor any, bool *ret_cut)
+/* In place of a value. */
+static void replacement_write(struct rewriter *rewriter, enum sonde_redaction kind)
 {
+	static const char by[] = SONDE__REDACTED;
 	uint32_t limit = rewriter->mender->limits.value_length;
+	size_t size = sizeof(by) - 1;
+
+	bytes_write(rewriter, SONDE__TAG_ANY_STRING,
+		    (struct sonde_bytes){ by, size < limit ? size : limit });
+	rewriter->counts->redacted.n[kind]++;
+}
+
+/* Redacts, then cuts; sets *ret_cut when it had to. */
+static int content_write(struct rewriter *rewriter, enum sonde__key_verdict verdict,
+			 struct sonde_bytes bytes, bool is_text, bool *ret_cut)
+{
+	const uint32_t limit = rewriter->mender->limits.value_length;
+	const size_t before = rewriter->arena->used;
+	size_t size;
+	int r = text_redact(rewriter, verdict, &bytes);
+
+	if (r < 0)
+		return r;
+	size = bytes.size;
+	if (is_text)
+		bytes.size = sonde__utf8_cut_characters(bytes.data, bytes.size, limit);
+	else if (bytes.size > limit)
+		bytes.size = limit;
+	if (bytes.size < size)
+		*ret_cut = true;
+	if (is_text)
+		text_write(rewriter, SONDE__TAG_ANY_STRING, bytes);
+	else
+		bytes_write(rewriter, SONDE__TAG_ANY_BYTES, bytes);
+	rewriter->arena->used = before;
+	return SONDE_OK;
+}
+
+/* Sets *ret_cut when it had to shorten. */
+static int scalar_write(struct rewriter *rewriter, enum sonde__key_verdict verdict,
+			struct sonde__cursor any, bool *ret_cut)
+{
 	struct sonde__cursor content;
-	struct sonde_bytes bytes;
+	enum sonde_redaction kind;
 	bool is_text = any.at != any.end && *any.at == SONDE__TAG_ANY_STRING;
 
+	if (sonde__hide_value(rewriter->mender, verdict, any, &kind)) {
+		replacement_write(rewriter, kind);
+		return SONDE_OK;
+	}
 	if (!is_text && (any.at == any.end || *any.at != SONDE__TAG_ANY_BYTES)) {
 		rest_write(rewriter, &any);
 		return SONDE_OK;
@@ -91,21 +160,11 @@ static int scalar_write(struct rewriter *rewriter, struct sonde__cursor any, boo
 	any.at++;
 	if (!sonde__bytes_take(&any, &content))
 		return SONDE_E_MALFORMED;
-	bytes = sonde__cursor_bytes(&content);
-	if (is_text)
-		bytes.size = sonde__utf8_cut_characters(bytes.data, bytes.size, limit);
-	else if (bytes.size > limit)
-		bytes.size = limit;
-	if (bytes.size < sonde__cursor_left(&content))
-		*ret_cut = true;
-	if (is_text)
-		text_write(rewriter, SONDE__TAG_ANY_STRING, bytes);
-	else
-		bytes_write(rewriter, SONDE__TAG_ANY_BYTES, bytes);
-	return SONDE_OK;
+	return content_write(rewriter, verdict, sonde__cursor_bytes(&content), is_text, ret_cut);
 }
 
-static int array_write(struct rewriter *rewriter, struct sonde__cursor any, bool *ret_cut)
+static int array_write(struct rewriter *rewriter, enum sonde__key_verdict verdict,
+		       struct sonde__cursor any, bool *ret_cut)
 {
 	uint8_t *content = message_begin(rewriter, SONDE__TAG_ANY_ARRAY);
 	struct sonde__cursor elements;
@@ -115,29 +174,32 @@ static int array_write(struct rewriter *rewriter, struct sonde__cursor any, bool
 		return SONDE_E_MALFORMED;
 	while (elements.at != elements.end) {
 		uint8_t *element_content;
+		int r;
 
 		if (!sonde__tag_take(&elements, SONDE__TAG_ARRAY_VALUE) ||
 		    !sonde__bytes_take(&elements, &element))
 			return SONDE_E_MALFORMED;
 		element_content = message_begin(rewriter, SONDE__TAG_ARRAY_VALUE);
-		if (scalar_write(rewriter, element, ret_cut) < 0)
-			return SONDE_E_MALFORMED;
+		r = scalar_write(rewriter, verdict, element, ret_cut);
+		if (r < 0)
+			return r;
 		message_end(rewriter, element_content);
 	}
 	message_end(rewriter, content);
 	return SONDE_OK;
 }
 
-static int value_write(struct rewriter *rewriter, struct sonde__cursor any)
+static int value_write(struct rewriter *rewriter, enum sonde__key_verdict verdict,
+		       struct sonde__cursor any)
 {
 	uint8_t *content = message_begin(rewriter, SONDE__TAG_VALUE);
 	bool is_cut = false;
 	int r;
 
-	if (sonde__tag_take(&any, SONDE__TAG_ANY_ARRAY))
-		r = array_write(rewriter, any, &is_cut);
+	if (verdict != SONDE__KEY_SECRET && sonde__tag_take(&any, SONDE__TAG_ANY_ARRAY))
+		r = array_write(rewriter, verdict, any, &is_cut);
 	else
-		r = scalar_write(rewriter, any, &is_cut);
+		r = scalar_write(rewriter, verdict, any, &is_cut);
 	if (r < 0)
 		return r;
 	message_end(rewriter, content);
@@ -150,11 +212,13 @@ static int value_write(struct rewriter *rewriter, struct sonde__cursor any)
 static int list_write(struct rewriter *rewriter, const struct sonde__key_list *list, uint8_t tag)
 {
 	for (uint32_t i = 0; i < list->n; i++) {
+		const struct sonde__key_entry *entry = &list->entries[i];
 		uint8_t *content = message_begin(rewriter, tag);
 		int r;
 
-		bytes_write(rewriter, SONDE__TAG_KEY, list->entries[i].key);
-		r = value_write(rewriter, list->entries[i].value);
+		bytes_write(rewriter, SONDE__TAG_KEY, entry->key);
+		r = value_write(rewriter, sonde__hide_key(rewriter->mender, entry->key),
+				entry->value);
 		if (r < 0)
 			return r;
 		message_end(rewriter, content);
@@ -222,7 +286,9 @@ static int event_write(struct rewriter *rewriter, struct sonde__cursor event)
 				   rewriter->mender->limits.event_attributes };
 	uint8_t *content = message_begin(rewriter, SONDE__TAG_SPAN_EVENT);
 	bool is_ticks = sonde__tag_take(&event, SONDE__TAG_EVENT_TICKS);
+	const size_t before = rewriter->arena->used;
 	struct sonde__cursor name;
+	struct sonde_bytes text;
 	uint64_t time;
 	int r;
 
@@ -236,7 +302,12 @@ static int event_write(struct rewriter *rewriter, struct sonde__cursor event)
 	rewriter->at = sonde__fixed64_put(
 		rewriter->at,
 		is_ticks ? sonde__clock_unix_ns(rewriter->mender->clock, time) : time);
-	text_write(rewriter, SONDE__TAG_EVENT_NAME, sonde__cursor_bytes(&name));
+	text = sonde__cursor_bytes(&name);
+	r = text_redact(rewriter, SONDE__KEY_PLAIN, &text);
+	if (r < 0)
+		return r;
+	text_write(rewriter, SONDE__TAG_EVENT_NAME, text);
+	rewriter->arena->used = before;
 	r = tail_write(rewriter, event, &tail);
 	if (r == SONDE_OK)
 		message_end(rewriter, content);
@@ -353,7 +424,8 @@ int sonde__rewrite_pieces(const struct sonde__mender *mender, enum sonde_fields 
 			return SONDE_E_NOMEM;
 		size += pieces[i].size;
 	}
-	output = sonde__arena_take(arena, 3 * size + SLACK);
+	output = sonde__arena_take(arena,
+				   (mender->redactor ? GROWTH_REDACTED : GROWTH) * size + SLACK);
 	if (!output)
 		return SONDE_E_NOMEM;
 	rewriter.at = output;

@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "record/attribute.h"
 #include "record/cursor.h"
+#include "record/hide.h"
 
 /* More keys than this and the table would be crowded: the thorough way decides. */
 #define KEYS_MAX (SONDE__MEND_SLOTS / 2)
@@ -65,45 +66,57 @@ static bool key_add(struct sonde__mender *mender, const uint8_t *key, size_t siz
 	return true;
 }
 
-static bool text_is_clean(const struct sonde__cursor *text, uint32_t limit)
+static bool text_is_clean(const struct sonde__mender *mender, enum sonde__key_verdict verdict,
+			  const struct sonde__cursor *text)
 {
+	const uint32_t limit = mender->limits.value_length;
 	size_t size = sonde__cursor_left(text);
+	size_t redacted;
 
-	if (!sonde__utf8_is_valid(text->at, size))
+	if (!sonde__utf8_is_valid(text->at, size) ||
+	    sonde__hide_measure(mender, verdict, sonde__cursor_bytes(text), &redacted))
 		return false;
 	return size <= limit ||
 	       sonde__utf8_cut_characters((const char *)text->at, size, limit) == size;
 }
 
 /* 1: clean; 0: dirty; SONDE_E_MALFORMED. `any` is an AnyValue but a list. */
-static int scalar_scan(struct sonde__cursor any, uint32_t limit)
+static int scalar_scan(const struct sonde__mender *mender, enum sonde__key_verdict verdict,
+		       struct sonde__cursor any)
 {
+	enum sonde_redaction kind;
 	struct sonde__cursor content;
+	size_t redacted;
 
+	if (sonde__hide_value(mender, verdict, any, &kind))
+		return 0;
 	if (sonde__tag_take(&any, SONDE__TAG_ANY_STRING))
-		return sonde__bytes_take(&any, &content) ? text_is_clean(&content, limit)
+		return sonde__bytes_take(&any, &content) ? text_is_clean(mender, verdict, &content)
 							 : SONDE_E_MALFORMED;
-	if (sonde__tag_take(&any, SONDE__TAG_ANY_BYTES))
-		return sonde__bytes_take(&any, &content) ? sonde__cursor_left(&content) <= limit
-							 : SONDE_E_MALFORMED;
-	return 1;
+	if (!sonde__tag_take(&any, SONDE__TAG_ANY_BYTES))
+		return 1;
+	if (!sonde__bytes_take(&any, &content))
+		return SONDE_E_MALFORMED;
+	return sonde__cursor_left(&content) <= mender->limits.value_length &&
+	       !sonde__hide_measure(mender, verdict, sonde__cursor_bytes(&content), &redacted);
 }
 
-static int value_scan(struct sonde__cursor any, uint32_t limit)
+static int value_scan(const struct sonde__mender *mender, enum sonde__key_verdict verdict,
+		      struct sonde__cursor any)
 {
 	struct sonde__cursor elements;
 	struct sonde__cursor element;
 	int r = 1;
 
-	if (!sonde__tag_take(&any, SONDE__TAG_ANY_ARRAY))
-		return scalar_scan(any, limit);
+	if (verdict == SONDE__KEY_SECRET || !sonde__tag_take(&any, SONDE__TAG_ANY_ARRAY))
+		return scalar_scan(mender, verdict, any);
 	if (!sonde__bytes_take(&any, &elements))
 		return SONDE_E_MALFORMED;
 	while (r > 0 && elements.at != elements.end) {
 		if (!sonde__tag_take(&elements, SONDE__TAG_ARRAY_VALUE) ||
 		    !sonde__bytes_take(&elements, &element))
 			return SONDE_E_MALFORMED;
-		r = scalar_scan(element, limit);
+		r = scalar_scan(mender, verdict, element);
 	}
 	return r;
 }
@@ -125,7 +138,7 @@ static int attribute_scan(struct sonde__mender *mender, struct seen_keys *list,
 	list->n++;
 	if (!sonde__utf8_is_valid(key.at, key_size) || !key_add(mender, key.at, key_size))
 		return 0;
-	return value_scan(value, mender->limits.value_length);
+	return value_scan(mender, sonde__hide_key(mender, sonde__cursor_bytes(&key)), value);
 }
 
 /* The attributes of an event or link, up to its end or its dropped count. */
@@ -147,6 +160,7 @@ static int nested_scan(struct sonde__mender *mender, uint8_t tag, uint32_t limit
 static int event_scan(struct sonde__mender *mender, struct sonde__cursor event, bool *ret_has_ticks)
 {
 	struct sonde__cursor name;
+	size_t redacted;
 
 	if (sonde__tag_take(&event, SONDE__TAG_EVENT_TICKS))
 		*ret_has_ticks = true;
@@ -155,7 +169,8 @@ static int event_scan(struct sonde__mender *mender, struct sonde__cursor event, 
 	if (!sonde__fixed_take(&event, sizeof(uint64_t)) ||
 	    !sonde__tag_take(&event, SONDE__TAG_EVENT_NAME) || !sonde__bytes_take(&event, &name))
 		return SONDE_E_MALFORMED;
-	if (!sonde__utf8_is_valid(name.at, sonde__cursor_left(&name)))
+	if (!sonde__utf8_is_valid(name.at, sonde__cursor_left(&name)) ||
+	    sonde__hide_measure(mender, SONDE__KEY_PLAIN, sonde__cursor_bytes(&name), &redacted))
 		return 0;
 	return nested_scan(mender, SONDE__TAG_EVENT_ATTRIBUTE, mender->limits.event_attributes,
 			   event);

@@ -14,15 +14,16 @@ COLUMNS_MAX = 100  # A line with a string may be longer: a diagnostic is not cut
 # Lowest first; a layer may include those it names and public headers, and nothing else.
 LAYERS = {
     "base": [],
-    "record": ["base"],
+    "redact": ["base"],
+    "record": ["base", "redact"],
     "stack": ["base"],
     "error": ["base", "record", "stack"],
     "context": ["base", "record"],
     "resilience": ["base", "stack", "error", "context"],
     "box": ["base", "record"],
     "capture": ["base", "error", "context", "record", "box", "stack"],
-    "pipeline": ["base", "record", "stack", "error", "context", "resilience", "box"],
-    "agent": ["base", "record", "stack", "error", "context", "resilience", "box", "capture", "pipeline"],
+    "pipeline": ["base", "redact", "record", "stack", "error", "context", "resilience", "box"],
+    "agent": ["base", "redact", "record", "stack", "error", "context", "resilience", "box", "capture", "pipeline"],
 }
 # Exporters use JSON's writer, and those of libsonde-otlp its connections.
 EXPORTERS = {"webhook": ["json", "otlp"]}

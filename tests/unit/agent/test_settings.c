@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "agent/privacy.h"
 #include "agent/registry.h"
 #include "agent/resource.h"
 #include "base/compiler.h"
@@ -221,9 +222,34 @@ static void make_resource(struct sonde__resource *resource, const struct sonde_o
 {
 	struct sonde__settings settings;
 
+	static struct sonde__redactor redactor;
+
 	init(&settings, options);
-	sonde__resource_init(resource, &settings);
+	assert_int_equal(sonde__privacy_init(&redactor, &settings), SONDE_OK);
+	sonde__resource_init(resource, &settings, &redactor);
+	sonde__redactor_deinit(&redactor);
 	sonde__settings_deinit(&settings);
+}
+
+static void test_resource_is_redacted(void **state SONDE__UNUSED)
+{
+	struct sonde_options options = SONDE_OPTIONS_INIT;
+	struct sonde__resource resource;
+
+	options.resource_attributes = "db.password=hunter2,db.url=pg://u:hunter2@h/d,mail=a@b.de";
+	make_resource(&resource, &options);
+	assert_string_equal(resource_text(&resource, "db.password"), "[redacted]");
+	assert_string_equal(resource_text(&resource, "db.url"), "pg://REDACTED:REDACTED@h/d");
+	assert_string_equal(resource_text(&resource, "mail"), "a@b.de");
+	options.redact = "email";
+	setenv("SONDE_REDACT_KEYS", "none", 1);
+	make_resource(&resource, &options);
+	assert_string_equal(resource_text(&resource, "db.password"), "hunter2");
+	assert_string_equal(resource_text(&resource, "mail"), "[redacted]");
+	options.redact_keys = "x,MAIL";
+	make_resource(&resource, &options);
+	assert_string_equal(resource_text(&resource, "db.password"), "[redacted]");
+	unsetenv("SONDE_REDACT_KEYS");
 }
 
 static void test_resource_of_a_nameless_service(void **state SONDE__UNUSED)
@@ -307,6 +333,7 @@ int main(void)
 		cmocka_unit_test_setup(test_destinations_in_code_beat_the_environment, set_up),
 		cmocka_unit_test_setup(test_exception_signal, set_up),
 		cmocka_unit_test_setup(test_options_of_other_versions, set_up),
+		cmocka_unit_test_setup(test_resource_is_redacted, set_up),
 		cmocka_unit_test_setup(test_resource_of_a_nameless_service, set_up),
 		cmocka_unit_test_setup(test_resource_sources_in_order, set_up),
 		cmocka_unit_test_setup(test_one_bad_pair_discards_the_list, set_up),

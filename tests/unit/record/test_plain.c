@@ -16,7 +16,7 @@ static struct sonde__arena exact_arena;
 static void exact_arena_renew(size_t size)
 {
 	sonde__arena_deinit(&exact_arena);
-	assert_int_equal(sonde__arena_init(&exact_arena, size + sizeof(uint64_t)), SONDE_OK);
+	assert_int_equal(sonde__arena_init(&exact_arena, size + SONDE__PLAIN_SLACK), SONDE_OK);
 }
 
 static int teardown_all(void **state)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_REDACT_DETECT_H
+#define SONDE_REDACT_DETECT_H
+
+/*
+ * The detectors, each in a file of its own. They are asked at a place `at` of the text where their
+ * first byte stands, and may look back as far as `done`, up to where the text is settled. True:
+ * *ret says what goes, from `done` on.
+ */
+
+#include "redact/redact.h"
+
+struct sonde__search {
+	const struct sonde__redactor *redactor;
+	const uint8_t *text;
+	size_t size;
+	size_t done;
+};
+
+/* At a digit. *ret_next: where to look for the next card if there is none here. */
+bool sonde__card_find(const struct sonde__search *search, size_t at, struct sonde__match *ret,
+		      size_t *ret_next);
+bool sonde__card_number_is_valid(const uint8_t *digits, size_t n);
+
+/* At the first letter of a word: Bearer, Basic, eyJ and others; at the dashes of a key block. */
+bool sonde__token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret);
+bool sonde__key_block_find(const struct sonde__search *search, size_t at,
+			   struct sonde__match *ret);
+
+/* At "://"; at '=' of a query. */
+bool sonde__url_find(const struct sonde__search *search, size_t at, struct sonde__match *ret);
+bool sonde__query_find(const struct sonde__search *search, size_t at, struct sonde__match *ret);
+
+/* At '=' or ':'. */
+bool sonde__pair_find(const struct sonde__search *search, size_t at, struct sonde__match *ret);
+
+/* At '@'. */
+bool sonde__email_find(const struct sonde__search *search, size_t at, struct sonde__match *ret);
+
+/* ---- Bytes ----------------------------------------------------------------------------------- */
+
+static inline bool sonde__is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool sonde__is_letter(uint8_t c)
+{
+	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+
+static inline bool sonde__is_alnum(uint8_t c)
+{
+	return sonde__is_digit(c) || sonde__is_letter(c);
+}
+
+static inline bool sonde__is_space(uint8_t c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static inline bool sonde__is_quote(uint8_t c)
+{
+	return c == '"' || c == '\'' || c == '`';
+}
+
+#endif

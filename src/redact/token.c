@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What proves who somebody is: what follows "Bearer" and "Basic" (RFC 6750, RFC 7617), JSON web
+ * tokens wherever they stand (RFC 7519: "eyJ" is how `{"` looks in base64), and private keys in PEM
+ * (RFC 7468).
+ *
+ * "basic usage" and "the bearer of bad news" are prose: what follows must not look like a word.
+ */
+
+#include "redact/detect.h"
+
+#include <string.h>
+
+#define WORD_MAX 16
+/* Of a web token. */
+#define HEAD_MAX 2048
+
+static bool is_token_byte(uint8_t c)
+{
+	return sonde__is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~' || c == '+' ||
+	       c == '/' || c == '=';
+}
+
+static bool is_base64url(uint8_t c)
+{
+	return sonde__is_alnum(c) || c == '-' || c == '_';
+}
+
+/* Letters alone, of which the first may be a capital, and not too many of them. */
+static bool is_word(const uint8_t *text, size_t size)
+{
+	if (size >= WORD_MAX)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		bool is_inner_capital = i && text[i] >= 'A' && text[i] <= 'Z';
+
+		if (is_inner_capital ||
+		    (!sonde__is_letter(text[i]) && text[i] != '-' && text[i] != '.'))
+			return false;
+	}
+	return true;
+}
+
+static bool begins_folded(const struct sonde__search *search, size_t at, const char *word)
+{
+	size_t size = strlen(word);
+
+	return size <= search->size - at && sonde__folded_equal(search->text + at, size, word);
+}
+
+static bool scheme_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
+{
+	size_t from = at;
+	size_t to;
+
+	if (begins_folded(search, at, "bearer"))
+		from += 6;
+	else if (begins_folded(search, at, "basic"))
+		from += 5;
+	else
+		return false;
+	at = from;
+	while (from < search->size && (search->text[from] == ' ' || search->text[from] == '\t'))
+		from++;
+	for (to = from; to < search->size && is_token_byte(search->text[to]); to++)
+		continue;
+	if (from == at || from == to || is_word(search->text + from, to - from))
+		return false;
+	*ret = (struct sonde__match){ .from = from, .to = to, .kind = SONDE_REDACTION_TOKEN };
+	return true;
+}
+
+/* At least a head and some of a body: a head alone says nothing. */
+static bool web_token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
+{
+	size_t to = at;
+	size_t body;
+
+	if (search->size - at < 8 || memcmp(search->text + at, "eyJ", 3) != 0)
+		return false;
+	while (to < search->size && to - at < HEAD_MAX && is_base64url(search->text[to]))
+		to++;
+	if (to == search->size || search->text[to] != '.')
+		return false;
+	body = to + 1;
+	while (to < search->size && (is_base64url(search->text[to]) || search->text[to] == '.'))
+		to++;
+	if (to == body)
+		return false;
+	*ret = (struct sonde__match){ .from = at, .to = to, .kind = SONDE_REDACTION_TOKEN };
+	return true;
+}
+
+bool sonde__token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
+{
+	if (at > 0 && sonde__is_alnum(search->text[at - 1]))
+		return false;
+	return scheme_find(search, at, ret) || web_token_find(search, at, ret);
+}
+
+/* To the end of the block, or of the text where the end was cut off. */
+bool sonde__key_block_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
+{
+	static const char begin[] = "-----BEGIN ";
+	static const char kind[] = "PRIVATE KEY-----";
+	static const char end[] = "-----END ";
+	const uint8_t *text = search->text;
+	const size_t line_end = at + 64 < search->size ? at + 64 : search->size;
+	const uint8_t *found;
+	size_t to = search->size;
+
+	if (search->size - at < sizeof(begin) - 1 ||
+	    memcmp(text + at, begin, sizeof(begin) - 1) != 0)
+		return false;
+	found = memmem(text + at, line_end - at, kind, sizeof(kind) - 1);
+	if (!found)
+		return false;
+	found = memmem(found, (size_t)(text + search->size - found), end, sizeof(end) - 1);
+	if (found) {
+		const uint8_t *rest = found + sizeof(end) - 1;
+		const uint8_t *dashes = memmem(rest, (size_t)(text + search->size - rest), "-----",
+					       5);
+
+		if (dashes)
+			to = (size_t)(dashes + 5 - text);
+	}
+	*ret = (struct sonde__match){ .from = at, .to = to, .kind = SONDE_REDACTION_TOKEN };
+	return true;
+}
