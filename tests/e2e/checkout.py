@@ -48,10 +48,10 @@ class Process:
 class Service:
     """Checkout and payment, exporting to `endpoint`."""
 
-    def __init__(self, folder, endpoint, fail_every=10, slow_every=1000, **environment):
+    def __init__(self, folder, endpoint, fail_every=10, slow_every=1000, break_every=0, **environment):
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "500",
                     **{k: str(v) for k, v in environment.items()}}
-        self.payment = Process(folder, "payment", ["--fail-every", str(fail_every)], settings)
+        self.payment = Process(folder, "payment", ["--fail-every", str(fail_every), "--break-every", str(break_every)], settings)
         self.checkout = Process(folder, "checkout",
                                 ["--payment-port", str(self.payment.port), "--database",
                                  os.path.join(folder, "orders.db"), "--slow-every", str(slow_every)], settings)

@@ -10,13 +10,37 @@ static bool is_nth(long id, long n)
 	return n > 0 && id % n == 0;
 }
 
+/* Says all that is wrong, not the first thing alone. */
 static struct sonde_error *check(const struct order *order)
 {
+	struct sonde_error *error;
+
+	if (order->id >= 0 && order->n_items >= 1)
+		return NULL;
+	error = sonde_error_raise(&sonde_validation, "the order is not complete");
 	if (order->id < 0)
-		return sonde_error_raise(&sonde_validation, "an order needs a number");
+		sonde_error_add_field(error, "id", "is no number");
 	if (order->n_items < 1)
-		return sonde_error_raise(&sonde_validation, "order %ld has no items", order->id);
-	return NULL;
+		sonde_error_add_field(error, "items", "are less than one");
+	return error;
+}
+
+/*
+ * A declined card is the client's to know, a payment service that is down is ours: the one becomes
+ * a conflict, the other stays what it is. Both are captured here, on the span that failed; on a
+ * server's span a conflict is no failure.
+ */
+static struct sonde_error *pay(const struct checkout *checkout, const struct order *order)
+{
+	struct sonde_error *error = gateway_charge(checkout->config->payment_port, order);
+	const struct sonde_error_type *type =
+		sonde_error_is(error, &sonde_conflict) ? &order_not_paid : NULL;
+
+	if (error) {
+		error = sonde_error_wrap(error, type, "order %ld was not paid", order->id);
+		sonde_error_capture(error);
+	}
+	return error;
 }
 
 static struct sonde_error *place(const struct checkout *checkout, const struct order *order)
@@ -29,9 +53,9 @@ static struct sonde_error *place(const struct checkout *checkout, const struct o
 	sonde_span_set_int(span, "order.items", order->n_items);
 	if (error)
 		return error;
-	error = gateway_charge(checkout->config->payment_port, order);
+	error = pay(checkout, order);
 	if (error)
-		return sonde_error_wrap(error, &order_not_paid, "order %ld was not paid", order->id);
+		return error;
 	error = orders_insert(checkout->orders, order);
 	if (!error && is_nth(order->id, checkout->config->slow_every))
 		error = orders_report(checkout->orders, checkout->config->slow_ms, &n_orders);
@@ -45,9 +69,10 @@ static void handle_order(struct request *request)
 	const struct checkout *checkout = request->service;
 	struct order order = { .id = http_number(request, "id"),
 			       .n_items = http_number(request, "items") };
-	SONDE_ERROR_AUTOFREE struct sonde_error *error = place(checkout, &order);
+	SONDE_REQUEST_ERROR(error);
 	char body[64];
 
+	error = place(checkout, &order);
 	if (error) {
 		http_reply_error(request, error);
 		return;

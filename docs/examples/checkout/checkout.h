@@ -24,6 +24,7 @@ struct config {
 	uint16_t payment_port;
 	const char *database;
 	long fail_every; /* Each nth order's card is declined. 0: none. */
+	long break_every; /* Each nth order's bank does not answer: a failure of ours. 0: none. */
 	long slow_every; /* Each nth order asks for the slow report. 0: none. */
 	long slow_ms; /* How slow. */
 };
@@ -58,7 +59,9 @@ void http_stop(struct http_server *server);
 /* A number in the query; -1 where there is none. */
 long http_number(const struct request *request, const char *name);
 void http_reply(struct request *request, unsigned status, const char *body);
-/* What a client may know of the error, with the trace id; the whole is captured. */
+/*
+ * What a client may know of the error, with the trace id; what is a failure is captured in whole.
+ */
 void http_reply_error(struct request *request, struct sonde_error *error);
 
 /*

@@ -84,6 +84,8 @@ struct sonde_error *gateway_charge(uint16_t payment_port, const struct order *or
 		return sonde_error_raise(&payment_unreachable, "the payment service does not answer: %s",
 					 curl_easy_strerror(code));
 	sonde_span_set_int(span, "http.response.status_code", status);
+	if (status >= 400) /* Of a client's span a failure, whoever is to blame. */
+		sonde_span_set_status(span, SONDE_SPAN_ERROR, /* description= */ NULL);
 	if (status == 402)
 		return sonde_error_raise(&payment_declined, "the card was declined");
 	if (status != 200)

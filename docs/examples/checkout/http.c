@@ -114,7 +114,6 @@ static void reply(struct request *request, unsigned status, const char *type, co
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
 
-	sonde_current_set(sonde_int("http.response.status_code", status));
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	MHD_queue_response(request->connection, status, response);
 	MHD_destroy_response(response);
@@ -122,23 +121,14 @@ static void reply(struct request *request, unsigned status, const char *type, co
 
 void http_reply(struct request *request, unsigned status, const char *body)
 {
+	sonde_current_set(sonde_int("http.response.status_code", status));
 	reply(request, status, "application/json", body);
 }
 
-/* Standard: RFC 9457. The text of an error that is not meant for clients stays inside. */
 void http_reply_error(struct request *request, struct sonde_error *error)
 {
-	const struct sonde_error_type *type = sonde_error_type_of(error);
-	struct sonde_context context = sonde_context_current();
-	char trace_id[SONDE_TRACE_ID_LENGTH + 1];
-	char body[512];
+	char body[SONDE_PROBLEM_SIZE];
+	int status = sonde_problem_answer(error, body, sizeof(body), /* options= */ NULL);
 
-	sonde_error_capture(error);
-	sonde_trace_id_format(&context, trace_id);
-	snprintf(body, sizeof(body), "{\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"trace_id\":\"%s\"}\n",
-		 type->code, sonde_error_type_http_status(type),
-		 sonde_error_type_has_public_message(type) ? sonde_error_message(error) :
-							     "something went wrong here",
-		 trace_id);
-	reply(request, (unsigned)sonde_error_type_http_status(type), "application/problem+json", body);
+	reply(request, (unsigned)status, SONDE_PROBLEM_CONTENT_TYPE, body);
 }

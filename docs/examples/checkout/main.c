@@ -13,7 +13,8 @@ static const struct option long_options[] = {
 	{ "role", required_argument, NULL, 'r' },	{ "port", required_argument, NULL, 'p' },
 	{ "payment-port", required_argument, NULL, 'P' }, { "database", required_argument, NULL, 'd' },
 	{ "fail-every", required_argument, NULL, 'f' },	{ "slow-every", required_argument, NULL, 's' },
-	{ "slow-ms", required_argument, NULL, 'm' },	{ NULL, 0, NULL, 0 },
+	{ "slow-ms", required_argument, NULL, 'm' },	{ "break-every", required_argument, NULL, 'b' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static bool parse(int argc, char **argv, struct config *config, const char **ret_role)
@@ -36,6 +37,9 @@ static bool parse(int argc, char **argv, struct config *config, const char **ret
 			break;
 		case 'f':
 			config->fail_every = strtol(optarg, NULL, 10);
+			break;
+		case 'b':
+			config->break_every = strtol(optarg, NULL, 10);
 			break;
 		case 's':
 			config->slow_every = strtol(optarg, NULL, 10);
@@ -110,7 +114,7 @@ int main(int argc, char **argv)
 
 	if (!parse(argc, argv, &config, &role)) {
 		fprintf(stderr, "usage: checkout [--role checkout|payment] [--port N] [--payment-port N] "
-				"[--database FILE] [--fail-every N] [--slow-every N] [--slow-ms N]\n");
+				"[--database FILE] [--fail-every N] [--break-every N] [--slow-every N] [--slow-ms N]\n");
 		return 2;
 	}
 	block_ends();
