@@ -84,13 +84,12 @@ static void error_write(const struct sonde_error *error, uint64_t event_id, uint
 	struct sonde__error_plan plan;
 	struct sonde__error_record *record;
 	struct sonde__slot slot;
-	enum sonde_signal signal;
 	size_t size;
 
-	signal = forms & SONDE__RECORD_WITH_LOG ? SONDE_SIGNAL_LOG : SONDE_SIGNAL_PART;
 	size = sizeof(*record) + sonde__error_plan_make(&plan, error);
 	error_count(&plan.links[0]);
-	if (!sonde__box_reserve(size, signal, /* urgent= */ true, &slot))
+	/* In whatever form: the pipeline moves to the parts what leaves as an event alone. */
+	if (!sonde__box_reserve(size, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot))
 		return;
 	record = slot.record;
 	head_fill(record, &plan, error, event_id);
