@@ -14,8 +14,11 @@ void sonde__webhook_limit_init(struct sonde__webhook_limit *limit, uint32_t per_
 static void fill(struct sonde__webhook_limit *limit, uint64_t now_ns)
 {
 	uint64_t interval_ns = MINUTE_NS / limit->per_minute;
-	uint64_t n = now_ns > limit->filled_ns ? (now_ns - limit->filled_ns) / interval_ns : 0;
+	uint64_t n;
 
+	if (now_ns <= limit->filled_ns)
+		return;
+	n = (now_ns - limit->filled_ns) / interval_ns;
 	if (n >= limit->per_minute - limit->n_tokens) {
 		limit->n_tokens = limit->per_minute;
 		limit->filled_ns = now_ns;

@@ -10,7 +10,8 @@
  *	wait           until the driver writes a line
  *	flush=MS, stop=MS
  *
- * TEXT of "@" is read from the environment variable HOSTILE. Last it prints a line for each
+ * TEXT of "@" is read from the environment variable HOSTILE; WEBHOOK_OPTION and EXCEPTION_SIGNAL
+ * are for options that have no variable of their own. Last it prints a line for each
  * destination and signal: account DESTINATION SIGNAL CAPTURED EXPORTED QUEUED LOST REFUSED LIMITED.
  */
 
@@ -141,6 +142,8 @@ int main(int argc, char **argv)
 	options.service_version = "1.4.2";
 	options.deployment_environment = "test";
 	options.webhook_url = getenv("WEBHOOK_OPTION");
+	if (getenv("EXCEPTION_SIGNAL"))
+		options.exception_signal = SONDE_EXCEPTION_SPAN_EVENT;
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 2;
 	for (int i = 1; i < argc; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which destination takes metrics, how often, and as what. */
+/* Which destinations there are, what each takes, metrics how often, and as what. */
 
 #include "agent/settings.h"
 
@@ -37,6 +37,7 @@ static int set_up(void **state SONDE__UNUSED)
 {
 	static const char *const variables[] = {
 		"OTEL_METRICS_EXPORTER", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT", TEMPORALITY,
+		"SONDE_WEBHOOK_URL", "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN",
 	};
 
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(variables); i++)
@@ -131,6 +132,111 @@ static void destinations_in_code(void **state SONDE__UNUSED)
 	assert_string_equal(choose(&options), "null:sl null:sl console:sl console:slm");
 }
 
+/* What libsonde-otlp registers; it is never opened here. */
+static int webhook_open(const struct sonde_exporter_host *host SONDE__UNUSED,
+			void **ret SONDE__UNUSED)
+{
+	return SONDE_E_UNSUPPORTED;
+}
+
+static int webhook_encode(void *instance SONDE__UNUSED,
+			  const struct sonde_batch *batch SONDE__UNUSED,
+			  struct sonde_buffer *out SONDE__UNUSED)
+{
+	return SONDE_E_UNSUPPORTED;
+}
+
+static enum sonde_outcome webhook_send(void *instance SONDE__UNUSED,
+				       const struct sonde_request *request SONDE__UNUSED,
+				       struct sonde_result *ret SONDE__UNUSED)
+{
+	return SONDE_OUTCOME_REFUSED;
+}
+
+static void webhook_close(void *instance SONDE__UNUSED, bool forked SONDE__UNUSED)
+{
+}
+
+/* As one that was built before there was `count`. */
+static const struct sonde_exporter webhook = {
+	.size = offsetof(struct sonde_exporter, count), .name = "webhook", .open = webhook_open,
+	.encode = webhook_encode, .send = webhook_send, .close = webhook_close,
+};
+
+/* Runs before the others register it. */
+static void a_webhook_that_is_not_linked(void **state SONDE__UNUSED)
+{
+	set("SONDE_WEBHOOK_URL", "https://hooks.example/hunter2");
+	assert_string_equal(choose(/* options= */ NULL), "null:slm");
+	assert_non_null(strstr(said, "SONDE_WEBHOOK_URL names the exporter \"webhook\", which is not linked"));
+	assert_non_null(strstr(said, "; link with `pkg-config --libs sonde`"));
+	assert_null(strstr(said, "hunter2"));
+}
+
+static void the_webhook_joins(void **state SONDE__UNUSED)
+{
+	static const char *const none[] = { "OTEL_METRICS_EXPORTER=none", NULL };
+	const struct sonde_destination destinations[] = { { .name = "console", .settings = none } };
+	struct sonde_options options = SONDE_OPTIONS_INIT;
+
+	assert_int_equal(sonde_exporter_register(&webhook), SONDE_OK);
+	assert_string_equal(choose(/* options= */ NULL), "null:slm");
+	set("SONDE_WEBHOOK_URL", "");
+	assert_string_equal(choose(/* options= */ NULL), "null:slm");
+	set("SONDE_WEBHOOK_URL", "https://hooks.example/x");
+	assert_string_equal(choose(/* options= */ NULL), "null:slm webhook:l");
+	set("OTEL_METRICS_EXPORTER", "console");
+	assert_string_equal(choose(/* options= */ NULL), "null:sl console:m webhook:l");
+	set("OTEL_METRICS_EXPORTER", NULL);
+	set("OTEL_TRACES_EXPORTER", "none");
+	set("OTEL_LOGS_EXPORTER", "none");
+	assert_string_equal(choose(/* options= */ NULL), "webhook:l");
+	options.destinations = destinations;
+	options.n_destinations = 1;
+	assert_string_equal(choose(&options), "console:sl webhook:l");
+	/* Spans only where errors are nowhere else. */
+	options.exception_signal = SONDE_EXCEPTION_SPAN_EVENT;
+	assert_string_equal(choose(&options), "console:sl webhook:sl");
+	options.exception_signal = SONDE_EXCEPTION_LOG;
+	assert_string_equal(choose(&options), "console:sl webhook:l");
+	assert_string_equal(said, "");
+}
+
+/* Named in a list as well, it is the same one, and looks where errors are. */
+static void the_webhook_is_one(void **state SONDE__UNUSED)
+{
+	set("OTEL_TRACES_EXPORTER", "null,webhook");
+	assert_string_equal(choose(/* options= */ NULL), "null:slm webhook:l");
+	set("SONDE_WEBHOOK_URL", "https://hooks.example/x");
+	assert_string_equal(choose(/* options= */ NULL), "null:slm webhook:l");
+	set("OTEL_METRICS_EXPORTER", "webhook");
+	assert_string_equal(choose(/* options= */ NULL), "null:sl webhook:l");
+}
+
+/* The destination's own, then the option, then the environment. */
+static void whose_url_it_is(void **state SONDE__UNUSED)
+{
+	static const char *const own[] = { "SONDE_WEBHOOK_URL=https://own.example", NULL };
+	const struct sonde_destination destinations[] = {
+		{ .name = "webhook", .settings = own }, { .name = "webhook" },
+	};
+	struct sonde_options options = SONDE_OPTIONS_INIT;
+	struct sonde__settings settings;
+
+	set("SONDE_WEBHOOK_URL", "https://environment.example");
+	options.webhook_url = "https://option.example";
+	options.destinations = destinations;
+	options.n_destinations = SONDE__ARRAY_SIZE(destinations);
+	assert_int_equal(sonde__settings_init(&settings, &options), SONDE_OK);
+	assert_int_equal(settings.n_destinations, 2);
+	assert_string_equal(settings.destinations[0].settings[0], own[0]);
+	assert_string_equal(settings.destinations[0].settings[1], "SONDE_WEBHOOK_URL=https://option.example");
+	assert_null(settings.destinations[0].settings[2]);
+	assert_string_equal(settings.destinations[1].settings[0], "SONDE_WEBHOOK_URL=https://option.example");
+	assert_null(settings.destinations[1].settings[1]);
+	sonde__settings_deinit(&settings);
+}
+
 static void how_often(void **state SONDE__UNUSED)
 {
 	struct sonde_options options = SONDE_OPTIONS_INIT;
@@ -201,6 +307,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(by_the_environment),
 		TEST(destinations_in_code),
+		TEST(a_webhook_that_is_not_linked),
+		TEST(the_webhook_joins),
+		TEST(the_webhook_is_one),
+		TEST(whose_url_it_is),
 		TEST(how_often),
 		TEST(temporality_is_each_destinations_own),
 	};
