@@ -157,13 +157,27 @@ struct sonde_options {
 	 */
 	const char *redact;
 	const char *redact_keys;
+
+	/*
+	 * How many errors leave: of one fingerprint, and of all together. What is held back is
+	 * counted (SONDE_LOSS_LIMITED, and the exact metric sonde.errors), and told in one event
+	 * for each fingerprint and interval. Rates are per minute; UINT32_MAX, and 0 in the
+	 * environment, is no limit.
+	 */
+	uint32_t error_burst; /* SONDE_ERROR_BURST; 10 at once, */
+	uint32_t error_rate; /* SONDE_ERROR_RATE; then 60 */
+	uint32_t error_total_burst; /* SONDE_ERROR_TOTAL_BURST; 200 */
+	uint32_t error_total_rate; /* SONDE_ERROR_TOTAL_RATE; 6000 */
+	uint32_t error_summary_ms; /* SONDE_ERROR_SUMMARY_INTERVAL; 60000 */
+	bool no_error_limit; /* SONDE_ERROR_LIMIT=off: all errors leave. */
 };
 
 #define SONDE_OPTIONS_INIT \
 	{ \
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
-			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL \
+			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
+			0, 0, 0, 0, 0, false \
 	}
 
 /*

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/diagnostic.h"
 #include "base/text.h"
@@ -188,6 +189,51 @@ static void read_delivery(struct sonde__settings *settings, const struct sonde_o
 	read_rows(settings, rows, SONDE__ARRAY_SIZE(rows));
 }
 
+/* `per_minute` as UINT32_MAX: no limit. */
+static struct sonde__rate rate_of(uint32_t burst, uint32_t per_minute)
+{
+	return (struct sonde__rate){
+		.burst = burst,
+		.period_ns = per_minute == UINT32_MAX ? 0 : 60 * SONDE__NS_PER_S / per_minute,
+	};
+}
+
+static void read_flood(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	uint32_t burst;
+	uint32_t rate;
+	uint32_t total_burst;
+	uint32_t total_rate;
+	uint32_t summary_ms;
+	const struct row rows[] = {
+		{ &burst,
+		  { .name = "SONDE_ERROR_BURST", .option = options->error_burst, .fallback = 10,
+		    .min = 1, .max = ITEMS_MAX } },
+		{ &rate,
+		  { .name = "SONDE_ERROR_RATE", .option = options->error_rate, .fallback = 60,
+		    .min = 1, .max = UINT32_MAX, .zero_is_unlimited = true } },
+		{ &total_burst,
+		  { .name = "SONDE_ERROR_TOTAL_BURST", .option = options->error_total_burst,
+		    .fallback = 200, .min = 1, .max = ITEMS_MAX } },
+		{ &total_rate,
+		  { .name = "SONDE_ERROR_TOTAL_RATE", .option = options->error_total_rate,
+		    .fallback = 6000, .min = 1, .max = UINT32_MAX, .zero_is_unlimited = true } },
+		{ &summary_ms,
+		  { .name = "SONDE_ERROR_SUMMARY_INTERVAL", .option = options->error_summary_ms,
+		    .fallback = 60000, .min = 1, .max = DAY_MS } },
+	};
+
+	read_rows(settings, rows, SONDE__ARRAY_SIZE(rows));
+	if (options->no_error_limit ||
+	    !sonde__environment_switch(&settings->environment, "SONDE_ERROR_LIMIT", true))
+		rate = total_rate = UINT32_MAX;
+	settings->flood = (struct sonde__flood_options){
+		.group = rate_of(burst, rate),
+		.total = rate_of(total_burst, total_rate),
+		.summary_ns = summary_ms * SONDE__NS_PER_MS,
+	};
+}
+
 /* Standard: a signal's own variable, else the general one, else the default. */
 static uint32_t read_limit(const struct sonde__settings *settings, const char *own,
 			   const char *general, uint32_t fallback)
@@ -284,6 +330,7 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	settings->memory_limit_bytes = read_memory_limit(settings, known.memory_limit_bytes);
 	read_delivery(settings, &known);
 	read_limits(settings);
+	read_flood(settings, &known);
 	settings->has_figures = !known.no_figures &&
 				sonde__environment_switch(&settings->environment,
 							  "SONDE_FIGURES", true);

@@ -55,6 +55,7 @@ struct sonde__settings {
 	uint32_t slow_threshold_ms;
 	enum sonde_exception_signal exception_signal;
 	struct sonde__sampling sampling;
+	struct sonde__flood_options flood;
 	bool has_figures;
 	uint32_t breaker_failures;
 	uint32_t breaker_reset_ms;

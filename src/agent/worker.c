@@ -91,6 +91,7 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.breaker_trials = settings->breaker_trials,
 		.retry_initial_ns = at_least_1ms(settings->retry_initial_ms),
 		.retry_max_ns = at_least_1ms(settings->retry_max_ms),
+		.flood = settings->flood,
 		.random = next_random,
 		.random_user = worker,
 	};

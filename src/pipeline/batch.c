@@ -69,6 +69,7 @@ bool sonde__batch_is_full(const struct sonde__batch *batch, size_t estimate)
 struct source {
 	struct sonde__batch_item item;
 	const struct sonde__exception *exception;
+	const struct sonde__group *summary;
 	size_t estimate;
 };
 
@@ -77,6 +78,8 @@ static int make_log(struct sonde__view_maker *maker, const struct source *source
 {
 	const struct sonde__record *record = source->item.ref.record;
 
+	if (source->summary)
+		return sonde__summary_view_make(maker, source->summary, ret);
 	if (!record)
 		return sonde__part_view_make(maker, source->item.parts, ret);
 	if (source->exception)
@@ -194,6 +197,14 @@ void sonde__batch_add_error(struct sonde__pipeline *pipeline, const struct sonde
 		.exception = exception,
 		.estimate = ref->record->size + strlen(exception->stacktrace),
 	};
+
+	add(pipeline, SONDE_SIGNAL_LOG, &source);
+}
+
+void sonde__batch_add_summary(struct sonde__pipeline *pipeline, const struct sonde__group *group,
+			      size_t estimate)
+{
+	struct source source = { .summary = group, .estimate = estimate };
 
 	add(pipeline, SONDE_SIGNAL_LOG, &source);
 }

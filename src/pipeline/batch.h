@@ -20,12 +20,15 @@
 #include "pipeline/join.h"
 #include "record/mend.h"
 
+struct sonde__group;
 struct sonde__pipeline;
 
 /* What one item is made of, and what is done when it has left. */
 struct sonde__batch_item {
-	struct sonde__record_ref ref; /* A NULL record: made from a part. */
-	struct sonde__part *parts; /* Joined to a span; or the one that a log is made from. */
+	struct sonde__record_ref ref; /* A NULL record: made from a part, or a summary. */
+	struct sonde__part *
+		/* Joined to a span; or the one that a log is made from; of a summary none. */
+		parts;
 	bool is_evicted; /* That part had to go; else it came too late. */
 };
 
@@ -60,6 +63,9 @@ void sonde__batch_add_span(struct sonde__pipeline *pipeline, const struct sonde_
 void sonde__batch_add_log(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref);
 void sonde__batch_add_error(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
 			    const struct sonde__exception *exception);
+/* A log record of what a group holds back, of about `estimate` bytes; nothing is released. */
+void sonde__batch_add_summary(struct sonde__pipeline *pipeline, const struct sonde__group *group,
+			      size_t estimate);
 void sonde__batch_add_part(struct sonde__pipeline *pipeline, struct sonde__part *part,
 			   bool is_evicted);
 

@@ -82,6 +82,10 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 		.intake_capacity = smaller(limit / 24 / SONDE__INTAKE_ENTRY_SIZE, INTAKE_MAX),
 		.arena_size = { smaller(limit / 12, ARENA_MAX), smaller(limit / 12, ARENA_MAX) },
 		.table_slots = power_of_two_below(smaller(limit / 2048, TABLE_SLOTS_MAX)),
+		.n_groups = (uint32_t)smaller(limit / 32 / sizeof(struct sonde__group),
+					      SONDE__GROUPS_MAX),
+		.n_series = (uint32_t)smaller(limit / 128 / sizeof(struct sonde__group_series),
+					      SONDE__GROUPS_MAX),
 		.batch_items = {
 			items(options, SONDE_SIGNAL_SPAN, limit / 16, SPAN_ITEM_SIZE),
 			items(options, SONDE_SIGNAL_LOG, limit / 24, LOG_ITEM_SIZE),
@@ -96,6 +100,7 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 			budget->arena_size[1] +
 			sonde__blobs_memory(budget->n_buffers, budget->buffer_size) +
 			budget->table_slots * (sizeof(void *) + sizeof(uint64_t)) +
+			sonde__groups_memory(budget->n_groups, budget->n_series) +
 			budget->batch_items[0] * SPAN_ITEM_SIZE +
 			budget->batch_items[1] * LOG_ITEM_SIZE +
 			budget->n_points * sizeof(struct sonde_point_view) + budget->points_size;

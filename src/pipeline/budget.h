@@ -5,11 +5,11 @@
 /*
  * Who may use how much of the byte budget. A fixed share is taken once, at the start: the list of
  * records that were seen, the scratch that a batch is built in, the buffers it is encoded into, the
- * parts table's frame. What is left is for the two things that grow: an eighth of the limit for
- * waiting parts, and all the rest for encoded batches, of which metrics may take a half: a quarter
- * for their own batches, shared by those who take them, a quarter for what deltas are counted
- * from. The two do not borrow from each other: while a collector is away the batches fill their
- * share, and parts must still find their spans.
+ * parts table's frame, the groups of errors. What is left is for the two things that grow: an
+ * eighth of the limit for waiting parts, and all the rest for encoded batches, of which metrics may
+ * take a half: a quarter for their own batches, shared by those who take them, a quarter for what
+ * deltas are counted from. The two do not borrow from each other: while a collector is away the
+ * batches fill their share, and parts must still find their spans.
  */
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 
 #include "pipeline/pipeline.h"
 
-#define SONDE__BUDGET_MIN ((size_t)256 * 1024)
+#define SONDE__BUDGET_MIN ((size_t)384 * 1024)
 
 struct sonde__budget {
 	size_t limit;
@@ -33,6 +33,8 @@ struct sonde__budget {
 	size_t n_buffers; /* To encode into, */
 	size_t buffer_size; /* of so many bytes each. */
 	size_t table_slots; /* Parts, and exported spans remembered; a power of two. */
+	uint32_t n_groups; /* Of errors, */
+	uint32_t n_series; /* and of these in the metric. */
 	size_t batch_items[2];
 	size_t batch_bytes;
 	size_t n_points; /* In a batch, and */

@@ -6,6 +6,7 @@
  *	when the spans' or the logs' delay is over, logs only if there are any,
  *	when a ring is half full and there is something to take,
  *	soon after an error came in, at once unless the last one was a moment ago,
+ *	when it is time to tell what errors were held back,
  *	when a flush asks for it.
  *
  * What was seen is first scanned: parts go to the table, logs and errors to their batch. Only then,
@@ -78,8 +79,9 @@ void sonde__drain_look(struct sonde__pipeline *pipeline)
 	if (pipeline->is_draining)
 		return;
 	pipeline->leaves_rest = !is_due(pipeline);
-	if (!pipeline->intake.n ||
-	    (pipeline->leaves_rest && sonde__box_fill_percent() < FILL_PERCENT)) {
+	if (pipeline->now_ns < pipeline->flood.summary_due_ns &&
+	    (!pipeline->intake.n ||
+	     (pipeline->leaves_rest && sonde__box_fill_percent() < FILL_PERCENT))) {
 		schedule(pipeline, /* is_drained= */ false);
 		return;
 	}
@@ -107,6 +109,8 @@ uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)
 		return PAUSE_LOOK_NS;
 	if (pipeline->intake.has_error && pipeline->urgent_due_ns < due_ns)
 		due_ns = pipeline->urgent_due_ns;
+	if (pipeline->flood.summary_due_ns < due_ns)
+		due_ns = pipeline->flood.summary_due_ns;
 	return due_ns > pipeline->now_ns ? due_ns - pipeline->now_ns : 0;
 }
 
@@ -207,7 +211,11 @@ static bool emit_rest(struct sonde__pipeline *pipeline, enum sonde_signal signal
 
 static enum sonde__drain_outcome finish(struct sonde__pipeline *pipeline)
 {
+	enum sonde__drain_outcome outcome;
+
 	sonde__triage_expired_parts(pipeline);
+	if (!sonde__flood_tell(pipeline, &outcome))
+		return outcome;
 	if (!emit_rest(pipeline, SONDE_SIGNAL_LOG) || !emit_rest(pipeline, SONDE_SIGNAL_SPAN))
 		return SONDE__DRAIN_PAUSED;
 	pipeline->is_draining = false;

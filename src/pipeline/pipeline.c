@@ -94,6 +94,8 @@ static int init_memory(struct sonde__pipeline *pipeline)
 	if (status == SONDE_OK)
 		status = sonde__join_init(&pipeline->join, budget->table_slots);
 	if (status == SONDE_OK)
+		status = sonde__flood_init(pipeline);
+	if (status == SONDE_OK)
 		status = sonde__blobs_init(&pipeline->blobs, budget->n_buffers,
 					   budget->buffer_size);
 	for (int s = 0; status == SONDE_OK && s < SONDE__BATCH_SIGNALS; s++)
@@ -107,6 +109,7 @@ static void release_memory(struct sonde__pipeline *pipeline)
 {
 	for (int s = 0; s < SONDE__BATCH_SIGNALS; s++)
 		sonde__batch_deinit(&pipeline->batches[s]);
+	sonde__flood_deinit(pipeline);
 	sonde__join_deinit(&pipeline->join);
 	sonde__intake_deinit(&pipeline->intake);
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {

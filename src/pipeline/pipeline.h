@@ -53,6 +53,19 @@ struct sonde__pipeline_destination {
 /* Rows of what there is for each enum sonde_signal; a part travels inside others and has none. */
 #define SONDE__SIGNAL_ROWS (SONDE_SIGNAL_METRIC + 1)
 
+/* A rate and what may be saved up. A period of 0: no limit. */
+struct sonde__rate {
+	uint32_t burst; /* Tokens; 0 counts as 1. */
+	uint64_t period_ns; /* In which one token comes. */
+};
+
+/* How many errors leave. */
+struct sonde__flood_options {
+	struct sonde__rate group; /* Of one fingerprint, */
+	struct sonde__rate total; /* of all. */
+	uint64_t summary_ns; /* From the first that is held back to the event that says so. */
+};
+
 /* Every field is set by the agent: no defaults here. All times in nanoseconds. */
 struct sonde__pipeline_options {
 	struct sonde__pipeline_destination destinations[SONDE__DESTINATIONS_MAX];
@@ -83,6 +96,7 @@ struct sonde__pipeline_options {
 	uint32_t breaker_trials;
 	uint64_t retry_initial_ns;
 	uint64_t retry_max_ns;
+	struct sonde__flood_options flood;
 	double (*random)(void *user); /* Uniform in [0, 1): jitter. */
 	void *random_user;
 };

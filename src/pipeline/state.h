@@ -11,6 +11,7 @@
 #include "pipeline/budget.h"
 #include "pipeline/exception.h"
 #include "pipeline/fingerprint.h"
+#include "pipeline/flood.h"
 #include "pipeline/intake.h"
 #include "pipeline/join.h"
 #include "pipeline/lane.h"
@@ -47,6 +48,7 @@ struct sonde__pipeline {
 	struct sonde__mender log_mender;
 	struct sonde__exception exception;
 	struct sonde__fingerprinter fingerprinter;
+	struct sonde__flood flood;
 	struct sonde__named_site named_sites[SONDE__SITES_REMEMBERED];
 
 	uint64_t now_ns; /* Of the turn under way. */

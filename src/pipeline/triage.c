@@ -4,7 +4,8 @@
  *
  *	a part          into the table; a log record at once if its span is known to be gone already
  *	a message       a log record
- *	an error        with a log: a log record, and a part that is not counted, because the log is
+ *	an error        past the limits of its group: held back (flood.h); else
+ *			with a log: a log record, and a part that is not counted, because the log is
  *	                without: a part that is counted, in place of the log that was captured
  *	anything else   a loss
  */
@@ -176,8 +177,14 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 	bool with_log = pipeline->is_taken[SONDE_SIGNAL_LOG] &&
 			(record->head.flags & SONDE__RECORD_WITH_LOG || !with_event);
 	struct sonde__error_news news = { 0 };
+	bool is_admitted;
 
 	news.fingerprint = sonde__fingerprint_of(&pipeline->fingerprinter, record);
+	is_admitted = sonde__flood_admit(pipeline, record, news.fingerprint);
+	if (!is_admitted && (with_log || with_event)) {
+		sonde__triage_lose(pipeline, ref, SONDE_LOSS_LIMITED);
+		return;
+	}
 	if (!sonde__exception_read(&pipeline->exception, record, &news)) {
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
 		return;

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "pipeline/budget.h"
 #include "record/layout.h"
 #include "rig.h"
 #include "support/records.h"
@@ -168,7 +169,7 @@ static void four_mib_are_kept(void **state)
 static void smallest_budget_is_kept(void **state)
 {
 	(void)state;
-	memory_stays_within(256 << 10);
+	memory_stays_within(SONDE__BUDGET_MIN);
 }
 
 static void smaller_budget_is_refused(void **state)
@@ -176,11 +177,11 @@ static void smaller_budget_is_refused(void **state)
 	struct sonde__pipeline *pipeline = NULL;
 
 	(void)state;
-	rig.options.memory_limit_bytes = (256 << 10) - 1;
+	rig.options.memory_limit_bytes = SONDE__BUDGET_MIN - 1;
 	assert_int_equal(sonde__pipeline_new(&rig.options, &pipeline), SONDE_E_NOMEM);
 	assert_null(pipeline);
 	assert_int_equal(rig.fakes[0].n_closes, 0);
-	rig.options.memory_limit_bytes = 256 << 10;
+	rig.options.memory_limit_bytes = SONDE__BUDGET_MIN;
 	start();
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/random.h"
 #include "box/box.h"
+#include "pipeline/budget.h"
 #include "record/layout.h"
 #include "rig.h"
 #include "support/records.h"
@@ -212,8 +213,8 @@ static void anything_in_any_order(void **state)
 static void anything_with_little_memory(void **state)
 {
 	(void)state;
-	run(/* seed= */ 3, 256 << 10, 0);
-	run(/* seed= */ 4, 256 << 10, 40);
+	run(/* seed= */ 3, SONDE__BUDGET_MIN, 0);
+	run(/* seed= */ 4, SONDE__BUDGET_MIN, 40);
 }
 
 int main(void)
