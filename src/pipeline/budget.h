@@ -40,6 +40,7 @@ struct sonde__budget {
 	size_t n_points; /* In a batch, and */
 	size_t points_size; /* what they refer to. */
 	size_t points_limit; /* Encoded, for each destination. */
+	size_t seen_slots; /* Fingerprints remembered; a power of two. */
 	size_t pasts; /* What metrics stood at, for deltas; counted as blobs, */
 	size_t pasts_limit; /* and no more than this of them. */
 };
