@@ -170,6 +170,16 @@ struct sonde_options {
 	uint32_t error_total_rate; /* SONDE_ERROR_TOTAL_RATE; 6000 */
 	uint32_t error_summary_ms; /* SONDE_ERROR_SUMMARY_INTERVAL; 60000 */
 	bool no_error_limit; /* SONDE_ERROR_LIMIT=off: all errors leave. */
+
+	/*
+	 * SONDE_STATE_DIRECTORY; sonde in $STATE_DIRECTORY, else in $XDG_STATE_HOME, else
+	 * ~/.local/state/sonde. Where it is remembered which errors are known, for the service's
+	 * other processes and the next ones; a directory that its user alone may write to, made at
+	 * the first error. "none": in memory alone.
+	 */
+	const char *state_directory;
+	/* SONDE_REGRESSION_DAYS; 14. A known error not seen for so long has regressed. */
+	uint32_t regression_days;
 };
 
 #define SONDE_OPTIONS_INIT \
@@ -177,7 +187,7 @@ struct sonde_options {
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
-			0, 0, 0, 0, 0, false \
+			0, 0, 0, 0, 0, false, NULL, 0 \
 	}
 
 /*

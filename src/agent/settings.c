@@ -166,6 +166,9 @@ static void read_delivery(struct sonde__settings *settings, const struct sonde_o
 		{ &settings->slow_threshold_ms,
 		  { .name = "SONDE_SLOW_THRESHOLD", .option = options->slow_threshold_ms,
 		    .fallback = 1000, .min = 1, .max = DAY_MS } },
+		{ &settings->regression_days,
+		  { .name = "SONDE_REGRESSION_DAYS", .option = options->regression_days,
+		    .fallback = 14, .min = 1, .max = 36500 } },
 		{ &settings->breaker_failures,
 		  { .name = "SONDE_BREAKER_FAILURES", .option = options->breaker_failures,
 		    .fallback = 5, .min = 1, .max = ITEMS_MAX } },
@@ -318,6 +321,8 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	status = sonde__environment_init(&settings->environment);
 	if (status == SONDE_OK)
 		status = copy_texts(settings, &known);
+	if (status == SONDE_OK)
+		status = sonde__state_directory_init(settings, &known);
 	if (status == SONDE_OK) {
 		settings->exception_signal = read_exception_signal(settings,
 								   known.exception_signal);
@@ -355,6 +360,7 @@ void sonde__settings_deinit(struct sonde__settings *settings)
 	free(settings->box_directory);
 	free(settings->redact);
 	free(settings->redact_keys);
+	free(settings->state_directory);
 	sonde__environment_deinit(&settings->environment);
 	memset(settings, 0, sizeof(*settings));
 }

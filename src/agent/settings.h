@@ -42,6 +42,7 @@ struct sonde__settings {
 	/* What is not to leave the process, as the options have them; NULL: the defaults. */
 	char *redact;
 	char *redact_keys;
+	char *state_directory; /* "": none was found. NULL: none is wanted. */
 
 	uint64_t memory_limit_bytes;
 	struct sonde__limits limits;
@@ -57,6 +58,7 @@ struct sonde__settings {
 	struct sonde__sampling sampling;
 	struct sonde__flood_options flood;
 	bool has_figures;
+	uint32_t regression_days;
 	uint32_t breaker_failures;
 	uint32_t breaker_reset_ms;
 	uint32_t breaker_trials;
@@ -83,6 +85,10 @@ void sonde__sampling_init(struct sonde__settings *settings, const struct sonde_o
  */
 int sonde__destinations_init(struct sonde__settings *settings, const struct sonde_options *options);
 void sonde__destinations_deinit(struct sonde__settings *settings);
+
+/* Where state is kept between runs, as the options and the environment say. SONDE_E_NOMEM. */
+int sonde__state_directory_init(struct sonde__settings *settings,
+				const struct sonde_options *options);
 
 /* The options as this library knows them, whatever version the caller was built with. */
 int sonde__options_read(const struct sonde_options *options, struct sonde_options *ret);

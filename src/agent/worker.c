@@ -86,6 +86,8 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.log_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_LOG]),
 		.metric_interval_ns = at_least_1ms(settings->metric_interval_ms),
 		.max_batch_bytes = settings->max_batch_bytes,
+		.state_directory = settings->state_directory,
+		.regression_days = settings->regression_days,
 		.breaker_failures = settings->breaker_failures,
 		.breaker_reset_ns = at_least_1ms(settings->breaker_reset_ms),
 		.breaker_trials = settings->breaker_trials,

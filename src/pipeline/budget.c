@@ -13,6 +13,7 @@
 #define ARENA_MAX ((size_t)4 << 20)
 #define INTAKE_MAX ((size_t)1 << 18)
 #define ITEMS_MAX 16384
+#define SEEN_SLOTS_MAX 1024
 #define POINTS_MAX 256
 #define POINTS_SIZE_MAX ((size_t)128 * 1024)
 #define SPAN_ITEM_SIZE (sizeof(struct sonde__batch_item) + sizeof(struct sonde_span_view))
@@ -95,7 +96,9 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 	set_buffers(budget);
 	budget->n_points = smaller(limit / 128 / sizeof(struct sonde_point_view), POINTS_MAX);
 	budget->points_size = smaller(limit / 48, POINTS_SIZE_MAX);
-	budget->fixed = sizeof(struct sonde__pipeline) +
+	budget->seen_slots = power_of_two_below(
+		smaller(limit / 64 / sizeof(struct sonde__seen_slot), SEEN_SLOTS_MAX));
+	budget->fixed = sizeof(struct sonde__pipeline) + sonde__seen_memory(budget->seen_slots) +
 			budget->intake_capacity * SONDE__INTAKE_ENTRY_SIZE + budget->arena_size[0] +
 			budget->arena_size[1] +
 			sonde__blobs_memory(budget->n_buffers, budget->buffer_size) +

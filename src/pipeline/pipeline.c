@@ -9,6 +9,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pipeline/deliver.h"
 #include "pipeline/drain.h"
@@ -86,6 +87,34 @@ static void init_menders(struct sonde__pipeline *pipeline)
 	pipeline->log_mender.redactor = pipeline->redactor;
 }
 
+/* "" where the resource does not say. */
+static struct sonde_text resource_text(const struct sonde__pipeline *pipeline, const char *key)
+{
+	struct sonde_bytes rest = pipeline->options.resource.attributes;
+	struct sonde_text found = { "", 0 };
+	struct sonde_item_view item;
+
+	while (sonde_item_next(SONDE_FIELDS_RESOURCE, &rest, &item))
+		if (item.name.size == strlen(key) &&
+		    memcmp(item.name.data, key, item.name.size) == 0 &&
+		    item.value.type == SONDE_VALUE_STR)
+			found = item.value.as.string;
+	return found;
+}
+
+static int init_seen(struct sonde__pipeline *pipeline)
+{
+	struct sonde__seen_options options = {
+		.directory = pipeline->options.state_directory,
+		.service = resource_text(pipeline, "service.name"),
+		.release = resource_text(pipeline, "service.version"),
+		.regression_days = pipeline->options.regression_days,
+		.n_slots = pipeline->budget.seen_slots,
+	};
+
+	return sonde__seen_init(&pipeline->seen, &options);
+}
+
 static int init_memory(struct sonde__pipeline *pipeline)
 {
 	const struct sonde__budget *budget = &pipeline->budget;
@@ -98,6 +127,8 @@ static int init_memory(struct sonde__pipeline *pipeline)
 	if (status == SONDE_OK)
 		status = sonde__blobs_init(&pipeline->blobs, budget->n_buffers,
 					   budget->buffer_size);
+	if (status == SONDE_OK)
+		status = init_seen(pipeline);
 	for (int s = 0; status == SONDE_OK && s < SONDE__BATCH_SIGNALS; s++)
 		status = sonde__batch_init(&pipeline->batches[s], (enum sonde_signal)s,
 					   budget->batch_items[s], budget->batch_bytes,
@@ -110,6 +141,7 @@ static void release_memory(struct sonde__pipeline *pipeline)
 	for (int s = 0; s < SONDE__BATCH_SIGNALS; s++)
 		sonde__batch_deinit(&pipeline->batches[s]);
 	sonde__flood_deinit(pipeline);
+	sonde__seen_deinit(&pipeline->seen);
 	sonde__join_deinit(&pipeline->join);
 	sonde__intake_deinit(&pipeline->intake);
 	for (size_t d = 0; d < pipeline->options.n_destinations; d++) {

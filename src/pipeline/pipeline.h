@@ -91,6 +91,8 @@ struct sonde__pipeline_options {
 	uint32_t max_batch_items[2];
 	uint32_t max_queue_items[2]; /* 0: the byte budget alone. */
 	uint32_t max_batch_bytes;
+	const char *state_directory; /* As in pipeline/seen.h. Read at the start alone. */
+	uint32_t regression_days;
 	uint32_t breaker_failures;
 	uint64_t breaker_reset_ns;
 	uint32_t breaker_trials;

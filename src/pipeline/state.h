@@ -18,6 +18,7 @@
 #include "pipeline/metrics.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/report.h"
+#include "pipeline/seen.h"
 #include "record/mend.h"
 
 /* Signals whose batches are made of records: spans and logs. */
@@ -49,6 +50,7 @@ struct sonde__pipeline {
 	struct sonde__exception exception;
 	struct sonde__fingerprinter fingerprinter;
 	struct sonde__flood flood;
+	struct sonde__seen seen;
 	struct sonde__named_site named_sites[SONDE__SITES_REMEMBERED];
 
 	uint64_t now_ns; /* Of the turn under way. */

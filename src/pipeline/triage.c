@@ -168,6 +168,18 @@ static bool has_span(const struct sonde__error_record *record)
 	return memcmp(record->span_id, zero, sizeof(zero)) != 0;
 }
 
+/* Whether anybody has seen it, asked only of what leaves. */
+static void ask_seen(struct sonde__pipeline *pipeline, struct sonde__error_news *news)
+{
+	const struct sonde__clock *clock = &pipeline->clock;
+	uint64_t unix_ns = clock->n_anchors ? clock->anchors[clock->n_anchors - 1].realtime_ns : 0;
+	struct sonde__seen_answer answer = sonde__seen_ask(&pipeline->seen, news->fingerprint,
+							   unix_ns / SONDE__NS_PER_S);
+
+	news->is_first_seen = answer.is_first;
+	news->is_regressed = answer.is_regressed;
+}
+
 static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
 {
 	const struct sonde__error_record *record = (const void *)ref->record;
@@ -185,6 +197,8 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_LIMITED);
 		return;
 	}
+	if (with_log || with_event)
+		ask_seen(pipeline, &news);
 	if (!sonde__exception_read(&pipeline->exception, record, &news)) {
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
 		return;

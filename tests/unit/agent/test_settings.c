@@ -321,10 +321,67 @@ static void test_registry(void **state SONDE__UNUSED)
 	assert_ptr_equal(sonde__registry_find("console"), &sonde_console_exporter);
 }
 
+static void expect_state_directory(const char *expected)
+{
+	struct sonde__settings settings;
+
+	init(&settings, NULL);
+	if (expected)
+		assert_string_equal(settings.state_directory, expected);
+	else
+		assert_null(settings.state_directory);
+	sonde__settings_deinit(&settings);
+}
+
+static void test_state_directory(void **state SONDE__UNUSED)
+{
+	struct sonde_options options = SONDE_OPTIONS_INIT;
+	struct sonde__settings settings;
+	char *home = strdup(getenv("HOME") ? getenv("HOME") : "");
+	char *given = strdup(getenv("SONDE_STATE_DIRECTORY") ? getenv("SONDE_STATE_DIRECTORY") : "");
+
+	assert_non_null(home);
+	assert_non_null(given);
+	unsetenv("HOME");
+	unsetenv("XDG_STATE_HOME");
+	unsetenv("STATE_DIRECTORY");
+	unsetenv("SONDE_STATE_DIRECTORY");
+	expect_state_directory("");
+	setenv("HOME", "/home/ann", 1);
+	expect_state_directory("/home/ann/.local/state/sonde");
+	setenv("XDG_STATE_HOME", "relative", 1);
+	expect_state_directory("/home/ann/.local/state/sonde");
+	setenv("XDG_STATE_HOME", "/state", 1);
+	expect_state_directory("/state/sonde");
+	setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b", 1);
+	expect_state_directory("/var/lib/a/sonde");
+	assert_string_equal(said, "");
+	setenv("SONDE_STATE_DIRECTORY", "here", 1);
+	expect_state_directory("/var/lib/a/sonde");
+	assert_non_null(strstr(said, "the state directory here is not an absolute path"));
+	setenv("SONDE_STATE_DIRECTORY", "/mine", 1);
+	expect_state_directory("/mine");
+	options.state_directory = "/ours";
+	options.regression_days = 3;
+	init(&settings, &options);
+	assert_string_equal(settings.state_directory, "/ours");
+	assert_int_equal(settings.regression_days, 3);
+	sonde__settings_deinit(&settings);
+	setenv("SONDE_STATE_DIRECTORY", "none", 1);
+	expect_state_directory(NULL);
+	unsetenv("STATE_DIRECTORY");
+	unsetenv("XDG_STATE_HOME");
+	setenv("HOME", home, 1);
+	setenv("SONDE_STATE_DIRECTORY", given, 1);
+	free(home);
+	free(given);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_defaults, set_up),
+		cmocka_unit_test_setup(test_state_directory, set_up),
 		cmocka_unit_test_setup(test_spans_and_logs_are_set_apart, set_up),
 		cmocka_unit_test_setup(test_queue_limits_the_batch_silently, set_up),
 		cmocka_unit_test_setup(test_own_limit_beats_the_general_one, set_up),
