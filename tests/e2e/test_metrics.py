@@ -54,6 +54,7 @@ class Run:
 
     def __init__(self, b, **settings):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SONDE_"))}
+        environment["SONDE_STATE_DIRECTORY"] = "none"
         environment.update(OTEL_EXPORTER_OTLP_ENDPOINT=b.otlp_http, **settings)
         before = len(b.metrics())
         done = subprocess.run([METERED], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -187,6 +188,7 @@ class Metrics(unittest.TestCase):
 
     def test_where_no_metrics_are_taken_it_is_said_once(self):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SONDE_"))}
+        environment["SONDE_STATE_DIRECTORY"] = "none"
         environment.update(OTEL_EXPORTER_OTLP_ENDPOINT=self.backends.jaeger_otlp_http, OTEL_LOGS_EXPORTER="none",
                            OTEL_METRIC_EXPORT_INTERVAL="20")
         done = subprocess.run([METERED], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -25,6 +25,7 @@ ALONE = {"OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "OTEL_MET
 
 def run(*arguments, **settings):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SONDE_"))}
+    environment["SONDE_STATE_DIRECTORY"] = "none"
     return subprocess.run([METERED, *arguments], env={**environment, **settings}, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=60)
 

@@ -32,6 +32,7 @@ class Trace(unittest.TestCase):
     @classmethod
     def record(cls, compression):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SONDE_"))}
+        environment["SONDE_STATE_DIRECTORY"] = "none"
         environment.update(OTEL_EXPORTER_OTLP_ENDPOINT=cls.backends.otlp_http,
                            OTEL_EXPORTER_OTLP_COMPRESSION=compression,
                            OTEL_RESOURCE_ATTRIBUTES="team=core%2Cother,deployment.environment.name=overridden")
