@@ -18,8 +18,11 @@ extern char **environ;
 
 static bool is_ours(const char *entry)
 {
-	static const char *const prefixes[] = { "OTEL_", "SONDE_", "NO_COLOR=", "XDG_RUNTIME_DIR=",
-						"HOME=", "STATE_DIRECTORY=", "XDG_STATE_HOME=" };
+	static const char *const prefixes[] = {
+		"OTEL_", "SONDE_", "NO_COLOR=", "XDG_RUNTIME_DIR=", "HOME=", "STATE_DIRECTORY=",
+		"XDG_STATE_HOME=", "http_proxy=", "https_proxy=", "HTTPS_PROXY=", "all_proxy=",
+		"ALL_PROXY=", "no_proxy=", "NO_PROXY=",
+	};
 
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(prefixes); i++) {
 		if (!strncmp(entry, prefixes[i], strlen(prefixes[i])))

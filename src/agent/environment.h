@@ -17,7 +17,10 @@ struct sonde__environment {
 	size_t n_entries;
 };
 
-/* Copies OTEL_*, SONDE_*, NO_COLOR, and what says where files go. SONDE_E_NOMEM. */
+/*
+ * Copies OTEL_*, SONDE_*, NO_COLOR, what says where files go, and what curl reads of proxies: not
+ * HTTP_PROXY, which a CGI server sets to what a stranger's request says. SONDE_E_NOMEM.
+ */
 int sonde__environment_init(struct sonde__environment *environment);
 void sonde__environment_deinit(struct sonde__environment *environment);
 

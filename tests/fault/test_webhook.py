@@ -314,6 +314,24 @@ class Faults(WebhookCase):
                 self.said(run, 'the exporter "webhook" cannot be used')
 
 
+class Proxies(WebhookCase):
+    """The environment's, and past them what they are not for."""
+
+    def test_through_a_proxy(self):
+        with hostile.Collector(hostile.answer(200)) as proxy:
+            run = self.run_host("http://hooks.example", "new=x", "stop=5000", http_proxy=proxy.url, no_proxy="")
+        [request] = proxy.requests
+        self.assertEqual((request.path, request.headers["host"]), ("http://hooks.example" + SECRET, "hooks.example"))
+        self.assertEqual(run.accounts[0, 1]["exported"], 1)
+
+    def test_past_a_proxy(self):
+        for others in ({}, {"HTTP_PROXY": "http://127.0.0.1:1", "no_proxy": ""}):
+            with self.subTest(others), hostile.Collector(hostile.answer(200)) as collector:
+                run = self.run_host(collector.url, "new=x", "stop=5000",
+                                    **(others or {"http_proxy": "http://127.0.0.1:1", "no_proxy": "127.0.0.1"}))
+            self.assertEqual(run.accounts[0, 1]["exported"], 1)
+
+
 class Tls(WebhookCase):
     def test_a_receiver_of_an_own_authority(self):
         with tempfile.TemporaryDirectory() as folder:

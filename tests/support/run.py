@@ -147,6 +147,9 @@ def run_suite(suite, name, folder, totals):
     chosen = choose(suite, name, folder)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "SONDE_"))}
     environment.update(SANITIZERS, **ENVIRONMENT.get(suite, {}).get(name, {}))
+    # The tests' own servers are here, whatever proxy this machine needs for others.
+    past = [environment.get("no_proxy") or environment.get("NO_PROXY"), "127.0.0.1,localhost"]
+    environment["no_proxy"] = ",".join(filter(None, past))
     started = time.monotonic()
     results = {}
     for is_script in (False, True):

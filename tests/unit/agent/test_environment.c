@@ -49,12 +49,18 @@ static void test_copies_what_is_ours(void **state SONDE__UNUSED)
 	setenv("OTEL_TEST_ONE", "1", 1);
 	setenv("OTEL_TEST_EMPTY", "", 1);
 	setenv("UNRELATED_VARIABLE", "x", 1);
+	setenv("http_proxy", "http://proxy.example", 1);
+	setenv("HTTP_PROXY", "http://stranger.example", 1);
+	setenv("NO_PROXY", "localhost", 1);
 	assert_int_equal(sonde__environment_init(&environment), SONDE_OK);
 	setenv("OTEL_TEST_ONE", "2", 1);
 	assert_string_equal(sonde__environment_get(&environment, "OTEL_TEST_ONE"), "1");
 	assert_null(sonde__environment_get(&environment, "OTEL_TEST_EMPTY"));
 	assert_null(sonde__environment_get(&environment, "OTEL_TEST"));
 	assert_null(sonde__environment_get(&environment, "UNRELATED_VARIABLE"));
+	assert_string_equal(sonde__environment_get(&environment, "http_proxy"), "http://proxy.example");
+	assert_null(sonde__environment_get(&environment, "HTTP_PROXY"));
+	assert_string_equal(sonde__environment_get(&environment, "NO_PROXY"), "localhost");
 	sonde__environment_deinit(&environment);
 }
 
