@@ -60,13 +60,14 @@ static inline void sonde_span_begin_at(struct sonde_span *span, struct sonde_sit
 {
 	/* Before the gate: the compiler forgets what it knows of the options at an atomic load. */
 	const bool is_plain = !options || sonde__span_options_say_how_alone(options);
-	const enum sonde_kind kind = options ? options->kind : SONDE_KIND_INTERNAL;
+	const unsigned kind = options ? (unsigned)options->kind & SONDE__BEGIN_KIND : 0;
+	const unsigned root = options && options->root ? SONDE__BEGIN_ROOT : 0;
 
 	if (!sonde_is_recording()) {
 		if (span)
 			span->opaque[0] = 0;
 	} else if (is_plain) {
-		sonde__span_begin_at(span, site, kind, NULL);
+		sonde__span_begin_at(span, site, kind | root, NULL);
 	} else {
 		sonde__span_begin_at(span, site, SONDE_KIND_INTERNAL, options);
 	}

@@ -185,6 +185,22 @@ static void test_explicit_parents(void **state)
 	assert_memory_not_equal(fixture_span_named("root")->trace_id, sonde_span_context(current).trace_id, 16);
 }
 
+static void test_a_root_below_another_span(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		SONDE_SPAN(outer, "outer", .kind = SONDE_KIND_SERVER);
+		{
+			SONDE_SPAN(inner, "inner", .root = true, .kind = SONDE_KIND_CLIENT);
+		}
+		fixture_take();
+		assert_int_equal(*(const uint64_t *)(const void *)fixture_span()->parent_id, 0);
+		assert_int_equal(fixture_span()->kind, SONDE_KIND_CLIENT);
+		sonde_span_end(outer);
+		fixture_take();
+	}
+}
+
 static void test_detached(void **state)
 {
 	struct sonde_context before;
@@ -354,6 +370,7 @@ int main(void)
 		TEST(test_a_name_beyond_a_record_is_cut),
 		TEST(test_explicit_times),
 		TEST(test_explicit_parents),
+		TEST(test_a_root_below_another_span),
 		TEST(test_detached),
 		TEST(test_unsampled),
 		TEST(test_options_of_other_sizes),
