@@ -40,7 +40,7 @@ struct sonde_context {
 /* Both ids are there. Wait-free, async-signal-safe. */
 SONDE_API bool sonde_context_is_valid(const struct sonde_context *context);
 
-/* The calling thread's current context. Wait-free, async-signal-safe. */
+/* The calling thread's current context, to be kept and carried. Lock-free, async-signal-safe. */
 SONDE_API struct sonde_context sonde_context_current(void);
 
 /*
@@ -49,12 +49,16 @@ SONDE_API struct sonde_context sonde_context_current(void);
  */
 SONDE_API struct sonde_context sonde_context_attach(const struct sonde_context *context);
 
-/* Attaches for the rest of the enclosing block: SONDE_CONTEXT_SCOPE(&job->context); */
+/*
+ * Attaches for the rest of the enclosing block: SONDE_CONTEXT_SCOPE(&job->context); It is a scope
+ * of <sonde/scope.h>, too.
+ */
 #define SONDE_CONTEXT_SCOPE(context) \
 	struct sonde_context SONDE__CAT(sonde__previous_, __COUNTER__) \
 		__attribute__((cleanup(sonde__context_restore), unused)) = \
-			sonde_context_attach(context)
+			sonde__context_enter(context)
 
+SONDE_API struct sonde_context sonde__context_enter(const struct sonde_context *context);
 SONDE_API void sonde__context_restore(struct sonde_context *previous);
 
 /*

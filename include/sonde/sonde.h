@@ -11,6 +11,7 @@
 #include <sonde/context.h>
 #include <sonde/error.h>
 #include <sonde/problem.h>
+#include <sonde/scope.h>
 #include <sonde/span.h>
 
 #endif

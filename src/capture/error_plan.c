@@ -89,8 +89,14 @@ static uint32_t attributes_count(struct sonde_bytes fields)
 	return n;
 }
 
+static struct sonde_bytes values_of(const struct sonde__error_plan *plan)
+{
+	return (struct sonde_bytes){ plan->values, plan->values_size };
+}
+
 /*
- * Every error's attributes as far as they fit; from the root outwards, so that the outermost count.
+ * Every error's attributes as far as they fit; from the root outwards, so that the outermost count;
+ * and the context's values if there is room.
  */
 static void attributes_plan(struct sonde__error_plan *plan)
 {
@@ -108,6 +114,11 @@ static void attributes_plan(struct sonde__error_plan *plan)
 		else
 			plan->n_dropped += attributes_count(fields);
 	}
+	if (plan->values_size > room - plan->fields_size) {
+		plan->n_dropped += attributes_count(values_of(plan));
+		plan->values_size = 0;
+	}
+	plan->fields_size += plan->values_size;
 }
 
 void sonde__error_plan_drop_fields(struct sonde__error_plan *plan)
@@ -120,6 +131,8 @@ void sonde__error_plan_drop_fields(struct sonde__error_plan *plan)
 				sonde__error_attributes(plan->links[i].error, &n_dropped));
 		plan->links[i].has_attributes = false;
 	}
+	plan->n_dropped += attributes_count(values_of(plan));
+	plan->values_size = 0;
 	plan->fields_size = 0;
 }
 
@@ -129,6 +142,7 @@ size_t sonde__error_plan_make(struct sonde__error_plan *plan, const struct sonde
 	plan->n_dropped = 0;
 	plan->is_cut = false;
 	plan->n_frames = sonde__error_frames(sonde__error_root(error), &plan->frames);
+	plan->values_size = sonde__values_read(sonde__context_current()->extension2, plan->values);
 	links_plan(plan, error);
 	attributes_plan(plan);
 	return plan->links_size + plan->n_frames * sizeof(uint64_t) + plan->fields_size;
@@ -163,6 +177,7 @@ static uint8_t *link_put(uint8_t *at, const struct sonde__error_plan_link *link)
 
 void sonde__error_plan_write_fields(const struct sonde__error_plan *plan, uint8_t *at)
 {
+	at = sonde__bytes_put(at, plan->values, plan->values_size);
 	for (size_t i = plan->n_links; i-- > 0;) {
 		uint16_t n_dropped;
 		struct sonde_bytes fields = sonde__error_attributes(plan->links[i].error,

@@ -7,6 +7,7 @@
  * size, then written in place. Lock-free, async-signal-safe.
  */
 
+#include "context/context.h"
 #include "error/error.h"
 #include "record/layout.h"
 
@@ -29,10 +30,12 @@ struct sonde__error_plan {
 	size_t links_size;
 	const uint64_t *frames;
 	size_t n_frames;
-	size_t fields_size;
+	size_t values_size; /* Of the context's values, */
+	size_t fields_size; /* and of these and the attributes that come behind them. */
 	uint32_t n_dropped;
 	bool is_cut; /* Links had to be left out. */
 	struct sonde__error_plan_link links[SONDE__ERROR_PLAN_LINKS];
+	uint8_t values[SONDE__VALUES_MAX_SIZE];
 };
 
 /* Returns the size of all that follows the record's head. */

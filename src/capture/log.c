@@ -42,7 +42,7 @@ static uint8_t severity_clamp(int severity)
 /* Bytes of all attributes, ROOM at most. */
 static size_t attributes_size(const struct sonde__log *log)
 {
-	size_t size = 0;
+	size_t size = log->values.size;
 
 	for (size_t i = 0; i < log->n_attrs && size < ROOM; i++) {
 		size_t one = sonde__attr_size(&log->attrs[i]);
@@ -102,6 +102,9 @@ static void attributes_put(const struct sonde__log *log, struct sonde__log_recor
 	size_t used = 0;
 	bool cut = false;
 
+	if (log->values.size <= room)
+		used = log->values.size;
+	sonde__bytes_put(at, log->values.data, used);
 	for (size_t i = 0; i < log->n_attrs; i++) {
 		size_t one = sonde__attr_encode_cut(SONDE__TAG_LOG_ATTRIBUTE, &log->attrs[i],
 						    at + used, room - used, &cut);
@@ -140,8 +143,11 @@ static __attribute__((noinline)) void write_measured(const struct sonde__log *lo
 static bool attributes_encode(const struct sonde__log *log, uint8_t bytes[SHORT_SIZE],
 			      size_t *ret_size)
 {
-	size_t used = 0;
+	size_t used = log->values.size;
 
+	if (used > SHORT_SIZE)
+		return false;
+	sonde__bytes_put(bytes, log->values.data, used);
 	for (size_t i = 0; i < log->n_attrs; i++) {
 		size_t one = sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &log->attrs[i],
 						bytes + used, SHORT_SIZE - used);
@@ -154,7 +160,7 @@ static bool attributes_encode(const struct sonde__log *log, uint8_t bytes[SHORT_
 	return true;
 }
 
-void sonde__log_write(const struct sonde__log *log)
+static SONDE__ALWAYS_INLINE void log_write(const struct sonde__log *log)
 {
 	const uint8_t severity = severity_clamp(log->severity);
 	uint8_t fields[SHORT_SIZE];
@@ -175,6 +181,25 @@ void sonde__log_write(const struct sonde__log *log)
 	at = sonde__bytes_put(at, log->body.data, log->body.size);
 	sonde__bytes_put(at, fields, fields_size);
 	sonde__box_give(&slot);
+}
+
+/* What the log says itself comes after what its context says, and counts. */
+static __attribute__((noinline)) void log_write_with_values(const struct sonde__log *log)
+{
+	struct sonde__log whole = *log;
+	uint8_t values[SONDE__VALUES_MAX_SIZE];
+
+	whole.values.data = values;
+	whole.values.size = sonde__values_read(sonde__context_current()->extension2, values);
+	log_write(&whole);
+}
+
+void sonde__log_write(const struct sonde__log *log)
+{
+	if (SONDE__UNLIKELY(sonde__context_current()->extension2))
+		log_write_with_values(log);
+	else
+		log_write(log);
 }
 
 /*

@@ -12,6 +12,7 @@ struct sonde__log {
 	struct sonde_text body;
 	const struct sonde_attr *attrs;
 	size_t n_attrs;
+	struct sonde_bytes values; /* The context's, encoded; set by the writer. */
 	bool is_cut; /* The body was cut already. */
 };
 

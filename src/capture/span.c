@@ -90,11 +90,16 @@ static bool context_make(struct sonde__span *span, struct sonde__context_words *
 }
 
 /* Puts the span's context in the place of the current one, which is kept whole. */
-static void context_enter(struct sonde__span *span, struct sonde__context_words *words)
+static void context_enter(struct sonde__span *span, struct sonde__context_words *words,
+			  bool is_scope)
 {
 	*sonde__span_previous(span) = *sonde__context_current();
 	span->texts_size = sizeof(struct sonde_context);
 	span->own_flags |= SONDE__SPAN_KEEPS_PREVIOUS;
+	if (is_scope) {
+		span->own_flags |= SONDE__SPAN_IS_SCOPE;
+		words->extension2 = sonde__values_seal(words->extension2);
+	}
 	words->flags |= sonde__span_place(span);
 	*sonde__context_current() = *words;
 }
@@ -116,12 +121,15 @@ struct sonde__span *sonde__span_start(struct sonde_span *memory,
 		options_read(options, &known);
 	counts_clear(span);
 	words = known.parent ? *sonde__context_words(known.parent) : *sonde__context_current();
+	/* Another process's context, and none, bring no values: what the thread carries goes on. */
+	if (!words.extension2 && (words.flags & SONDE__CONTEXT_REMOTE || !words.span_id))
+		words.extension2 = sonde__context_current()->extension2;
 	sampled = context_make(span, &words, known.root);
 	span->kind = kind_of((unsigned)known.kind);
 	if (known.detached)
 		span->own_flags = SONDE__SPAN_DETACHED;
 	else
-		context_enter(span, &words);
+		context_enter(span, &words, /* is_scope= */ known.parent || !span->parent_id);
 	*sonde__context_words(&span->context) = words;
 	span->memento = sonde__memento(SONDE__MAGIC_SPAN,
 				       sampled ? SONDE__RECORDING : SONDE__PASSING);
@@ -254,7 +262,7 @@ static __attribute__((noinline)) void root_begin(struct sonde__span *span, struc
 	words.span_id = span_id;
 	words.flags = SONDE_TRACE_FLAG_RANDOM | SONDE_TRACE_FLAG_SAMPLED;
 	words.extension01[SONDE__EXTENSION_TRACESTATE] = 0;
-	context_enter(span, &words);
+	context_enter(span, &words, /* is_scope= */ true);
 	*sonde__context_words(&span->context) = words;
 	span->start = sonde__counter();
 	span_open_inline(span);
@@ -316,8 +324,16 @@ struct sonde_context sonde_span_context(const struct sonde_span *memory)
 {
 	const struct sonde__span *span = (const struct sonde__span *)memory;
 
-	if (span && sonde__memento_is(span->memento, SONDE__MAGIC_SPAN))
-		return span->context;
+	const struct sonde_context current = sonde_context_current();
+	struct sonde_context context;
+
 	/* Begun while nothing recorded: the context is the one it would have continued. */
-	return sonde__thread.current;
+	if (!span || !sonde__memento_is(span->memento, SONDE__MAGIC_SPAN))
+		return current;
+	context = span->context;
+	/* What was set since the span began is of the same request. */
+	if (!memcmp(context.trace_id, current.trace_id, sizeof(context.trace_id)))
+		context.extension[SONDE__EXTENSION_VALUES] =
+			current.extension[SONDE__EXTENSION_VALUES];
+	return context;
 }

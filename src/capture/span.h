@@ -15,7 +15,6 @@
 #include "box/open_inline.h"
 #include "capture/state.h"
 #include "context/context.h"
-#include "context/context.h"
 
 #define SONDE__SPAN_BYTES 384
 
@@ -26,6 +25,7 @@
 #define SONDE__SPAN_DESCRIPTION_IN_PART 0x08
 #define SONDE__SPAN_OWNS_TRACESTATE 0x10
 #define SONDE__SPAN_KEEPS_PREVIOUS 0x20 /* What was current stands at the end of `bytes`. */
+#define SONDE__SPAN_IS_SCOPE 0x40 /* What is set on the context below it ends with it. */
 
 struct sonde__span {
 	uint64_t memento; /* 0: does not record, which is part of the ABI. */
@@ -136,7 +136,10 @@ static SONDE__ALWAYS_INLINE void sonde__span_enter_below(struct sonde__span *spa
 	current->flags = own->flags = flags | sonde__span_place(span);
 }
 
-/* Makes what sonde__span_enter_below found current again. */
+/*
+ * Makes what sonde__span_enter_below found current again, but for values: those that were set below
+ * a span stay for its parent.
+ */
 static SONDE__ALWAYS_INLINE void sonde__span_leave_to_parent(const struct sonde__span *span)
 {
 	const struct sonde__context_words *own = sonde__context_words(&span->context);
@@ -146,7 +149,6 @@ static SONDE__ALWAYS_INLINE void sonde__span_leave_to_parent(const struct sonde_
 	current->span_id = span->parent_id;
 	current->flags = span->previous_flags;
 	current->extension01 = own->extension01;
-	current->extension2 = own->extension2;
 }
 
 /* A span that is sampled out: begins below the current one; ends, however it was begun. */

@@ -32,10 +32,23 @@ static bool current_was_left(const struct sonde__span *span, uint64_t flags)
 	return current && current < here && here < mine && mine - current < STACK_REACH;
 }
 
+/* What was current, whole; but a span that is no scope leaves the values that were set below it. */
+static SONDE__ALWAYS_INLINE void context_put_back_whole(const struct sonde__span *span)
+{
+	struct sonde__context_words *current = sonde__context_current();
+	const uint64_t values = current->extension2;
+
+	*current = *sonde__span_previous(span);
+	if (!(span->own_flags & SONDE__SPAN_IS_SCOPE))
+		current->extension2 = values;
+	else if (SONDE__UNLIKELY(values != span->context.extension[SONDE__EXTENSION_VALUES]))
+		sonde__values_release(values, span->context.extension[SONDE__EXTENSION_VALUES]);
+}
+
 static SONDE__ALWAYS_INLINE void context_put_back(const struct sonde__span *span)
 {
 	if (SONDE__UNLIKELY(span->own_flags & SONDE__SPAN_KEEPS_PREVIOUS))
-		*sonde__context_current() = *sonde__span_previous(span);
+		context_put_back_whole(span);
 	else
 		sonde__span_leave_to_parent(span);
 }

@@ -21,7 +21,12 @@ bool sonde_context_is_valid(const struct sonde_context *context)
 
 struct sonde_context sonde_context_current(void)
 {
-	return sonde__thread.current;
+	struct sonde_context context = sonde__thread.current;
+	uint64_t *values = &context.extension[SONDE__EXTENSION_VALUES];
+
+	if (*values)
+		*values = sonde__values_lend(*values);
+	return context;
 }
 
 /* Half a pair of ids is none: the current context has both or neither. */
@@ -44,10 +49,25 @@ struct sonde_context sonde_context_attach(const struct sonde_context *context)
 	return previous;
 }
 
+struct sonde_context sonde__context_enter(const struct sonde_context *context)
+{
+	struct sonde_context previous = sonde_context_attach(context);
+	uint64_t *values = &sonde__thread.current.extension[SONDE__EXTENSION_VALUES];
+
+	*values = sonde__values_seal(*values);
+	return previous;
+}
+
 void sonde__context_restore(struct sonde_context *previous)
 {
-	if (previous)
-		make_current(previous);
+	const uint64_t values = sonde__thread.current.extension[SONDE__EXTENSION_VALUES];
+
+	if (!previous)
+		return;
+	make_current(previous);
+	/* What was set since the begin; only now, see sonde__scope_end. */
+	if (values)
+		sonde__values_release_run(values);
 }
 
 static void format_hex(const uint8_t *bytes, size_t size, char *ret)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sonde/attribute.h>
 #include <sonde/context.h>
 
 #include "base/compiler.h"
@@ -82,7 +83,7 @@ static SONDE__ALWAYS_INLINE bool sonde__context_words_are_valid(
 enum sonde__extension {
 	SONDE__EXTENSION_DEADLINE = 0, /* Reserved for resilience. */
 	SONDE__EXTENSION_TRACESTATE = 1, /* A reference, see below. */
-	SONDE__EXTENSION_VALUES = 2, /* Reserved for request values. */
+	SONDE__EXTENSION_VALUES = 2, /* A reference, see below. */
 };
 
 /*
@@ -184,5 +185,57 @@ uint64_t sonde__tracestate_losses(void);
  * to SONDE_TRACESTATE_LENGTH. SONDE_E_MALFORMED: to be dropped. Pure.
  */
 int sonde__tracestate_parse(const char *text, char ret[SONDE_TRACESTATE_LENGTH], size_t *ret_size);
+
+/*
+ * ---- Values
+ * -------------------------------------------------------------------------------------
+ */
+
+/*
+ * What a scope says about everything below it: attributes, encoded as a log record's fields, in
+ * chunks of a bounded table. A context has a reference. What a reference names never changes; where
+ * a chunk was given to somebody else it names less.
+ */
+#define SONDE__VALUES_CHUNK_SIZE 240
+#define SONDE__VALUES_DEPTH 8 /* Chunks of one reference. */
+#define SONDE__VALUES_MAX_SIZE (SONDE__VALUES_DEPTH * SONDE__VALUES_CHUNK_SIZE)
+
+/* A reference that is not its holder's to write behind: handed out, or taken over by a scope. */
+#define SONDE__VALUES_SEALED (UINT64_C(1) << 14)
+
+static SONDE__ALWAYS_INLINE bool sonde__values_are_some(uint64_t reference)
+{
+	return (reference & ~SONDE__VALUES_SEALED) != 0;
+}
+
+static SONDE__ALWAYS_INLINE uint64_t sonde__values_seal(uint64_t reference)
+{
+	return reference ? reference | SONDE__VALUES_SEALED : 0;
+}
+
+/*
+ * The reference that has the attribute as well: the later of two with the same key counts. Where it
+ * finds no room it gives the same one back, counted. A value is cut at what a chunk holds.
+ * Lock-free, async-signal-safe.
+ */
+uint64_t sonde__values_add(uint64_t reference, const struct sonde_attr *attr);
+uint64_t sonde__values_add_text(uint64_t reference, const char *key, size_t key_size,
+				const char *value, size_t size);
+
+/*
+ * Copies the fields, the outermost first; their size. Those that are gone are left out, counted.
+ * Lock-free, async-signal-safe.
+ */
+size_t sonde__values_read(uint64_t reference, uint8_t ret[SONDE__VALUES_MAX_SIZE]);
+
+/* For a copy that leaves the scope: it stays readable for a while after the scope's end. */
+uint64_t sonde__values_lend(uint64_t reference);
+
+/* A scope's end: nobody needs what was added since `base`; or, since the last sealed reference. */
+void sonde__values_release(uint64_t reference, uint64_t base);
+void sonde__values_release_run(uint64_t reference);
+
+/* How many values were not kept, or were gone when they were read. */
+uint64_t sonde__values_losses(void);
 
 #endif

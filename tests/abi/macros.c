@@ -64,6 +64,8 @@ static void timed(void)
 	struct sonde_timed_options options = SONDE_TIMED_OPTIONS_INIT;
 
 	options.slow_ms = 60000;
+	SONDE_SCOPE();
+	sonde_context_set_str("request.id", "r-1");
 	SONDE_TIMED("plain scope");
 	SONDE_TIMED_WITH("scope with options", &options);
 #ifndef __cplusplus

@@ -16,6 +16,7 @@ SIZE(sonde_attr, 32);
 SIZE(sonde_context, 56);
 SIZE(sonde_span, 512);
 SIZE(sonde_span_options, 40);
+SIZE(sonde_scope, 16);
 SIZE(sonde_timed, 32);
 SIZE(sonde_timed_options, 16);
 SIZE(sonde_error_type, 40);

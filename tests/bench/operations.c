@@ -114,6 +114,18 @@ static void error_capture_run(size_t n)
 	}
 }
 
+/* What a request says about itself, in its scope. */
+static void tag_run(size_t n)
+{
+	for (size_t i = 0; i < n; i += 4) {
+		SONDE_SCOPE();
+		sonde_context_set_str("request.id", "0f8fad5b-d9cb-469f-a165-70867728950e");
+		sonde_context_set_str("user.id", "4711");
+		sonde_context_set_str("tenant", "acme");
+		sonde_context_set_int("attempt", (int64_t)i);
+	}
+}
+
 static void timed_fast_run(size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -187,6 +199,7 @@ const struct operation operations[] = {
 	{ .name = "message", .run = message_run, .is_variant = true, .bytes = 256 },
 	{ .name = "error_raise", .run = error_raise_run, .is_variant = true, .bytes = 512 },
 	{ .name = "error_capture", .run = error_capture_run, .burst_max = ERRORS_MAX, .bytes = 512 },
+	{ .name = "tag", .run = tag_run, .bytes = 128 },
 	{ .name = "timed_fast", .run = timed_fast_run, .bytes = 128 },
 	{ .name = "timed_slow",
 	  .run = timed_slow_run,

@@ -21,7 +21,7 @@ static struct sonde_context make_context(uint8_t seed)
 	memset(context.trace_id, seed, sizeof(context.trace_id));
 	memset(context.span_id, seed + 1, sizeof(context.span_id));
 	context.trace_flags = SONDE_TRACE_FLAG_SAMPLED;
-	context.extension[SONDE__EXTENSION_VALUES] = seed;
+	context.extension[SONDE__EXTENSION_DEADLINE] = seed;
 	return context;
 }
 
