@@ -19,7 +19,8 @@ import hostile_collector as hostile  # noqa: E402  (it lies beside the other tes
 from fault import WRAP, FaultCase  # noqa: E402
 
 HOST = sys.argv.pop(1)
-SLACK_S = 0.3 if os.environ.get("SONDE_SANITIZE", "none") == "none" and not WRAP else 4.0
+IS_WATCHED = os.environ.get("SONDE_SANITIZE", "none") != "none" or bool(WRAP)
+SLACK_S = 4.0 if IS_WATCHED else 0.3
 SECRET = "/services/T0AB1CD2E/B0XYZ9876/hunter2hunter2hunter2"
 
 
@@ -185,6 +186,36 @@ class Told(WebhookCase):
                     [message] = self.messages(collector)
                     self.assertTrue(all(c >= " " and c != "\x7f" for c in message["text"]))
                     self.assertLess(len(collector.requests[0].body), 16384)
+
+
+class Known(WebhookCase):
+    """Without marks by hand: what the pipeline remembers from process to process."""
+
+    def test_a_bug_is_told_once(self):
+        with hostile.Collector(hostile.answer(200)) as collector:
+            self.run_host(collector.url, "bug=x", "flush=5000", "bug=x", "stop=5000")
+            [message] = self.messages(collector)
+            [error] = message["errors"]
+            self.assertEqual((error["first_seen"], error["message"]), (True, "x"))
+            self.assertRegex(error["fingerprint"], "^[0-9a-f]{16}$")
+            self.run_host(collector.url, "bug=x", "stop=5000")
+            self.assertEqual(len(collector.requests), 1)
+            with tempfile.TemporaryDirectory() as lost:
+                self.run_host(collector.url, "bug=x", "stop=5000", SONDE_STATE_DIRECTORY=lost)
+            self.assertEqual(len(self.messages(collector)), 2)
+            self.assertEqual(self.messages(collector)[1]["errors"][0]["fingerprint"], error["fingerprint"])
+
+    def test_a_bug_that_went_out_on_spans_alone(self):
+        with hostile.Collector(hostile.answer(200)) as collector:
+            self.run_host(collector.url, "bug=x", "stop=5000", EXCEPTION_SIGNAL="span")
+        self.assertEqual([e["first_seen"] for m in self.messages(collector) for e in m["errors"]], [True])
+
+    @unittest.skipIf(IS_WATCHED, "sanitizers and valgrind have their troubles with children of threaded processes")
+    def test_forked_children_tell_by_themselves(self):
+        with hostile.Collector(hostile.answer(200)) as collector:
+            run = self.run_host(collector.url, "new=parent", "flush=5000", "fork=child", "stop=5000")
+        self.assertNotIn("child_failed", run.output)
+        self.assertEqual([e["message"] for m in self.messages(collector) for e in m["errors"]], ["parent", "child"])
 
 
 class BesideOtlp(WebhookCase):

@@ -3,7 +3,9 @@
  * A service whose errors are alerts, for tests/fault/test_webhook.py. Each argument is a step:
  *
  *	new=TEXT       an error marked as never seen, inside a span; back=TEXT: as come back
+ *	bug=TEXT       an error without a mark: the pipeline knows whether it is new
  *	many=N         N new ones, each with a message of its own
+ *	fork=TEXT      a child that raises a new one and leaves by exit
  *	log=TEXT       a log record that is no error; fatal=TEXT: one that is fatal
  *	span=NAME      a span
  *	say=TEXT       prints "said TEXT", for the driver's clock
@@ -18,7 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <sonde/sonde.h>
 
@@ -42,6 +46,29 @@ static void raise_marked(const char *mark, const char *text)
 
 	sonde_error_set(error, sonde_bool(mark, true));
 	sonde_error_capture(error);
+}
+
+static void raise_bug(const char *text)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error =
+		sonde_error_raise(&payment_declined, "%s", text);
+
+	sonde_error_capture(error);
+}
+
+static void fork_child(const char *text)
+{
+	pid_t pid;
+	int status;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		raise_marked("sonde.error.first_seen", text);
+		exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		printf("child_failed\n");
 }
 
 static void make_span(const char *text)
@@ -112,6 +139,10 @@ static int step(const char *name, const char *text)
 		raise_marked("sonde.error.first_seen", text);
 	else if (!strcmp(name, "back"))
 		raise_marked("sonde.error.regressed", text);
+	else if (!strcmp(name, "bug"))
+		raise_bug(text);
+	else if (!strcmp(name, "fork"))
+		fork_child(text);
 	else if (!strcmp(name, "many"))
 		raise_many(strtol(text, NULL, 10));
 	else if (!strcmp(name, "log"))
