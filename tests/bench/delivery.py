@@ -38,6 +38,15 @@ def measure_flood(bench):
         bench.run("bench-deliver", "flood", sink.port, rate * (1 if bench.is_quick else 10), rate)
 
 
+def measure_errors(bench):
+    with Sink(bench) as sink:
+        bench.run("bench-errors", "single", sink.port, 2_000 if bench.is_quick else 50_000)
+    for n_threads in (1, 4):
+        with Sink(bench) as sink:
+            bench.run("bench-errors", "flood", sink.port, 1_000_000, n_threads)
+        bench.figures.add(f"error_flood_bytes_t{n_threads}", sink.bytes, "B")
+
+
 def measure_paced(bench):
     """The port that refuses is one that was free a moment ago."""
     seconds = 1 if bench.is_quick else 8
@@ -66,4 +75,5 @@ def measure_delivery(bench):
     measure_life(bench)
     measure_end_to_end(bench)
     measure_flood(bench)
+    measure_errors(bench)
     measure_paced(bench)

@@ -9,6 +9,7 @@
 #include <sonde/sonde.h>
 
 #define STACK_TEXT_SIZE 1024
+#define ERROR_FRAMES 10
 #define ERRORS_MAX 1024 /* Their stacks are named one by one behind the box, which takes time. */
 
 static _Thread_local struct sonde_span parent;
@@ -103,15 +104,28 @@ static void error_raise_run(size_t n)
 		sonde_error_free(sonde_error_raise(&sonde_not_found, "the order is not there"));
 }
 
+/* As deep in a service as errors come about: a frame for each step. */
+static __attribute__((noinline)) int capture_deep(int n_frames, int64_t row)
+{
+	struct sonde_error *error;
+
+	if (n_frames > 1)
+		return capture_deep(n_frames - 1, row) + 1;
+	error = sonde_error_raise(&sonde_not_found, "the order is not there");
+	sonde_error_set(error, sonde_int("order.row", row));
+	sonde_error_set(error, sonde_str("order.currency", "EUR"));
+	sonde_error_set(error, sonde_double("order.total", 12.5));
+	sonde_error_capture(error);
+	sonde_error_free(error);
+	return 1;
+}
+
+static volatile int frames_made; /* So that no frame is optimised away. */
+
 static void error_capture_run(size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct sonde_error *error =
-			sonde_error_raise(&sonde_not_found, "the order is not there");
-
-		sonde_error_capture(error);
-		sonde_error_free(error);
-	}
+	for (size_t i = 0; i < n; i++)
+		frames_made = capture_deep(ERROR_FRAMES, (int64_t)i);
 }
 
 /* What a request says about itself, in its scope. */

@@ -13,7 +13,7 @@
  *	log            one log record with 3 attributes
  *	message        one log record with a formatted body
  *	error_raise    raised and freed, not captured
- *	error_capture  raised, captured as a log record, freed
+ *	error_capture  raised on ten frames, given 3 attributes, captured as a log record, freed
  *	tag            a value set on the context: four to a scope, whose begin and end are shared
  *	timed_fast     a timed scope below its threshold: no record
  *	timed_slow     one above it: a log record

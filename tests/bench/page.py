@@ -91,6 +91,11 @@ class Page:
                    [[name, *(self.cell(f"{name}_{quantile}_ns") for quantile in QUANTILES),
                      f"{self.figures.value(f'{name}_rss_anon') / 2 ** 20:.1f}", self.cell(f"{name}_stop_ms")]
                     for name in ("without", "up", "down_refused", "down_hanging")])
+        self.table("A million errors that are all alike, within a second",
+                   ["threads", "caller, ns each", "behind the box, ns each", "events sent", "bytes sent",
+                    "not read in time, %"],
+                   [[str(n), *(self.cell(f"error_flood_{what}_t{n}") for what in
+                               ("caller_ns", "behind_ns", "events", "bytes", "ring_full"))] for n in (1, 4)])
         self.table("A flood of 1.2 million typical spans/s, and an agent at rest",
                    ["lost in the flood, %", "RssAnon in the flood, MiB", "start, ms", "stop, ms", "wake-ups a second",
                     "the process: RssAnon and box, MiB", "of it the agent's"],
