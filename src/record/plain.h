@@ -8,8 +8,8 @@
 
 #include "record/mend.h"
 
-/* What the copy needs of the arena besides the fields. */
-#define SONDE__PLAIN_SLACK 16
+/* What the copy needs of the arena besides the fields: see redact/suspect.h. */
+#define SONDE__PLAIN_SLACK 24
 
 /*
  * Copies the fields of a span out of memory that others may write to, and does in one walk over the

@@ -3,9 +3,9 @@
 #define SONDE_REDACT_DETECT_H
 
 /*
- * The detectors, each in a file of its own. They are asked at a place `at` of the text where their
- * first byte stands, and may look back as far as `done`, up to where the text is settled. True:
- * *ret says what goes, from `done` on.
+ * The detectors, each in a file of its own. They are asked at a place `at` of the text where a byte
+ * stands that they cannot be without, and may look back as far as `done`, up to where the text is
+ * settled. True: *ret says what goes, from `done` on.
  */
 
 #include "redact/redact.h"
@@ -22,8 +22,10 @@ bool sonde__card_find(const struct sonde__search *search, size_t at, struct sond
 		      size_t *ret_next);
 bool sonde__card_number_is_valid(const uint8_t *digits, size_t n);
 
-/* At the first letter of a word: Bearer, Basic, eyJ and others; at the dashes of a key block. */
+/* At the blank after a word; at the J of eyJ; at the dashes of a key block. */
 bool sonde__token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret);
+bool sonde__web_token_find(const struct sonde__search *search, size_t at,
+			   struct sonde__match *ret);
 bool sonde__key_block_find(const struct sonde__search *search, size_t at,
 			   struct sonde__match *ret);
 

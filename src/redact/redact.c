@@ -177,13 +177,13 @@ enum sonde__key_verdict sonde__redact_key_learn(struct sonde__redactor *redactor
 
 /* ---- Texts ----------------------------------------------------------------------------------- */
 
-enum beginning { NOTHING = 0, DIGIT, LETTER, DASH, EQUALS, COLON, AT };
+enum beginning { NOTHING = 0, DIGIT, BLANK, CAPITAL_J, DASH, EQUALS, COLON, AT };
 
 static const uint8_t beginnings[256] = {
 	['0'] = DIGIT, ['1'] = DIGIT, ['2'] = DIGIT,  ['3'] = DIGIT,  ['4'] = DIGIT,
 	['5'] = DIGIT, ['6'] = DIGIT, ['7'] = DIGIT,  ['8'] = DIGIT,  ['9'] = DIGIT,
-	['b'] = LETTER, ['B'] = LETTER, ['e'] = LETTER, ['-'] = DASH, ['='] = EQUALS,
-	[':'] = COLON, ['@'] = AT,
+	[' '] = BLANK, ['J'] = CAPITAL_J, ['-'] = DASH,  ['='] = EQUALS, [':'] = COLON,
+	['@'] = AT,
 };
 
 /* Moves *at on where it says more than the next byte. */
@@ -200,9 +200,13 @@ static bool ask(const struct sonde__search *search, enum sonde__key_verdict verd
 		if (detectors >> SONDE_REDACTION_CARD & 1 && verdict != SONDE__KEY_ID)
 			is_found = sonde__card_find(search, *at, ret, &next);
 		break;
-	case LETTER:
+	case BLANK:
 		if (detectors >> SONDE_REDACTION_TOKEN & 1)
 			is_found = sonde__token_find(search, *at, ret);
+		break;
+	case CAPITAL_J:
+		if (detectors >> SONDE_REDACTION_TOKEN & 1)
+			is_found = sonde__web_token_find(search, *at, ret);
 		break;
 	case DASH:
 		if (detectors >> SONDE_REDACTION_TOKEN & 1)

@@ -7,13 +7,14 @@
  * without. Sixteen bytes at a time, a few instructions each. What is found has
  *
  *	cards		thirteen digits
- *	tokens		a blank (Bearer, Basic, BEGIN … KEY), or the J of eyJ
+ *	tokens		a blank after an r, c or N (Bearer, Basic, BEGIN … KEY), or the J of eyJ
  *	URLs		an '@', or an '='
  *	pairs		an '=', or a ':'
  *	e-mail		an '@'
  *
- * A text that is suspected goes to the detectors, and most are found innocent: so a yes may be
- * wrong, a no never is. A test holds the two against each other.
+ * and nothing is found at a text's first byte, which is looked at only as what stands before the
+ * second. A text that is suspected goes to the detectors, and most are found innocent: so a yes may
+ * be wrong, a no never is. A test holds the two against each other.
  */
 
 #include <stdbool.h>
@@ -54,10 +55,14 @@ static SONDE__ALWAYS_INLINE unsigned sonde__chunk_count(sonde__chunk mask)
 	return (unsigned)(((words[0] & ones) + (words[1] & ones)) * ones >> 56);
 }
 
-/* The bytes that make a text suspicious by themselves. */
-static SONDE__ALWAYS_INLINE sonde__chunk sonde__chunk_suspects(sonde__chunk c)
+/* The bytes that make a text suspicious, each with the one before it. */
+static SONDE__ALWAYS_INLINE sonde__chunk sonde__chunk_suspects(sonde__chunk before, sonde__chunk c)
 {
-	return (sonde__chunk)((c == ' ') | (c == ':') | (c == '=') | (c == '@') | (c == 'J'));
+	const sonde__chunk folded = before | 0x20;
+
+	return (sonde__chunk)((c == ':') | (c == '=') | (c == '@') | (c == 'J') |
+			      ((c == ' ') &
+			       ((folded == 'r') | (folded == 'c') | (folded == 'n'))));
 }
 
 static SONDE__ALWAYS_INLINE sonde__chunk sonde__chunk_digits(sonde__chunk c)
@@ -65,17 +70,18 @@ static SONDE__ALWAYS_INLINE sonde__chunk sonde__chunk_digits(sonde__chunk c)
 	return (sonde__chunk)((sonde__chunk)(c - '0') < 10);
 }
 
+/* Of more than sixteen bytes. */
 static SONDE__ALWAYS_INLINE bool sonde__suspect_long(const uint8_t *text, size_t size)
 {
+	unsigned n_digits = text[0] >= '0' && text[0] <= '9';
 	sonde__chunk suspects = { 0 };
-	unsigned n_digits = 0;
-	size_t i = 0;
+	size_t i = 1;
 
 	/* The last chunk may overlap the one before: its digits count twice then. */
 	for (;;) {
 		const sonde__chunk chunk = sonde__chunk_load(text + i);
 
-		suspects |= sonde__chunk_suspects(chunk);
+		suspects |= sonde__chunk_suspects(sonde__chunk_load(text + i - 1), chunk);
 		n_digits += sonde__chunk_count(sonde__chunk_digits(chunk));
 		if (i + SONDE__CHUNK == size)
 			break;
@@ -86,36 +92,40 @@ static SONDE__ALWAYS_INLINE bool sonde__suspect_long(const uint8_t *text, size_t
 	return sonde__chunk_is_any(suspects) || n_digits >= SONDE__CARD_DIGITS_MIN;
 }
 
-/* `chunk` holds all of the text, and zeroes after it. */
-static SONDE__ALWAYS_INLINE bool sonde__suspect_short(sonde__chunk chunk, size_t size)
+/* Of up to sixteen bytes, for a text after which as many more may be read. */
+static SONDE__ALWAYS_INLINE bool sonde__suspect_short(const uint8_t *text, size_t size)
 {
-	return sonde__chunk_is_any(sonde__chunk_suspects(chunk)) ||
+	static const uint8_t masks[2 * SONDE__CHUNK] = { 255, 255, 255, 255, 255, 255, 255, 255,
+							 255, 255, 255, 255, 255, 255, 255, 255 };
+	const sonde__chunk mask = sonde__chunk_load(masks + SONDE__CHUNK - size);
+	const sonde__chunk before = sonde__chunk_load(text) & mask;
+	/* What comes after the text's end comes after a byte of it, and is to be none. */
+	const sonde__chunk after_mask = sonde__chunk_load(masks + SONDE__CHUNK - size + (size > 0));
+	const sonde__chunk chunk = sonde__chunk_load(text + 1) & after_mask;
+
+	return sonde__chunk_is_any(sonde__chunk_suspects(before, chunk)) ||
 	       (size >= SONDE__CARD_DIGITS_MIN &&
-		sonde__chunk_count(sonde__chunk_digits(chunk)) >= SONDE__CARD_DIGITS_MIN);
+		sonde__chunk_count(sonde__chunk_digits(before)) >= SONDE__CARD_DIGITS_MIN);
+}
+
+/* For a text after which seventeen bytes more may be read. */
+#define SONDE__SUSPECT_SLACK (SONDE__CHUNK + 1)
+
+static SONDE__ALWAYS_INLINE bool sonde__suspect_with_slack(const uint8_t *text, size_t size)
+{
+	return size > SONDE__CHUNK ? sonde__suspect_long(text, size) :
+				     sonde__suspect_short(text, size);
 }
 
 static SONDE__ALWAYS_INLINE bool sonde__suspect(const void *text, size_t size)
 {
-	sonde__chunk chunk = { 0 };
+	uint8_t padded[SONDE__CHUNK + SONDE__SUSPECT_SLACK] = { 0 };
 
-	if (size >= SONDE__CHUNK)
+	if (size > SONDE__CHUNK)
 		return sonde__suspect_long(text, size);
 	if (size)
-		memcpy(&chunk, text, size);
-	return sonde__suspect_short(chunk, size);
-}
-
-/* As sonde__suspect, for a text after which sixteen bytes more may be read. */
-static SONDE__ALWAYS_INLINE bool sonde__suspect_with_slack(const uint8_t *text, size_t size)
-{
-	static const uint8_t masks[2 * SONDE__CHUNK] = { 255, 255, 255, 255, 255, 255, 255, 255,
-							 255, 255, 255, 255, 255, 255, 255, 255 };
-
-	if (size >= SONDE__CHUNK)
-		return sonde__suspect_long(text, size);
-	return sonde__suspect_short(sonde__chunk_load(text) &
-					    sonde__chunk_load(masks + SONDE__CHUNK - size),
-				    size);
+		memcpy(padded, text, size);
+	return sonde__suspect_short(padded, size);
 }
 
 /* ---- Keys ------------------------------------------------------------------------------------ */

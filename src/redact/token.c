@@ -41,43 +41,45 @@ static bool is_word(const uint8_t *text, size_t size)
 	return true;
 }
 
-static bool begins_folded(const struct sonde__search *search, size_t at, const char *word)
+/* Whether the word, and not the end of a longer one, stands before `at`. */
+static bool ends_with(const struct sonde__search *search, size_t at, const char *word)
 {
 	size_t size = strlen(word);
 
-	return size <= search->size - at && sonde__folded_equal(search->text + at, size, word);
+	return size <= at - search->done &&
+	       sonde__folded_equal(search->text + at - size, size, word) &&
+	       (size == at || !sonde__is_alnum(search->text[at - size - 1]));
 }
 
-static bool scheme_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
+bool sonde__token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
 {
+	const uint8_t last = at > search->done ? search->text[at - 1] | 0x20 : 0;
 	size_t from = at;
 	size_t to;
 
-	if (begins_folded(search, at, "bearer"))
-		from += 6;
-	else if (begins_folded(search, at, "basic"))
-		from += 5;
-	else
+	if (!(last == 'r' && ends_with(search, at, "bearer")) &&
+	    !(last == 'c' && ends_with(search, at, "basic")))
 		return false;
-	at = from;
 	while (from < search->size && (search->text[from] == ' ' || search->text[from] == '\t'))
 		from++;
 	for (to = from; to < search->size && is_token_byte(search->text[to]); to++)
 		continue;
-	if (from == at || from == to || is_word(search->text + from, to - from))
+	if (from == to || is_word(search->text + from, to - from))
 		return false;
 	*ret = (struct sonde__match){ .from = from, .to = to, .kind = SONDE_REDACTION_TOKEN };
 	return true;
 }
 
 /* At least a head and some of a body: a head alone says nothing. */
-static bool web_token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
+bool sonde__web_token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
 {
 	size_t to = at;
 	size_t body;
 
-	if (search->size - at < 8 || memcmp(search->text + at, "eyJ", 3) != 0)
+	if (at - search->done < 2 || memcmp(search->text + at - 2, "ey", 2) != 0 ||
+	    (at > 2 && sonde__is_alnum(search->text[at - 3])))
 		return false;
+	at -= 2;
 	while (to < search->size && to - at < HEAD_MAX && is_base64url(search->text[to]))
 		to++;
 	if (to == search->size || search->text[to] != '.')
@@ -89,13 +91,6 @@ static bool web_token_find(const struct sonde__search *search, size_t at, struct
 		return false;
 	*ret = (struct sonde__match){ .from = at, .to = to, .kind = SONDE_REDACTION_TOKEN };
 	return true;
-}
-
-bool sonde__token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
-{
-	if (at > 0 && sonde__is_alnum(search->text[at - 1]))
-		return false;
-	return scheme_find(search, at, ret) || web_token_find(search, at, ret);
 }
 
 /* To the end of the block, or of the text where the end was cut off. */

@@ -74,7 +74,7 @@ static void test_no_is_never_wrong(void **unused)
 	for (size_t i = 0; i < N_TEXTS; i++) {
 		size_t size = make(text, draw(16));
 		uint8_t *exact = malloc(size ? size : 1);
-		uint8_t slack[1024 + SONDE__CHUNK];
+		uint8_t slack[1024 + SONDE__SUSPECT_SLACK];
 		struct sonde__match match;
 		bool is_found;
 
