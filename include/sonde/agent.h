@@ -89,6 +89,10 @@ struct sonde_destination {
  */
 typedef void sonde_diagnostic_fn(void *user, enum sonde_level level, const char *text);
 
+/* Sees each item before it leaves; see <sonde/hooks.h>. */
+struct sonde_outgoing;
+typedef void sonde_before_send_fn(void *user, struct sonde_outgoing *item);
+
 /* Zero in any field means: the environment, else the default named here. Everything is copied. */
 struct sonde_options {
 	size_t size;
@@ -180,6 +184,10 @@ struct sonde_options {
 	const char *state_directory;
 	/* SONDE_REGRESSION_DAYS; 14. A known error not seen for so long has regressed. */
 	uint32_t regression_days;
+
+	/* Called for every item on the background thread, before redaction; none. */
+	sonde_before_send_fn *before_send;
+	void *before_send_user;
 };
 
 #define SONDE_OPTIONS_INIT \
@@ -187,7 +195,7 @@ struct sonde_options {
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
-			0, 0, 0, 0, 0, false, NULL, 0 \
+			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL \
 	}
 
 /*

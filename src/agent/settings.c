@@ -343,6 +343,8 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	settings->is_disabled = known.disabled ||
 				sonde__environment_bool(&settings->environment, "OTEL_SDK_DISABLED", false);
 	settings->keep_at_exit = known.keep_at_exit;
+	settings->before_send = known.before_send;
+	settings->before_send_user = known.before_send_user;
 	settings->has_open_spans = sonde__environment_switch(&settings->environment,
 							     "SONDE_OPEN_SPANS", true);
 	warn_of_unsupported(settings);

@@ -43,6 +43,8 @@ struct sonde__settings {
 	char *redact;
 	char *redact_keys;
 	char *state_directory; /* "": none was found. NULL: none is wanted. */
+	sonde_before_send_fn *before_send;
+	void *before_send_user;
 
 	uint64_t memory_limit_bytes;
 	struct sonde__limits limits;

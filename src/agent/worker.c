@@ -79,6 +79,8 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.n_destinations = worker->n_opened,
 		.resource = worker->resource.view,
 		.redactor = &worker->redactor,
+		.before_send = settings->before_send,
+		.before_send_user = settings->before_send_user,
 		.limits = settings->limits,
 		.counts_figures = settings->has_figures,
 		.memory_limit_bytes = settings->memory_limit_bytes / 4 * 3,

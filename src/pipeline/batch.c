@@ -102,6 +102,14 @@ static void add_repairs(struct sonde__batch *batch, const struct sonde__view_mak
 		batch->redactions.counts[kind] += counts->redacted.n[kind];
 }
 
+static int show(struct sonde__view_maker *maker, struct sonde__batch *batch)
+{
+	return batch->signal == SONDE_SIGNAL_SPAN ?
+		       sonde__hook_span(maker, &batch->spans[batch->n]) :
+		       sonde__hook_log(maker, &batch->logs[batch->n]);
+}
+
+/* SONDE_INCOMPLETE: the hook dropped it. */
 static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
 		     const struct source *source)
 {
@@ -114,7 +122,9 @@ static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batc
 					       source->item.parts, &batch->spans[batch->n]);
 	else
 		status = make_log(&maker, source, &batch->logs[batch->n]);
-	if (status < 0) {
+	if (status == SONDE_OK && pipeline->hook)
+		status = show(&maker, batch);
+	if (status != SONDE_OK) {
 		batch->arena.used = used;
 		return status;
 	}
@@ -126,32 +136,30 @@ static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batc
 	return SONDE_OK;
 }
 
-/* The item stands alone in the batch, without a view, to be counted and released. */
-static void drop_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
-		      const struct source *source, int status)
+static enum sonde_loss loss_of(int status)
 {
-	batch->items[batch->n++] = source->item;
-	sonde__batch_drop(pipeline, batch,
-			  status == SONDE_E_NOMEM ? SONDE_LOSS_TOO_BIG : SONDE_LOSS_INVALID);
+	if (status == SONDE_INCOMPLETE)
+		return SONDE_LOSS_HOOK;
+	return status == SONDE_E_NOMEM ? SONDE_LOSS_TOO_BIG : SONDE_LOSS_INVALID;
 }
 
 static void add(struct sonde__pipeline *pipeline, enum sonde_signal signal,
-		const struct source *source)
+		struct source *source)
 {
 	struct sonde__batch *batch = &pipeline->batches[signal];
 	int status;
 
-	if (sonde__batch_is_full(batch, source->estimate))
+	if (sonde__batch_is_full(batch, source->estimate) ||
+	    (pipeline->hook && !sonde__hook_has_room(&batch->arena, source->estimate)))
 		sonde__batch_emit(pipeline, batch);
 	status = make_item(pipeline, batch, source);
-	if (status == SONDE_OK)
-		return;
-	if (batch->n > 0) {
+	/* With a hook there was room, and it is not called again. */
+	if (status < 0 && batch->n > 0 && !pipeline->hook) {
 		sonde__batch_emit(pipeline, batch);
 		status = make_item(pipeline, batch, source);
 	}
-	if (status < 0)
-		drop_item(pipeline, batch, source, status);
+	if (status != SONDE_OK)
+		sonde__batch_drop_item(pipeline, signal, &source->item, loss_of(status));
 }
 
 static bool add_plain_span(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
@@ -175,7 +183,7 @@ void sonde__batch_add_span(struct sonde__pipeline *pipeline, const struct sonde_
 	struct source source = { .item = { .ref = *ref, .parts = parts },
 				 .estimate = ref->record->size };
 
-	if (!parts && add_plain_span(pipeline, ref))
+	if (!parts && !pipeline->hook && add_plain_span(pipeline, ref))
 		return;
 	for (const struct sonde__part *part = parts; part; part = part->next_taken)
 		source.estimate += part->low_size + part->fields_size;

@@ -211,21 +211,24 @@ static void remove_parts(struct sonde__pipeline *pipeline, const struct sonde__b
 	}
 }
 
-/* Under the lock: the items leave the box and the table. */
+/* Under the lock: the item leaves the box and the table. */
+static void release_item(struct sonde__pipeline *pipeline, enum sonde_signal signal,
+			 struct sonde__batch_item *item, enum sonde_loss *dropped)
+{
+	if (item->ref.record)
+		sonde__box_release(&item->ref);
+	else if (!dropped)
+		pipeline->ledger.made++;
+	if (dropped && item->ref.record)
+		pipeline->ledger.lost[signal][*dropped]++;
+	remove_parts(pipeline, item, dropped);
+}
+
 static void release_items(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
 			  enum sonde_loss *dropped)
 {
-	for (size_t i = 0; i < batch->n; i++) {
-		struct sonde__batch_item *item = &batch->items[i];
-
-		if (item->ref.record)
-			sonde__box_release(&item->ref);
-		else if (!dropped)
-			pipeline->ledger.made++;
-		if (dropped && item->ref.record)
-			pipeline->ledger.lost[batch->signal][*dropped]++;
-		remove_parts(pipeline, item, dropped);
-	}
+	for (size_t i = 0; i < batch->n; i++)
+		release_item(pipeline, batch->signal, &batch->items[i], dropped);
 }
 
 static void book_repairs(struct sonde__ledger *ledger, const struct sonde__batch *batch)
@@ -289,6 +292,14 @@ void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 	release_items(pipeline, batch, &reason);
 	sonde__ledger_unlock(pipeline);
 	sonde__batch_reset(batch);
+}
+
+void sonde__batch_drop_item(struct sonde__pipeline *pipeline, enum sonde_signal signal,
+			    struct sonde__batch_item *item, enum sonde_loss reason)
+{
+	sonde__ledger_lock(pipeline);
+	release_item(pipeline, signal, item, &reason);
+	sonde__ledger_unlock(pipeline);
 }
 
 /* The destinations' share of the points that have not gone: the oldest go first. */

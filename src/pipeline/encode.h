@@ -11,6 +11,7 @@
 #include "pipeline/pipeline.h"
 
 struct sonde__batch;
+struct sonde__batch_item;
 struct sonde__pipeline;
 
 /*
@@ -22,6 +23,10 @@ void sonde__batch_emit(struct sonde__pipeline *pipeline, struct sonde__batch *ba
 /* Drops every item, counted for every destination alike; leaves the batch empty. */
 void sonde__batch_drop(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
 		       enum sonde_loss reason);
+
+/* The same for one item that is in no batch. */
+void sonde__batch_drop_item(struct sonde__pipeline *pipeline, enum sonde_signal signal,
+			    struct sonde__batch_item *item, enum sonde_loss reason);
 
 /* Encodes points and queues them for the destinations that want them with that temporality. */
 void sonde__encode_points(struct sonde__pipeline *pipeline, const struct sonde_batch *batch,

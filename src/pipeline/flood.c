@@ -18,6 +18,8 @@
 
 /* A summary's log record, about. */
 #define SUMMARY_SIZE 512
+/* For a message that was redacted; one is a kilobyte. */
+#define REDACTED_SIZE 4096
 
 static const struct sonde__metric grouped = { "sonde.errors.grouped", "{error}",
 					      "Errors by fingerprint, as far as they were not lost before",
@@ -37,13 +39,35 @@ void sonde__flood_deinit(struct sonde__pipeline *pipeline)
 	sonde__groups_deinit(&pipeline->flood.groups);
 }
 
+/*
+ * The group keeps the beginning of the message, and half a secret would not be known for one: so it
+ * is redacted before. Written into `room` where that is needed.
+ */
+static struct sonde_text redact(const struct sonde__pipeline *pipeline, struct sonde_text message,
+				char room[REDACTED_SIZE])
+{
+	static const char none[] = SONDE__REDACTED;
+	struct sonde__redact_counts counts = { { 0 } };
+	size_t size;
+
+	if (!sonde__redact_measure(pipeline->options.redactor, message, SONDE__KEY_PLAIN, &size))
+		return message;
+	if (size > REDACTED_SIZE)
+		return (struct sonde_text){ none, sizeof(none) - 1 };
+	(void)sonde__redact_write(pipeline->options.redactor, message, SONDE__KEY_PLAIN, room,
+				  &counts);
+	return (struct sonde_text){ room, size };
+}
+
 static void hold(struct sonde__pipeline *pipeline, struct sonde__group *group,
 		 const struct sonde__error_record *record, struct sonde_text message)
 {
 	struct sonde__flood *flood = &pipeline->flood;
 	uint64_t interval_ns = pipeline->options.flood.summary_ns;
 
-	sonde__group_hold(group, record, message);
+	char room[REDACTED_SIZE];
+
+	sonde__group_hold(group, record, redact(pipeline, message, room));
 	if (flood->summary_due_ns == UINT64_MAX)
 		flood->summary_due_ns = interval_ns < UINT64_MAX - pipeline->now_ns ?
 						pipeline->now_ns + interval_ns :

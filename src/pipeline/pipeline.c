@@ -153,6 +153,7 @@ static void release_memory(struct sonde__pipeline *pipeline)
 		}
 	}
 	sonde__blobs_deinit(&pipeline->blobs);
+	sonde__hook_deinit(pipeline);
 	sonde__metrics_deinit(pipeline);
 	pthread_mutex_destroy(&pipeline->ledger.lock);
 	free(pipeline);
@@ -182,7 +183,9 @@ int sonde__pipeline_new(const struct sonde__pipeline_options *options, struct so
 	}
 	init_lanes(pipeline);
 	init_menders(pipeline);
-	status = sonde__metrics_init(pipeline);
+	status = sonde__hook_init(pipeline);
+	if (status == SONDE_OK)
+		status = sonde__metrics_init(pipeline);
 	if (status < 0) {
 		release_memory(pipeline);
 		return status;

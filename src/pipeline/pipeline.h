@@ -79,6 +79,8 @@ struct sonde__pipeline_options {
 	 * it.
 	 */
 	struct sonde__redactor *redactor;
+	sonde_before_send_fn *before_send; /* NULL: none. */
+	void *before_send_user;
 	bool counts_figures; /* Of the spans that were recorded; their writers count the others. */
 	uint64_t
 		/* For encoded batches, waiting parts and scratch; the box is apart. */

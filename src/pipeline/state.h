@@ -10,6 +10,7 @@
 #include "pipeline/blob.h"
 #include "pipeline/budget.h"
 #include "pipeline/exception.h"
+#include "pipeline/hook.h"
 #include "pipeline/fingerprint.h"
 #include "pipeline/flood.h"
 #include "pipeline/intake.h"
@@ -44,7 +45,8 @@ struct sonde__pipeline {
 	bool is_taken[SONDE__SIGNAL_ROWS]; /* Some destination takes the signal. */
 
 	struct sonde__clock clock;
-	struct sonde__redactor *redactor;
+	struct sonde__redactor *redactor; /* What views are made with; a hook keeps its own. */
+	struct sonde__hook *hook; /* NULL: none. */
 	struct sonde__mender span_mender;
 	struct sonde__mender log_mender;
 	struct sonde__exception exception;

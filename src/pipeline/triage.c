@@ -161,11 +161,14 @@ static bool scan_event(struct sonde__pipeline *pipeline, const struct sonde__rec
 	return true;
 }
 
-static bool has_span(const struct sonde__error_record *record)
+/* Not what a hook records: its span is none. */
+static bool has_span(const struct sonde__pipeline *pipeline,
+		     const struct sonde__error_record *record)
 {
 	static const uint8_t zero[8];
 
-	return memcmp(record->span_id, zero, sizeof(zero)) != 0;
+	return memcmp(record->span_id, zero, sizeof(zero)) != 0 &&
+	       !sonde__hook_is_own(pipeline, record->trace_id);
 }
 
 /* Whether anybody has seen it, asked only of what leaves. */
@@ -183,8 +186,8 @@ static void ask_seen(struct sonde__pipeline *pipeline, struct sonde__error_news 
 static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
 {
 	const struct sonde__error_record *record = (const void *)ref->record;
-	bool with_event = record->head.flags & SONDE__RECORD_WITH_EVENT && has_span(record) &&
-			  pipeline->is_taken[SONDE_SIGNAL_SPAN];
+	bool with_event = record->head.flags & SONDE__RECORD_WITH_EVENT &&
+			  has_span(pipeline, record) && pipeline->is_taken[SONDE_SIGNAL_SPAN];
 	/* An error is never lost for want of a span. */
 	bool with_log = pipeline->is_taken[SONDE_SIGNAL_LOG] &&
 			(record->head.flags & SONDE__RECORD_WITH_LOG || !with_event);

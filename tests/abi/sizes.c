@@ -2,6 +2,7 @@
 /* The layout of every public struct on 64-bit systems. A change here is a change of the ABI. */
 
 #include <sonde/exporter.h>
+#include <sonde/hooks.h>
 #include <sonde/sonde.h>
 #include <sonde/stack.h>
 
@@ -26,6 +27,7 @@ SIZE(sonde_options, 240);
 SIZE(sonde_account, 280);
 SIZE(sonde_repairs, 40);
 SIZE(sonde_redactions, 128);
+SIZE(sonde_outgoing_cursor, 32);
 SIZE(sonde_span_view, 136);
 SIZE(sonde_log_view, 96);
 SIZE(sonde_resource, 64);
@@ -56,6 +58,7 @@ AT(sonde_options, redact, 184);
 AT(sonde_options, error_burst, 200);
 AT(sonde_options, state_directory, 224);
 AT(sonde_options, regression_days, 232);
+AT(sonde_options, before_send, 240);
 AT(sonde_account, lost, 24);
 AT(sonde_span_view, name, 48);
 AT(sonde_span_view, flags, 96);

@@ -36,6 +36,9 @@ static uint64_t id_number(const uint8_t *id, size_t size)
 
 static int write_value(struct sonde_buffer *out, const struct sonde_value_view *value)
 {
+	struct sonde_value_view element;
+	struct sonde_bytes rest;
+
 	switch (value->type) {
 	case SONDE_VALUE_STR:
 		LINE(out, "\"%.*s\"", (int)value->as.string.size, value->as.string.data);
@@ -45,6 +48,18 @@ static int write_value(struct sonde_buffer *out, const struct sonde_value_view *
 		break;
 	case SONDE_VALUE_BOOL:
 		LINE(out, "%s", value->as.boolean ? "true" : "false");
+		break;
+	case SONDE_VALUE_ARRAY:
+		rest = value->as.array;
+		LINE(out, "[");
+		while (sonde_value_next(&rest, &element)) {
+			int status = write_value(out, &element);
+
+			if (status < 0)
+				return status;
+			LINE(out, ",");
+		}
+		LINE(out, "]");
 		break;
 	default:
 		LINE(out, "?");

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Secrets in every place of every record, and none of them delivered. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sonde/span.h>
+
+#include "box/box.h"
+#include "record/layout.h"
+#include "redact/redact.h"
+#include "rig.h"
+#include "support/records.h"
+
+#define SECRET "hunter2"
+#define TEXT "x password=" SECRET " y"
+#define CLEAN "x password=[redacted] y"
+
+static struct rig rig;
+static struct sonde__redactor redactor;
+
+static int begin(void **state)
+{
+	(void)state;
+	rig_init(&rig, /* n_destinations= */ 2);
+	if (sonde__redactor_init(&redactor, /* keys= */ NULL, /* detectors= */ NULL,
+				 /* report= */ NULL, /* user= */ NULL) < 0)
+		return -1;
+	rig.options.redactor = &redactor;
+	rig_start(&rig);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	rig_end(&rig);
+	sonde__redactor_deinit(&redactor);
+	return 0;
+}
+
+static void flush(void)
+{
+	assert_true(rig_flush(&rig, /* ret_incomplete= */ NULL));
+	for (size_t d = 0; d < 2; d++)
+		assert_int_equal(rig_delivered(&rig, d, SECRET), 0);
+}
+
+static uint64_t redacted(enum sonde_redaction kind)
+{
+	struct sonde_redactions redactions;
+
+	sonde__pipeline_redactions(rig.pipeline, &redactions);
+	return redactions.counts[kind];
+}
+
+static void spans_are_redacted(void **state)
+{
+	const struct sonde_attr attrs[] = { sonde_str("user.password", SECRET),
+					    sonde_str("note", TEXT), sonde_int("db.pwd", 1234),
+					    sonde_bool("password.is_set", true),
+					    sonde_int("pan", 4111111111111111),
+					    sonde_int("started", 1730000000000000000) };
+
+	(void)state;
+	assert_true(record_span(&(struct record_spec){ .trace = 1,
+						       .span = 1,
+						       .name = TEXT,
+						       .status = SONDE_SPAN_ERROR,
+						       .description = TEXT,
+						       .attrs = attrs,
+						       .n_attrs = 6,
+						       .event = TEXT,
+						       .event_attrs = attrs,
+						       .n_event_attrs = 2 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "span " CLEAN " trace="), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "user.password=\"[redacted]\""), 2);
+	assert_int_equal(rig_delivered(&rig, 0, "note=\"" CLEAN "\""), 2);
+	assert_int_equal(rig_delivered(&rig, 0, "db.pwd=\"[redacted]\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "password.is_set=true"), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "pan=\"[redacted]\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "started=1730000000000000000"), 1);
+	/* Once, however many destinations there are. */
+	assert_int_equal(redacted(SONDE_REDACTION_KEY), 3);
+	assert_int_equal(redacted(SONDE_REDACTION_PAIR), 5);
+	assert_int_equal(redacted(SONDE_REDACTION_CARD), 1);
+}
+
+static void lists_are_redacted(void **state)
+{
+	static const char *const texts[] = { "a", TEXT, "b" };
+	static const int64_t numbers[] = { 1, 4111111111111111 };
+	const struct sonde_attr attrs[] = { sonde_str_array("secrets", texts, 3),
+					    sonde_str_array("texts", texts, 3),
+					    sonde_int_array("numbers", numbers, 2) };
+
+	(void)state;
+	assert_true(record_log(
+		&(struct record_spec){ .name = "m", .attrs = attrs, .n_attrs = 3 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "secrets=\"[redacted]\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "texts=[\"a\",\"" CLEAN "\",\"b\",]"), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "numbers=[1,\"[redacted]\",]"), 1);
+}
+
+static void logs_and_parts_are_redacted(void **state)
+{
+	const struct sonde_attr attr = sonde_str("token", SECRET);
+
+	(void)state;
+	assert_true(
+		record_log(&(struct record_spec){ .name = TEXT, .attrs = &attr, .n_attrs = 1 }));
+	/* One that finds its span, and one that never will. */
+	assert_true(record_part(&(struct record_spec){
+		.trace = 1, .span = 1, .name = TEXT, .attrs = &attr, .n_attrs = 1 }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .name = "s" }));
+	assert_true(record_part(&(struct record_spec){ .trace = 1,
+						       .span = 2,
+						       .event = TEXT,
+						       .event_attrs = &attr,
+						       .n_event_attrs = 1 }));
+	assert_true(record_part(&(struct record_spec){ .trace = 1,
+						       .span = 3,
+						       .status = SONDE_SPAN_ERROR,
+						       .description = TEXT }));
+	flush();
+	sonde__pipeline_finish_begin(rig.pipeline, rig.now_ns);
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "log \"" CLEAN "\""), 2);
+	assert_int_equal(rig_delivered(&rig, 0, "span " CLEAN), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "event=" CLEAN), 1);
+}
+
+static void errors_are_redacted(void **state)
+{
+	const struct sonde_attr attr = sonde_str("client_secret", SECRET);
+
+	(void)state;
+	for (uint64_t span = 0; span < 2; span++)
+		assert_true(record_error(&(struct error_spec){
+			.record = { .trace = span,
+				    .span = span,
+				    .severity = 17,
+				    .flags = SONDE__RECORD_WITH_EVENT | SONDE__RECORD_WITH_LOG,
+				    .attrs = &attr,
+				    .n_attrs = 1 },
+			.types = { "outer", "inner" },
+			.messages = { TEXT, "postgres://u:" SECRET "@h/d" } }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .name = "s" }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "log \"" CLEAN "\""), 2);
+	assert_int_equal(rig_delivered(&rig, 0, "client_secret=\"[redacted]\""), 3);
+	assert_int_equal(rig_delivered(&rig, 0, "postgres://REDACTED:REDACTED@h/d"), 3);
+}
+
+static void summaries_are_redacted(void **state)
+{
+	/* The secret straddles where a group cuts the messages it keeps. */
+	char message[400];
+	struct error_spec spec = { .record = { .severity = 17, .flags = SONDE__RECORD_WITH_LOG },
+				   .types = { "t" },
+				   .messages = { message } };
+
+	(void)state;
+	rig_end(&rig);
+	rig_init(&rig, /* n_destinations= */ 2);
+	rig.options.redactor = &redactor;
+	rig.options.flood = (struct sonde__flood_options){
+		.group = { 1, 1000 * RIG_S }, .total = { 1000, RIG_S }, .summary_ns = RIG_S
+	};
+	rig_start(&rig);
+	for (size_t at = 0; at < 300; at++) {
+		memset(message, '.', sizeof(message));
+		snprintf(message + at, sizeof(message) - at, " 4111111111111111 and more");
+		assert_true(record_error(&spec));
+		(void)rig_turn(&rig, 2 * RIG_S);
+		flush();
+	}
+	assert_int_equal(rig_delivered(&rig, 0, "411111"), 0);
+	assert_true(rig_delivered(&rig, 0, "sonde.error.count") > 200);
+}
+
+/* A secret is looked for before a limit cuts it in two. */
+static void limits_do_not_hide_secrets(void **state)
+{
+	const struct sonde_attr attrs[] = { sonde_str("a", "4111 1111 1111 1111"),
+					    sonde_str("b", "pw 1 Bearer abc123456789") };
+
+	(void)state;
+	rig_end(&rig);
+	rig_init(&rig, /* n_destinations= */ 1);
+	rig.options.redactor = &redactor;
+	rig.options.limits.span_value_length = 13;
+	rig.options.limits.log_value_length = 4;
+	rig_start(&rig);
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = 1, .name = "s", .attrs = attrs, .n_attrs = 2 }));
+	assert_true(record_log(
+		&(struct record_spec){ .name = "m", .attrs = attrs, .n_attrs = 2 }));
+	assert_true(rig_flush(&rig, /* ret_incomplete= */ NULL));
+	assert_int_equal(rig_delivered(&rig, 0, "a=\"[redacted]\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "b=\"pw 1 Bearer [\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "a=\"[red\" b=\"pw 1\""), 1);
+}
+
+/* Not UTF-8, and a secret: both are mended. */
+static void invalid_text_is_redacted(void **state)
+{
+	const struct sonde_attr attr = sonde_str("a", "\xff password=" SECRET "\xfe z");
+
+	(void)state;
+	assert_true(record_log(&(struct record_spec){ .name = "\xff " TEXT,
+						      .attrs = &attr,
+						      .n_attrs = 1 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "\xef\xbf\xbd password=[redacted] z"), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "\xef\xbf\xbd " CLEAN), 1);
+}
+
+static void ids_are_left_alone(void **state)
+{
+	/* Sixteen digits that a card could bear. */
+	const struct sonde_attr attrs[] = { sonde_str("sonde.error.id", "4111111111111111"),
+					    sonde_str("peer.trace_id", "4111111111111111") };
+
+	(void)state;
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = 1, .name = "s", .attrs = attrs, .n_attrs = 2 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "\"4111111111111111\""), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(spans_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(lists_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(logs_and_parts_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(errors_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(summaries_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(limits_do_not_hide_secrets, begin, end),
+		cmocka_unit_test_setup_teardown(invalid_text_is_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(ids_are_left_alone, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
