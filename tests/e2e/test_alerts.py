@@ -6,6 +6,7 @@ what arrives says which service, which error and what it said, leads to the trac
 """
 import concurrent.futures
 import filecmp
+import itertools
 import json
 import os
 import sys
@@ -98,6 +99,115 @@ class AsShipped(Chain):
         for line in ("Service: checkout", "Error type: order_not_paid", "Message: order # was not paid",
                      "Traces: " + link):
             self.assertIn(line, shown["text"].split("\n"))
+
+
+def spans_request(service, messages):
+    """An export of failed spans, one a message, each with its exception, in OTLP/JSON."""
+    now = time.time_ns()
+
+    def attributes(**pairs):
+        return [{"key": key.replace("_", "."), "value": {"stringValue": value}} for key, value in pairs.items()]
+
+    spans = [{"traceId": os.urandom(16).hex(), "spanId": os.urandom(8).hex(), "name": "GET /", "kind": 2,
+              "startTimeUnixNano": str(now - 5_000_000), "endTimeUnixNano": str(now), "status": {"code": 2},
+              "events": [{"name": "exception", "timeUnixNano": str(now),
+                          "attributes": attributes(exception_type="io", exception_message=message)}]}
+             for message in messages]
+    return {"resourceSpans": [{"resource": {"attributes": attributes(service_name=service, host_name="h")},
+                               "scopeSpans": [{"scope": {"name": "by hand"}, "spans": spans}]}]}
+
+
+class Collector(unittest.TestCase):
+    """What becomes of spans on the way to Prometheus."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="sonde-e2e-")
+        cls.addClassCleanup(folder.cleanup)
+        port = backends.free_ports(["COLLECTOR_PROMETHEUS_PORT"])
+        cls.url = "http://127.0.0.1:%d/metrics" % port["COLLECTOR_PROMETHEUS_PORT"]
+        cls.b = backends.Backends(folder.name, overlays=[alerting.ALERTS_OVERLAY], environment={
+            "COLLECTOR_METRICS_INTERVAL": "1s", **{name: str(n) for name, n in port.items()}})
+        cls.b.start()
+        cls.addClassCleanup(cls.b.stop)
+
+    def series(self, name, service):
+        """Of each series of a service its labels as they stand there, and its value."""
+        text = backends.request(self.url).decode()
+        lines = [line for line in text.split("\n") if line.startswith(name + "{") and f'service_name="{service}"' in line]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+    def wait_for_count(self, service, n):
+        try:
+            return backends.wait_until(f"{n} exceptions of {service}", 20, lambda: (
+                lambda found: found if sum(found.values()) == n else None)(self.series("exceptions_total", service)))
+        except TimeoutError:
+            self.fail(self.series("exceptions_total", service))
+
+    def messages(self, service, *messages):
+        """What becomes of them as labels."""
+        backends.post_json(self.b.otlp_http + "/v1/traces", spans_request(service, messages))
+        found = self.wait_for_count(service, len(messages))
+        return {line.split('exception_message="')[1].split('",exception_type')[0]: n for line, n in found.items()}
+
+    def test_many_senders_at_once_are_counted_and_survived(self):
+        pid = self.b.collector.pid
+
+        # Every message is a series of its own: it is adding one that the connector does not do safely.
+        words = ["".join(letters) for letters in itertools.product("abcdefghij", repeat=4)]
+        bodies = [json.dumps(spans_request("many", words[i::20])).encode() for i in range(20)]
+
+        def send(body):
+            backends.request(self.b.otlp_http + "/v1/traces", body, {"Content-Type": "application/json"}, timeout=30)
+
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            for sent in [pool.submit(send, body) for body in bodies]:
+                sent.result()
+        self.assertEqual(set(self.wait_for_count("many", len(words)).values()), {1})
+        self.assertEqual(self.b.collector.pid, pid)
+
+    def test_a_message_becomes_its_shape(self):
+        for message, shape in {
+                "order 17 was not paid": "order # was not paid",
+                "GET http://pay:8080/charge/17?card=4111 answered 502": "GET http://pay:#/# answered #",
+                "no user 'bob'": "no user '#'", 'no user "bob"': r'no user \"#\"',
+                "no user bob@example.com here": "no user #@# here",
+                "0f8fad5b-d9cb-469f-a165-70867728950e is unknown": "# is unknown",
+                "0x7ffd1234 and deadbeefcafe, 10.0.0.1:80": "# and #, #",
+                "can't open what isn't there": "can't open what isn't there",
+                "two\nlines\tand  more": "two lines and more", "": ""}.items():
+            with self.subTest(message):
+                self.assertEqual(self.messages(os.urandom(4).hex(), message), {shape: 1})
+
+    def test_ten_thousand_messages_are_one_series(self):
+        messages = [f"order {i} of customer {os.urandom(8).hex()} was not paid" for i in range(10_000)]
+        self.assertEqual(self.messages("flood", *messages), {"order # of customer # was not paid": 10_000})
+
+    def test_a_long_message_is_cut_between_letters(self):
+        for text in ("x" + "\u00e9" * 200, "xx" + "\u20ac" * 200, "\U0001f600" * 50, "x" * 1_000_000):
+            [(found, n)] = self.messages(os.urandom(4).hex(), text).items()
+            self.assertEqual(n, 1)
+            self.assertTrue(text.startswith(found))
+            self.assertIn(len(found.encode()), range(157, 161))
+
+    def test_what_is_no_text_spoils_nothing_else(self):
+        body = json.dumps(spans_request("bad", ["BAD text"]), ensure_ascii=False).encode().replace(b"BAD", b"\xff\xfe")
+        try:
+            backends.request(self.b.otlp_http + "/v1/traces", body, {"Content-Type": "application/json"})
+        except OSError:
+            pass  # It may refuse it as well.
+        self.assertEqual(self.messages("good", "still there"), {"still there": 1})
+
+    def test_a_process_is_no_label_of_a_span(self):
+        backends.post_json(self.b.otlp_http + "/v1/traces", spans_request("one", ["m"]))
+        found = backends.wait_until("calls", 20, lambda: self.series("traces_span_metrics_calls_total", "one"))
+        self.assertEqual(len(found), 1)
+        for line in found:
+            self.assertNotIn("host_name", line)
+
+    def test_the_default_port_is_that_of_the_configuration_file(self):
+        with open(alerting.ALERTS_OVERLAY) as file:
+            self.assertIn("COLLECTOR_PROMETHEUS_PORT:-%d}" % alerting.PORTS["COLLECTOR_PROMETHEUS_PORT"], file.read())
 
 
 class SixtyTimesAsFast(Chain):
