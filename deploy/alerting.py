@@ -201,11 +201,15 @@ class Alerting(backends.Backends):
             text = re.sub(r"((scrape|evaluation|group)_(interval|wait)): \d+[sm]", r"\1: 1s", text)
         return text
 
+    def prometheus_api(self, path, **parameters):
+        """The data of an answer of Prometheus's query API."""
+        url = "%s/api/v1/%s?%s" % (self.prometheus_url, path,
+                                   backends.urllib.parse.urlencode(parameters))
+        return json.loads(request(url))["data"]
+
     def query(self, expression):
-        """What Prometheus answers, as a list of {"metric": …, "value": …}."""
-        url = "%s/api/v1/query?%s" % (self.prometheus_url,
-                                      backends.urllib.parse.urlencode({"query": expression}))
-        return json.loads(request(url))["data"]["result"]
+        """What an expression is now, as a list of {"metric": …, "value": …}."""
+        return self.prometheus_api("query", query=expression)["result"]
 
 
 def print_message(message):

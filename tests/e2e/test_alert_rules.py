@@ -91,6 +91,38 @@ class Files(Tools):
                          "for: 2000ms\nexpr: rate5m(x[5000ms] offset 1440000ms) * 300\nsummary: 5m\n")
 
 
+class Dashboard(unittest.TestCase):
+    """What can be said of it without a Grafana; that its questions have answers is test_alerts.py's."""
+
+    @classmethod
+    def setUpClass(cls):
+        with open(os.path.join(DEPLOY, "grafana/dashboards/sonde.json")) as file:
+            cls.dashboard = json.load(file)
+        cls.panels = cls.dashboard["panels"]
+
+    def test_panels_lie_beside_each_other(self):
+        self.assertEqual(len({panel["id"] for panel in self.panels}), len(self.panels))
+        taken = set()
+        for panel in self.panels:
+            place = panel["gridPos"]
+            self.assertLessEqual(place["x"] + place["w"], 24)
+            cells = {(x, y) for x in range(place["x"], place["x"] + place["w"])
+                     for y in range(place["y"], place["y"] + place["h"])}
+            self.assertFalse(cells & taken, panel["title"])
+            taken |= cells
+
+    def test_panels_say_what_they_show_and_follow_the_choices(self):
+        names = {variable["name"] for variable in self.dashboard["templating"]["list"]}
+        self.assertEqual(names, {"datasource", "service"})
+        for panel in self.panels:
+            if panel["type"] != "row":
+                self.assertTrue(panel["description"], panel["title"])
+                self.assertEqual(panel["datasource"]["uid"], "${datasource}")
+                self.assertEqual(len({target["refId"] for target in panel["targets"]}), len(panel["targets"]))
+                for target in panel["targets"]:
+                    self.assertIn('service_name=~"$service"', target["expr"], panel["title"])
+
+
 class Routes(Tools):
     """Who hears of what."""
 

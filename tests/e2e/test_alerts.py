@@ -8,7 +8,9 @@ import concurrent.futures
 import filecmp
 import itertools
 import json
+import math
 import os
+import re
 import sys
 import tempfile
 import time
@@ -16,7 +18,7 @@ import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from checkout import Load, Service, backends  # noqa: E402
+from checkout import Load, Process, Service, backends  # noqa: E402
 
 import alerting  # noqa: E402
 
@@ -231,6 +233,65 @@ class SixtyTimesAsFast(Chain):
         load.figures()
         for labels in (new, burn, slow):
             self.resolved(**labels)
+
+    def test_losses_a_collector_that_is_away_and_a_service_that_is_silent(self):
+        # Alertmanager has no such page, and says so: the spans are refused for good.
+        service = self.service(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=self.a.alertmanager_url + "/nowhere", fail_every=0,
+                               slow_every=0)
+        self.load(service).figures()
+        lost = dict(alertname="RecordsLost", service_name="checkout", sonde_signal="span", sonde_loss="refused")
+        self.firing(**lost)
+        self.a.collector.stop()
+        self.firing(alertname="CollectorDown", severity="page")
+        service.__exit__()
+        self.a.collector.start()
+        self.resolved(alertname="CollectorDown")
+        self.resolved(**lost)
+        # It was there within the last hour, which is a minute here, and then it is forgotten.
+        self.firing(alertname="ServiceSilent", service_name="checkout")
+        self.resolved(alertname="ServiceSilent", service_name="checkout", seconds=120)
+        names = {alert["labels"]["alertname"] for alert in self.a.receiver.alerts()}
+        self.assertEqual(names, {"RecordsLost", "CollectorDown", "ServiceSilent"})
+
+    def query(self, expression):
+        return self.a.query(re.sub(r"\$__rate_interval", "8s", expression.replace("$__range", "1m")
+                                   .replace("$service", ".*")))
+
+    def test_rules_and_dashboard_ask_for_what_there_is(self):
+        self.load(self.service(), rate=20, seconds=120)  # It ends with the test.
+        lossy = Process(self.folder, "payment", ["--fail-every", "1"], {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.a.otlp_http, "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": self.a.alertmanager_url + "/nowhere"})
+        self.addCleanup(lossy.stop)
+        with self.assertRaises(OSError):
+            backends.request(f"http://127.0.0.1:{lossy.port}/charges?order=1", b"")
+        self.firing(alertname="RecordsLost", sonde_loss="refused")
+        self.firing(alertname="SlowOperation")
+        with open(os.path.join(backends.HERE, "grafana/dashboards/sonde.json")) as file:
+            panels = [panel for panel in json.load(file)["panels"] if panel["type"] != "row"]
+        for title, expression in [(p["title"], t["expr"]) for p in panels for t in p["targets"]]:
+            with self.subTest(title):
+                if "sonde_errors_grouped_total" in expression:
+                    continue
+                backends.wait_until(f"data for {expression}", 20, lambda: any(
+                    math.isfinite(float(r["value"][1])) for r in self.query(expression)))
+        known = set(self.a.prometheus_api("label/__name__/values"))
+        for group in self.a.prometheus_api("rules")["groups"]:
+            for rule in group["rules"]:
+                self.assertEqual((rule["health"], rule.get("lastError", "")), ("ok", ""), rule["name"])
+                bare = re.sub(r'"[^"]*"|\{[^}]*\}|by ?\([^)]*\)', "", rule["query"])
+                asked = set(re.findall(r"\b(?:sonde|traces|exceptions|otel|up)[a-zA-Z0-9_:]*", bare))
+                self.assertTrue(asked, rule["query"])
+                self.assertLessEqual(asked - {"sonde_errors_grouped_total"}, known, rule["name"])
+
+    def test_nothing_is_left(self):
+        services = self.a._services()
+        pids = [service.pid for service in services]
+        self.assertEqual(len(set(pids)), 4)
+        self.a.stop()
+        for pid in pids:
+            self.assertFalse(os.path.exists(f"/proc/{pid}"))
+        self.assertFalse([port for port in self.a.ports.values() if backends.is_taken(port)])
 
 
 if __name__ == "__main__":
