@@ -94,13 +94,21 @@ static struct sonde_text choose_name(const struct sonde__span_record *record,
 	return name.size ? name : site_name(record->site);
 }
 
+/* What said ERROR may be lost or held back: that it was said is in the span's record. */
+static uint8_t own_status(const struct sonde__span_record *record)
+{
+	return record->status == SONDE_SPAN_UNSET && record->head.flags & SONDE__RECORD_FAILED ?
+		       SONDE_SPAN_ERROR :
+		       record->status;
+}
+
 /* OK beats ERROR beats UNSET; of equal ones the span's own text stays, else the latest. */
 static struct sonde_text choose_status(const struct sonde__span_record *record,
 				       const struct sonde__part *parts, uint8_t *ret_status)
 {
 	struct sonde_text description = sonde__span_record_description(record);
 	bool is_own = record->status == SONDE_SPAN_ERROR && description.size > 0;
-	uint8_t status = record->status;
+	uint8_t status = own_status(record);
 
 	for (const struct sonde__part *part = parts; part; part = part->next_taken) {
 		if (status == SONDE_SPAN_OK || part->status == SONDE_SPAN_UNSET)
@@ -248,7 +256,7 @@ bool sonde__span_view_plain(struct sonde__pipeline *pipeline, struct sonde__aren
 	ret->n_pieces = piece->size > 0;
 	ret->trace_state = (struct sonde_text){ NULL, 0 };
 	ret->status_description = (struct sonde_text){ NULL, 0 };
-	ret->status = record->status;
+	ret->status = own_status(record);
 	ret->dropped_attributes = 0;
 	ret->dropped_events = 0;
 	ret->dropped_links = 0;

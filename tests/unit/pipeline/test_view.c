@@ -329,6 +329,22 @@ static void spans_own_status_and_type_beat_the_errors(void **state)
 	assert_int_equal(rig_delivered(&rig, 0, " error.type=\"own\" event:exception@"), 1);
 }
 
+/* As when a limiter held the error back: nothing but the span says that it failed. */
+static void a_failed_span_says_so_without_its_error(void **state)
+{
+	(void)state;
+	assert_true(record_span(&(struct record_spec){
+		.trace = 5, .span = 7, .name = "failed", .flags = SONDE__RECORD_FAILED }));
+	assert_true(record_span(&(struct record_spec){ .trace = 5,
+						       .span = 8,
+						       .name = "ok",
+						       .status = 1,
+						       .flags = SONDE__RECORD_FAILED }));
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig_delivered(&rig, 0, "id=7 parent=0 kind=1 status=2/ "), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "id=8 parent=0 kind=1 status=1/ "), 1);
+}
+
 /* Four messages as long as a record may be: the text is cut and still valid. */
 static void long_error_is_cut_at_a_character(void **state)
 {
@@ -369,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(error_without_a_span_is_a_log_whatever_was_asked,
 						begin, end),
 		cmocka_unit_test_setup_teardown(spans_own_status_and_type_beat_the_errors, begin,
+						end),
+		cmocka_unit_test_setup_teardown(a_failed_span_says_so_without_its_error, begin,
 						end),
 		cmocka_unit_test_setup_teardown(long_error_is_cut_at_a_character, begin, end),
 	};
