@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include <sonde/error_errno.h>
 #include <sonde/exporter.h>
 
 #include "base/utf8.h"
@@ -22,6 +23,7 @@
 
 #define FINGERPRINT_MAX 128
 #define FIELD_NAME_MAX 96
+#define ERRNO_TEXT_SIZE 128
 
 /* One encoded field: tag, length, then the key's tag, length and bytes. */
 struct field {
@@ -189,6 +191,17 @@ void sonde_error_set_errno(struct sonde_error *error, int number)
 		error->flags |= ERROR_ERRNO_COUNTS;
 	else
 		error->flags &= (uint8_t)~ERROR_ERRNO_COUNTS;
+}
+
+struct sonde_error *sonde_error_note_errno(struct sonde_error *error, int number)
+{
+	char text[ERRNO_TEXT_SIZE];
+	int saved_errno = errno;
+
+	sonde_error_set_errno(error, number);
+	sonde_error_set_detail(error, "%s", strerror_r(number, text, sizeof(text)));
+	errno = saved_errno;
+	return error;
 }
 
 void sonde_error_add_stack(struct sonde_error *error)
