@@ -77,6 +77,7 @@ LEFT_OUT = {
     ("valgrind", "fault-collector"): "its deadlines are in milliseconds, and a handshake under valgrind takes seconds",
     ("valgrind", "fault-host"): "it measures memory, deadlines and what the kernel refuses, all valgrind's own then",
     ("valgrind", "fault-plugin"): "it counts mappings, and valgrind makes some of its own",
+    ("valgrind", "fault-webhook"): "its deadlines are in milliseconds, and a handshake under valgrind takes seconds",
     ("valgrind", "fault-quiet"): "it counts allocations and forbids system calls, which valgrind makes itself",
 }
 
