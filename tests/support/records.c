@@ -168,7 +168,8 @@ bool record_log(const struct record_spec *spec)
 static size_t link_size(const struct error_spec *spec, size_t i)
 {
 	size_t size = sizeof(struct sonde__error_link) + text_size(spec->types[i]) +
-		      text_size(spec->messages[i]) + strlen(PLACE_FILE) + strlen(PLACE_FUNCTION);
+		      text_size(spec->messages[i]) + text_size(spec->details[i]) +
+		      strlen(PLACE_FILE) + strlen(PLACE_FUNCTION);
 
 	return (size + 7) / 8 * 8;
 }
@@ -181,13 +182,18 @@ static uint8_t *put_link(const struct error_spec *spec, size_t i, uint8_t *at)
 	link->line = 41 + (uint32_t)i;
 	link->type_size = text_size(spec->types[i]);
 	link->message_size = text_size(spec->messages[i]);
+	link->detail_size = text_size(spec->details[i]);
+	link->errno_value = spec->errnos[i];
+	link->n_omitted = spec->n_omitted[i];
+	link->level = spec->levels[i];
+	link->flags = spec->link_flags[i];
 	link->file_size = (uint16_t)strlen(PLACE_FILE);
 	link->function_size = (uint16_t)strlen(PLACE_FUNCTION);
-	put_text(put_text(put_text(put_text((uint8_t *)(link + 1), spec->types[i]),
-				   spec->messages[i]),
-			  PLACE_FILE),
-		 PLACE_FUNCTION);
-	return at + link_size(spec, i);
+	at = put_text((uint8_t *)(link + 1), spec->types[i]);
+	at = put_text(at, spec->messages[i]);
+	at = put_text(at, spec->details[i]);
+	put_text(put_text(at, PLACE_FILE), PLACE_FUNCTION);
+	return (uint8_t *)link + link_size(spec, i);
 }
 
 bool record_error(const struct error_spec *spec)

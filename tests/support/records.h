@@ -46,6 +46,11 @@ struct error_spec {
 	struct record_spec record; /* Ids, severity, flags, attributes, time. */
 	const char *types[4]; /* The chain, the outermost first. */
 	const char *messages[4];
+	const char *details[4];
+	uint32_t errnos[4];
+	uint32_t n_omitted[4];
+	uint8_t levels[4];
+	uint8_t link_flags[4]; /* SONDE__LINK_… */
 	uint64_t event_id;
 	uint64_t frames[4];
 	uint8_t n_frames;

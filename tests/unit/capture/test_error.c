@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/bell.h"
+#include "error/error.h"
 
 static void test_chain(void **state)
 {
@@ -188,6 +189,77 @@ static void test_a_chain_beyond_a_record_keeps_both_ends(void **state)
 	sonde_error_free(error);
 }
 
+/* Joined errors: one record, each where it stands, the stack that of the worst one's root. */
+static void test_joined(void **state)
+{
+	static const struct {
+		const char *message;
+		uint8_t level;
+		uint8_t flags;
+	} expected[] = {
+		{ "outer", 0, 0 },
+		{ "2 errors: a; b", 0, 0 },
+		{ "a", 1, SONDE__LINK_JOINED },
+		{ "b", 1, SONDE__LINK_JOINED },
+		{ "root", 1, SONDE__LINK_HAS_FRAMES },
+	};
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "root");
+	const struct sonde__error_link *walk = NULL;
+	struct sonde__error_link_view link;
+	const uint64_t *frames;
+	size_t n_frames = sonde__error_frames(error, &frames);
+	uint64_t first = frames[0];
+
+	(void)state;
+	error = sonde_error_wrap(error, &sonde_external_service, "b");
+	sonde_error_set_detail(error, "said 503");
+	error = sonde_error_join(sonde_error_raise(&sonde_not_found, "a"), error);
+	error = sonde_error_wrap(error, &sonde_internal, "outer");
+	sonde_error_capture(error);
+	assert_int_equal(fixture_take(), 1);
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+		assert_true(sonde__error_record_next(fixture_error(), &walk, &link));
+		fixture_assert_text(link.message, expected[i].message);
+		assert_int_equal(link.level, expected[i].level);
+		assert_int_equal(link.flags, expected[i].flags);
+		fixture_assert_text(link.detail, i == 3 ? "said 503" : "");
+	}
+	assert_false(sonde__error_record_next(fixture_error(), &walk, &link));
+	assert_int_equal(fixture_error()->n_frames, n_frames);
+	assert_int_equal(sonde__error_record_frames(fixture_error())[0], first);
+	sonde_error_free(error);
+}
+
+/* More than a record has links for: the outermost, and the root with its stack. */
+static void test_a_tree_beyond_a_record(void **state)
+{
+	struct sonde_error *all = NULL;
+	const struct sonde__error_link *walk = NULL;
+	struct sonde__error_link_view link;
+	unsigned n_roots = 0;
+
+	(void)state;
+	for (int i = 0; i < 16; i++) {
+		struct sonde_error *one =
+			sonde_error_raise(i == 15 ? &sonde_internal : &sonde_conflict, "%d", i);
+
+		for (int k = 0; k < 10; k++)
+			one = sonde_error_wrap(one, i == 15 ? &sonde_internal : &sonde_conflict, "w");
+		all = sonde_error_join(all, one);
+	}
+	for (int i = 0; i < 60; i++)
+		all = sonde_error_wrap(all, &sonde_internal, "outer %d", i);
+	sonde_error_capture(all);
+	assert_int_equal(fixture_take(), 1);
+	assert_true(fixture_error()->head.flags & SONDE__RECORD_TEXT_CUT);
+	assert_int_equal(fixture_error()->n_links, 64);
+	while (sonde__error_record_next(fixture_error(), &walk, &link))
+		n_roots += !!(link.flags & SONDE__LINK_HAS_FRAMES);
+	assert_int_equal(n_roots, 1);
+	fixture_assert_text(link.message, "15");
+	sonde_error_free(all);
+}
+
 /* The worker is roused by an error, and by nothing less. */
 static void test_errors_ring_the_bell(void **state)
 {
@@ -230,6 +302,8 @@ int main(void)
 		TEST(test_counts),
 		TEST(test_forms),
 		TEST(test_a_chain_beyond_a_record_keeps_both_ends),
+		TEST(test_joined),
+		TEST(test_a_tree_beyond_a_record),
 		TEST(test_errors_ring_the_bell),
 		TEST(test_nothing_without_an_agent),
 	};

@@ -137,6 +137,59 @@ static void test_what_is_no_attribute(void **state)
 	assert_in_range(attributes_of(error, &n_dropped).size, 1, 60);
 }
 
+static void test_detail_shares_the_room(void **state)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&sonde_conflict, "m");
+	char text[400];
+	uint16_t n_dropped = 0;
+	size_t room;
+
+	(void)state;
+	assert_string_equal(sonde_error_detail(error), "");
+	assert_string_equal(sonde_error_detail(NULL), "");
+	sonde_error_set_detail(NULL, "x");
+	room = sonde__error_room(error);
+	sonde_error_set_detail(error, "row %d", 7);
+	assert_string_equal(sonde_error_detail(error), "row 7");
+	assert_int_equal(sonde__error_room(error), room - sizeof("row 7"));
+	sonde_error_set_detail(error, "%s", "");
+	assert_int_equal(sonde__error_room(error), room - 1);
+	/* As much as is left, at every size of it. */
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	for (size_t left = 300; left > 0; left--) {
+		struct sonde_error *other = sonde_error_raise(&sonde_conflict, "m");
+		char filling[ERROR_BYTES_SIZE];
+
+		memset(filling, 'f', sizeof(filling));
+		sonde_error_set(other, sonde_strn("f", filling, room - left - 12));
+		assert_int_equal(sonde__error_room(other), left);
+		sonde_error_set_detail(other, "%s", text);
+		attributes_of(other, &n_dropped);
+		assert_int_equal(n_dropped, left <= 4);
+		assert_int_equal(strlen(sonde_error_detail(other)),
+				 left <= 4	? 0 :
+				 left < 256 ? left - 1 : 255);
+		sonde_error_set(other, sonde_int("f", 1));
+		assert_true(attributes_of(other, &n_dropped).size < 20);
+		sonde_error_free(other);
+	}
+}
+
+static void test_several_at_once(void **state)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error =
+		sonde_error_with(sonde_error_raise(&sonde_conflict, "m"),
+				 SONDE_ATTRS(sonde_int("a", 5), sonde_str("b", "x")));
+	uint16_t n_dropped;
+
+	(void)state;
+	assert_int_equal(attributes_of(error, &n_dropped).size, 19);
+	assert_ptr_equal(sonde_error_with(error, SONDE_NO_ATTRS), error);
+	assert_ptr_equal(sonde_error_with(error, NULL, 3), error);
+	assert_null(sonde_error_with(NULL, SONDE_ATTRS(sonde_int("a", 5))));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +198,8 @@ int main(void)
 		cmocka_unit_test(test_fingerprint),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_what_is_no_attribute),
+		cmocka_unit_test(test_detail_shares_the_room),
+		cmocka_unit_test(test_several_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, /* group_setup= */ NULL, /* group_teardown= */ NULL);

@@ -172,6 +172,91 @@ static void test_long_places(void **state)
 	assert_string_equal(sonde_error_function(error) + ERROR_FUNCTION_SIZE - 4, "…");
 }
 
+/* A megabyte, whole or by a format, and bytes that are no text: cut, marked, and printed. */
+static void test_messages_of_any_size_and_bytes(void **state)
+{
+	const size_t size = 1 << 20;
+	char *text = malloc(size + 1);
+	char line[1000];
+
+	(void)state;
+	for (int byte = 1; byte < 256; byte += 2) {
+		struct sonde_error *error;
+
+		memset(text, byte, size);
+		text[size] = '\0';
+		error = sonde_error_raise(&sonde_internal, "%s", text);
+		sonde_error_set_detail(error, "%s", text);
+		sonde_error_set(error, sonde_str("a", "b"));
+		assert_in_range(strlen(sonde_error_message(error)), SONDE_ERROR_MESSAGE_SIZE - 5,
+				SONDE_ERROR_MESSAGE_SIZE - 1);
+		assert_non_null(strstr(sonde_error_message(error), "…"));
+		assert_non_null(strstr(sonde_error_detail(error), "…"));
+		assert_true(sonde_error_format_chain(error, line, sizeof(line)) > 500);
+		sonde_error_free(error);
+	}
+	memset(text, 'x', size);
+	SONDE_ERROR_AUTOFREE struct sonde_error *error =
+		sonde_error_raise_at(&sonde_internal, NULL, text, 1, text, "%s", text);
+	assert_int_equal(strlen(sonde_error_message(error)), SONDE_ERROR_MESSAGE_SIZE - 1);
+	free(text);
+}
+
+static void test_a_context_is_of_its_causes_type(void **state)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&sonde_not_found, "no row");
+
+	(void)state;
+	error = sonde_error_wrap(error, /* type= */ NULL, "order %d", 7);
+	assert_string_equal(sonde_error_message(error), "order 7");
+	assert_string_equal(sonde_error_function(error), __func__);
+	assert_ptr_equal(sonde_error_type_of(error), &sonde_not_found);
+	assert_true(sonde_error_is(error, &sonde_not_found));
+	assert_string_equal(sonde__error_type_name(error), "sonde_not_found");
+	assert_string_equal(sonde_error_code(error), "NOT_FOUND");
+	assert_int_equal(sonde_error_http_status(error), 404);
+	assert_true(sonde__error_has_public_message(error));
+	assert_string_equal(sonde_error_message(sonde_error_cause(error)), "no row");
+}
+
+static struct sonde_error *stolen(void)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&sonde_timeout, "mine");
+
+	return sonde_error_steal(&error);
+}
+
+static void test_steal(void **state)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = stolen();
+
+	(void)state;
+	assert_string_equal(sonde_error_message(error), "mine");
+	assert_null(sonde_error_joined(error, 0));
+}
+
+static void test_stacks_by_type(void **state)
+{
+	SONDE_ERROR_TYPE(quiet, sonde_not_found, "QUIET", .stack = SONDE_NO);
+	SONDE_ERROR_TYPE(quieter, quiet, "QUIETER");
+	SONDE_ERROR_TYPE(loud, quieter, "LOUD", .stack = SONDE_YES);
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(&quieter, "x");
+	const uint64_t *frames;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(sonde__error_frames(error, &frames), 0);
+	sonde_error_add_stack(error);
+	n = sonde__error_frames(error, &frames);
+	assert_true(n > 0);
+	sonde_error_add_stack(error);
+	assert_int_equal(sonde__error_frames(error, &frames), n);
+	sonde_error_add_stack(NULL);
+	sonde_error_free(error);
+	error = sonde_error_raise(&loud, "x");
+	assert_true(sonde__error_frames(error, &frames) > 0);
+}
+
 static void test_message_that_cannot_be_formatted(void **state)
 {
 	const wchar_t broken[] = { (wchar_t)0x7fffffff, 0 };
@@ -515,6 +600,10 @@ int main(void)
 		cmocka_unit_test(test_messages_are_cut_at_a_character),
 		cmocka_unit_test(test_long_places),
 		cmocka_unit_test(test_message_that_cannot_be_formatted),
+		cmocka_unit_test(test_messages_of_any_size_and_bytes),
+		cmocka_unit_test(test_a_context_is_of_its_causes_type),
+		cmocka_unit_test(test_steal),
+		cmocka_unit_test(test_stacks_by_type),
 		cmocka_unit_test(test_mistakes_are_found),
 		cmocka_unit_test(test_wrapping_for_ever),
 		cmocka_unit_test(test_captured_once),

@@ -22,7 +22,11 @@ static void test_catalogue(void **state)
 	assert_int_equal(sonde_error_type_http_status(&type), status); \
 	assert_true(sonde_error_type_is(&type, &sonde_error_base)); \
 	assert_true(sonde_error_type_is(&type, &type)); \
-	assert_in_range(sonde_error_type_severity(&type), SONDE_INFO, SONDE_ERROR);
+	assert_in_range(sonde_error_type_severity(&type), SONDE_INFO, SONDE_ERROR); \
+	if (retry) \
+		assert_int_equal(sonde_error_type_is_retryable(&type), retry == SONDE_YES); \
+	if (shown) \
+		assert_int_equal(sonde_error_type_has_public_message(&type), shown == SONDE_YES);
 	SONDE_ERROR_TYPE_MAP(EXPECT)
 #undef EXPECT
 	assert_true(sonde_error_type_is(&sonde_validation, &sonde_bad_request));
@@ -34,6 +38,55 @@ static void test_catalogue(void **state)
 	assert_false(sonde_error_type_is_retryable(&sonde_conflict));
 	assert_true(sonde_error_type_is_retryable(&sonde_out_of_memory));
 	assert_false(sonde_error_type_has_public_message(&sonde_out_of_memory));
+}
+
+/* What each is for: status, whether worth trying again, whether a client may see what it says. */
+static void test_each_type(void **state)
+{
+	static const struct {
+		const struct sonde_error_type *type;
+		const struct sonde_error_type *parent;
+		int http_status;
+		enum sonde_level severity;
+		bool is_retryable;
+		bool is_public;
+	} cases[] = {
+		{ &sonde_bad_request, &sonde_error_base, 400, SONDE_WARN, false, true },
+		{ &sonde_validation, &sonde_bad_request, 422, SONDE_WARN, false, true },
+		{ &sonde_unauthorized, &sonde_error_base, 401, SONDE_WARN, false, true },
+		{ &sonde_forbidden, &sonde_error_base, 403, SONDE_WARN, false, true },
+		{ &sonde_not_found, &sonde_error_base, 404, SONDE_WARN, false, true },
+		{ &sonde_conflict, &sonde_error_base, 409, SONDE_WARN, false, true },
+		{ &sonde_cancelled, &sonde_error_base, 499, SONDE_INFO, false, false },
+		{ &sonde_internal, &sonde_error_base, 500, SONDE_ERROR, false, false },
+		{ &sonde_out_of_memory, &sonde_internal, 503, SONDE_ERROR, true, false },
+		{ &sonde_external_service, &sonde_error_base, 502, SONDE_ERROR, true, false },
+		{ &sonde_unavailable, &sonde_error_base, 503, SONDE_ERROR, true, false },
+		{ &sonde_exhausted, &sonde_unavailable, 503, SONDE_ERROR, true, false },
+		{ &sonde_timeout, &sonde_error_base, 504, SONDE_ERROR, true, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct sonde_error_type *type = cases[i].type;
+		SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(type, "x");
+
+		assert_ptr_equal(type->parent, cases[i].parent);
+		assert_int_equal(sonde_error_type_http_status(type), cases[i].http_status);
+		assert_int_equal(sonde_error_type_severity(type), cases[i].severity);
+		assert_int_equal(sonde_error_type_is_retryable(type), cases[i].is_retryable);
+		assert_int_equal(sonde_error_type_has_public_message(type), cases[i].is_public);
+		/* And so says the object, which does not ask the type again. */
+		assert_int_equal(sonde_error_http_status(error), cases[i].http_status);
+		assert_int_equal(sonde__error_severity(error), cases[i].severity);
+		assert_int_equal(sonde_error_is_retryable(error), cases[i].is_retryable);
+		assert_int_equal(sonde__error_has_public_message(error), cases[i].is_public);
+		assert_string_equal(sonde_error_code(error), type->code);
+		assert_true(sonde_error_is(error, cases[i].parent));
+		for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++)
+			assert_int_equal(sonde_error_is(error, cases[k].type),
+					 k == i || cases[k].type == cases[i].parent);
+	}
 }
 
 static void test_inherits_unless_it_says_otherwise(void **state)
@@ -161,6 +214,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_catalogue),
+		cmocka_unit_test(test_each_type),
 		cmocka_unit_test(test_inherits_unless_it_says_otherwise),
 		cmocka_unit_test(test_null_is_the_base),
 		cmocka_unit_test(test_same_type_in_two_files),

@@ -239,6 +239,37 @@ static const struct error_spec chain = {
 	"payment_declined: the card was declined (shop.c:41 in charge)\n" \
 	"caused by: gateway_error: 503 (shop.c:42 in charge)\n"
 
+/* Joined errors as a tree; of the details the outermost, and its errno, are attributes as well. */
+static void joined_errors_are_a_tree(void **state)
+{
+	const struct error_spec error = {
+		.record = { .trace = 5, .span = 7, .flags = SONDE__RECORD_WITH_LOG },
+		.types = { "all_failed", "no_a", "no_b", "no_file" },
+		.messages = { "2 errors", "a", "b", "f" },
+		.details = { NULL, "a\xff said 503", NULL, "of b" },
+		.errnos = { 0, 0, 0, 111 },
+		.n_omitted = { 9, 0, 0, 0 },
+		.levels = { 0, 1, 1, 1 },
+		.link_flags = { 0, SONDE__LINK_JOINED, SONDE__LINK_JOINED, 0 },
+		.event_id = 1,
+	};
+
+	(void)state;
+	assert_true(record_error(&error));
+	assert_true(rig_flush(&rig, NULL));
+	assert_int_equal(rig_delivered(&rig, 0,
+				       "exception.stacktrace=\"all_failed: 2 errors (shop.c:41 in charge)\n"
+				       "… 9 more left out\n"
+				       "  + no_a: a (shop.c:42 in charge)\n"
+				       "    detail: a\xef\xbf\xbd said 503\n"
+				       "  + no_b: b (shop.c:43 in charge)\n"
+				       "    caused by: no_file: f (shop.c:44 in charge) [ECONNREFUSED]\n"
+				       "    detail: of b\""),
+			 1);
+	assert_int_equal(rig_delivered(&rig, 0, "sonde.error.detail=\"a\xef\xbf\xbd said 503\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "sonde.error.errno=\"ECONNREFUSED\""), 1);
+}
+
 static void error_is_a_log_and_a_span_event(void **state)
 {
 	const struct sonde_attr attrs[] = { sonde_str("card", "visa") };
@@ -380,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(callers_attributes_beat_ours, begin, end),
 		cmocka_unit_test_setup_teardown(invalid_text_is_repaired_and_counted, begin, end),
 		cmocka_unit_test_setup_teardown(dropped_and_cut_things_are_counted, begin, end),
+		cmocka_unit_test_setup_teardown(joined_errors_are_a_tree, begin, end),
 		cmocka_unit_test_setup_teardown(error_is_a_log_and_a_span_event, begin, end),
 		cmocka_unit_test_setup_teardown(error_as_event_alone_counts_as_a_part, begin, end),
 		cmocka_unit_test_setup_teardown(error_without_a_span_is_a_log_whatever_was_asked,
