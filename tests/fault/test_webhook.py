@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The webhook of a whole service: who is told what, and what a receiver that misbehaves leads to.
 
-The service is the first argument. It has no other destination unless a test gives it one.
+The service is the first argument, and the second a program that writes messages about given texts. The
+service has no other destination unless a test gives it one.
 """
 
 import json
@@ -18,9 +19,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import hostile_collector as hostile  # noqa: E402  (it lies beside the other test support)
 from fault import WRAP, FaultCase  # noqa: E402
 
-HOST = sys.argv.pop(1)
+HOST, DUMP = sys.argv.pop(1), sys.argv.pop(1)
 IS_WATCHED = os.environ.get("SONDE_SANITIZE", "none") != "none" or bool(WRAP)
 SLACK_S = 4.0 if IS_WATCHED else 0.3
+FIELDS = ["first_seen", "regressed", "fatal", "time", "severity", "type", "message", "fingerprint", "id", "version",
+          "environment", "function", "file", "line", "trace_id", "span_id", "trace_url"]
 SECRET = "/services/T0AB1CD2E/B0XYZ9876/hunter2hunter2hunter2"
 
 
@@ -186,6 +189,70 @@ class Told(WebhookCase):
                     [message] = self.messages(collector)
                     self.assertTrue(all(c >= " " and c != "\x7f" for c in message["text"]))
                     self.assertLess(len(collector.requests[0].body), 16384)
+
+
+class Texts(unittest.TestCase):
+    """Past the pipeline: whatever the bytes, the message is JSON and holds nothing but what it should."""
+
+    def dump(self, texts):
+        framed = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+        done = subprocess.run([*WRAP, DUMP], input=framed, stdout=subprocess.PIPE, check=True, timeout=100)
+        bodies, at = [], 0
+        while at < len(done.stdout):
+            size = int.from_bytes(done.stdout[at:at + 4], "little")
+            bodies.append(done.stdout[at + 4:at + 4 + size])
+            at += 4 + size
+        return list(zip(texts, bodies[::2], bodies[1::2], strict=True))
+
+    def strings(self, value):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, dict)):
+            for child in value.values() if isinstance(value, dict) else value:
+                yield from self.strings(child)
+
+    def parse(self, body):
+        pairs = []
+        message = json.loads(body.decode("utf-8"), object_pairs_hook=lambda p: (pairs.append([k for k, _ in p]), dict(p))[1])
+        for keys in pairs:
+            self.assertEqual(len(keys), len(set(keys)))
+        for text in self.strings(message):
+            self.assertNotRegex(text, "[\\x00-\\x1f\\x7f-\\x9f]")
+            self.assertLess(len(text.encode()), 3400)
+        return message
+
+    def check(self, text, generic, slack):
+        shape = self.parse(generic)
+        self.assertEqual((len(shape["errors"]), shape["more"], list(shape)[:2]), (10, 2, ["text", "service"]))
+        for error in shape["errors"]:
+            self.assertEqual(list(error), FIELDS)
+        message = self.parse(slack)
+        self.assertEqual((set(message), len(message["attachments"])), ({"text", "attachments"}, 10))
+        for shown in self.strings(message):
+            self.assertNotRegex(shown, "[<>]|&(?!(amp|lt|gt);)" if not shown.startswith("http://j/") else "[<> ]")
+        if text.isascii() and text.decode().isprintable() and len(text) <= 160 and b"  " not in text:
+            self.assertEqual(shape["errors"][0]["message"], text.decode().lstrip(" "))
+            value = message["attachments"][0]["text"].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+            self.assertEqual(value, text.decode().lstrip(" "))
+
+    def test_every_byte_and_every_pair_of_bad_ones(self):
+        odd = b'\x00"\\\x1f\x7f<>&\x80\xbf\xc2\xe0\xed\xf0\xf4\xff \n'
+        texts = [bytes([byte]) for byte in range(256)] + [bytes([a, b]) for a in odd for b in odd]
+        for found in self.dump(texts):
+            with self.subTest(found[0]):
+                self.check(*found)
+
+    def test_noise_and_length(self):
+        import random
+        noise = random.Random(7)
+        alphabet = [b"<", b">", b"&", b'"', b"\\", b"\n", b"\xff", b"\xc2\x85", "\u2028".encode(), "\u202e".encode(),
+                    "\U0001f4a5".encode(), b"a", b" ", b"\x00", b"&amp;", b"{trace_id}"]
+        texts = [noise.randbytes(noise.randrange(2000)) for _ in range(150)]
+        texts += [b"".join(noise.choices(alphabet, k=noise.randrange(1500))) for _ in range(150)]
+        texts += [b"&" * 100000, b'"' * 100000, b"\xe2\x82" * 50000, "\U0001f4a5".encode() * 25000, b" " * 100000, b""]
+        for found in self.dump(texts):
+            with self.subTest(found[0][:40]):
+                self.check(*found)
 
 
 class Known(WebhookCase):
