@@ -180,7 +180,8 @@ static void put_stack(struct text *text, struct sonde_text stack, enum stack_det
 	while (sonde__line_next(&stack, &line)) {
 		bool is_frame = sonde__line_starts_with(line, "#");
 
-		if (is_frame && detail != STACK_FRAMES)
+		if ((is_frame || sonde__line_starts_with(line, "    | ")) &&
+		    detail != STACK_FRAMES)
 			continue;
 		margin->put(text, margin->user);
 		if (is_frame)

@@ -188,6 +188,23 @@ struct sonde_options {
 	/* Called for every item on the background thread, before redaction; none. */
 	sonde_before_send_fn *before_send;
 	void *before_send_user;
+
+	/*
+	 * SONDE_IN_APP: globs for the paths or names of modules that are the application's, besides
+	 * the program and what lies outside the system's folders; "!glob" for those that are not.
+	 * Comma-separated; the last that fits decides.
+	 */
+	const char *in_app;
+	/*
+	 * Of effect where libsonde-symbols is linked: SONDE_DEBUG_PATH, folders with debug files,
+	 * "/usr/lib/debug"; SONDE_SYMBOLS_MEMORY_LIMIT for what is read of them, 64 MiB, given back
+	 * when no error was named for a minute; SONDE_SYMBOLS=off; SONDE_SOURCE=off: no source
+	 * text.
+	 */
+	const char *debug_path;
+	uint64_t symbols_memory_limit_bytes;
+	bool no_symbols;
+	bool no_source;
 };
 
 #define SONDE_OPTIONS_INIT \
@@ -195,7 +212,8 @@ struct sonde_options {
 		sizeof(struct sonde_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, \
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
-			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL \
+			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL, NULL, NULL, 0, false, \
+			false \
 	}
 
 /*

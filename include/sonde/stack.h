@@ -3,8 +3,9 @@
 #define SONDE_STACK_H
 
 /*
- * How other libraries make stacks better. The core follows frame pointers; libsonde-unwind, linked,
- * also gets through code without them.
+ * How other libraries make stacks better. The core follows frame pointers, and names functions by
+ * the loaded files' symbol tables. libsonde-unwind, linked, also walks code without frame pointers;
+ * libsonde-symbols, linked, also knows files, lines and inlined functions.
  */
 
 #include <sonde/base.h>
@@ -50,6 +51,60 @@ SONDE_API int sonde_stack_provider_register(const struct sonde_stack_provider *p
 
 /* In libsonde-unwind, which registers it when it is loaded. */
 SONDE_API extern const struct sonde_stack_provider sonde_unwind_provider;
+
+/* What is asked of a symbol provider: who is at an address of a module. */
+struct sonde_symbol_query {
+	size_t size;
+	const char *path; /* Opens the module's file, if it is still there. */
+	const uint8_t *build_id; /* Of what is loaded; a file with another one is another build. */
+	size_t build_id_size; /* 0: it has none. */
+	uint64_t address; /* In the file's addresses: memory minus bias. */
+	const char *debug_path; /* Folders with debug files, separated by colons; "": none. */
+	uint64_t memory_limit_bytes; /* For everything that the provider keeps. */
+	bool wants_source;
+};
+
+/* Texts are valid until the provider's next call; NULL where something is not known. */
+struct sonde_symbol_frame {
+	const char *function; /* For people: C++ names are demangled. */
+	const char *linkage_name; /* For the linker. */
+	const char *file;
+	const char *source; /* The text of the line. */
+	uint32_t line;
+	uint32_t column;
+	bool is_inlined; /* Into the next frame. */
+};
+
+/*
+ * Finds out what addresses mean, in the background, by one thread at a time, which may wait for
+ * files meanwhile but not for another thread. Must cope with any file whatever.
+ */
+struct sonde_symbol_provider {
+	size_t size;
+	const char *name;
+
+	/*
+	 * Stores the function around the address and, before it, those inlined there, the innermost
+	 * first; returns how many, at most `capacity`, keeping the outermost; 0: not known.
+	 */
+	size_t (*resolve)(const struct sonde_symbol_query *query, struct sonde_symbol_frame *ret,
+			  size_t capacity);
+
+	/*
+	 * In a forked child: another thread may have been in `resolve` at the fork, so what it
+	 * kept must not be looked at any more, nor freed.
+	 */
+	void (*abandon)(void);
+
+	/* Frees what is kept; the provider goes on with nothing. */
+	void (*clear)(void);
+};
+
+/* As sonde_stack_provider_register. */
+SONDE_API int sonde_symbol_provider_register(const struct sonde_symbol_provider *provider);
+
+/* In libsonde-symbols, which registers it when it is loaded. */
+SONDE_API extern const struct sonde_symbol_provider sonde_symbols_provider;
 
 SONDE_END_DECLS
 

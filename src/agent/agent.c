@@ -15,6 +15,7 @@
 
 #include "agent/barrier.h"
 #include "agent/sink.h"
+#include "agent/stacks.h"
 #include "base/clock.h"
 #include "base/diagnostic.h"
 #include "base/process.h"
@@ -191,6 +192,8 @@ int sonde_agent_start(const struct sonde_options *options, struct sonde_agent **
 		status = sonde__settings_init(&agent->settings, &known);
 		if (status < 0)
 			(void)say_failure("the settings could not be read", status);
+		else
+			sonde__stacks_configure(&agent->settings.environment, &known);
 	}
 	if (status == SONDE_OK)
 		status = start_or_disable(agent);

@@ -24,8 +24,10 @@
 #include "base/random.h"
 #include "box/box.h"
 #include "pipeline/pipeline.h"
+#include "stack/frame.h"
 
-#define STACK_SIZE (512 * 1024)
+/* Not much of it is used, but by what symbol providers call. */
+#define STACK_SIZE (1024 * 1024)
 #define EXPIRY_MARGIN_MAX_NS (50 * SONDE__NS_PER_MS)
 
 struct sonde__worker {
@@ -229,6 +231,7 @@ static void end(struct sonde__worker *worker)
 	pthread_mutex_unlock(&worker->lock);
 
 	sonde__pipeline_free(pipeline, /* forked= */ false);
+	sonde__stack_rest(/* now_ns= */ UINT64_MAX);
 	pthread_mutex_unlock(&worker->turn);
 
 	pthread_mutex_lock(&worker->lock);

@@ -16,6 +16,7 @@
 #include "pipeline/encode.h"
 #include "pipeline/metrics.h"
 #include "pipeline/state.h"
+#include "stack/frame.h"
 
 /* Batches in one turn, so that its caller sees to its other duties now and then. */
 #define ROUNDS_MAX 32
@@ -272,6 +273,7 @@ uint64_t sonde__pipeline_turn(struct sonde__pipeline *pipeline, uint64_t now_ns)
 		(void)sonde__deliver(pipeline);
 	finish_flush(pipeline);
 	sonde__report_losses(pipeline, now_ns);
+	sonde__stack_rest(now_ns);
 	drain_ns = sonde__drain_wait_ns(pipeline);
 	deliver_ns = sonde__deliver_wait_ns(pipeline);
 	metrics_ns = sonde__metrics_wait_ns(pipeline);

@@ -1,38 +1,111 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Stacks as text: what frame.c says about each address, on lines. */
+/*
+ * Stacks as text, for people and for tools that read it: what frame.c says about each address.
+ *
+ * Where a stack does not fit with the source's lines it is written without: all of a stack says
+ * more than the most of it does with the text.
+ */
 
 #include "stack/stack.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "stack/frame.h"
 
-#define LINE_SIZE 320
+#define LINE_SIZE 768
 
-static int line_write_named(char *line, size_t index, const struct sonde__frame *frame)
+struct line {
+	char text[LINE_SIZE];
+	size_t size;
+};
+
+/* What can be written, cut at a character. */
+static SONDE_PRINTF(2, 3) void put(struct line *line, const char *format, ...)
 {
-	char build_id[2 * SONDE__BUILD_ID_MAX + 1] = "none";
-	char function[SONDE__SYMBOL_NAME_SIZE + 20] = "";
+	size_t left = sizeof(line->text) - line->size;
+	va_list arguments;
+	int wanted;
 
-	for (size_t i = 0; i < frame->build_id_size; i++)
-		snprintf(build_id + 2 * i, 3, "%02x", frame->build_id[i]);
-	if (frame->function[0])
-		snprintf(function, sizeof(function), "%s+0x%" PRIx64, frame->function,
-			 frame->offset - frame->function_start);
-	else
-		snprintf(function, sizeof(function), "0x%" PRIx64, frame->address);
-	return snprintf(line, LINE_SIZE, "#%zu %s (%s, build-id %s, +0x%" PRIx64 ")\n", index,
-			function, frame->module, build_id, frame->offset);
+	va_start(arguments, format);
+	wanted = vsnprintf(line->text + line->size, left, format, arguments);
+	va_end(arguments);
+	if (wanted > 0)
+		line->size += (size_t)wanted < left ? (size_t)wanted : left - 1;
 }
 
-static int line_write(char *line, size_t index, const struct sonde__frame *frame)
+static void put_function(struct line *line, const struct sonde__frame *frame)
 {
+	if (!frame->function[0])
+		put(line, "0x%" PRIx64, frame->address);
+	else if (frame->file[0] || frame->line || !frame->function_start)
+		put(line, "%s", frame->function);
+	else
+		put(line, "%s+0x%" PRIx64, frame->function, frame->offset - frame->function_start);
+}
+
+static void put_place(struct line *line, const struct sonde__frame *frame)
+{
+	if (!frame->file[0])
+		return;
+	put(line, " at %s", frame->file);
+	if (frame->line)
+		put(line, ":%u", (unsigned)frame->line);
+	if (frame->line && frame->column)
+		put(line, ":%u", (unsigned)frame->column);
+}
+
+static void put_module(struct line *line, const struct sonde__frame *frame)
+{
+	put(line, " (%s, build-id ", frame->module);
+	for (size_t i = 0; i < frame->build_id_size; i++)
+		put(line, "%02x", frame->build_id[i]);
+	put(line, "%s, +0x%" PRIx64 ")", frame->build_id_size ? "" : "none", frame->offset);
+}
+
+static void line_write(struct line *line, size_t index, const struct sonde__frame *frame,
+		       bool with_source)
+{
+	line->size = 0;
+	put(line, "#%zu ", index);
+	put_function(line, frame);
+	put_place(line, frame);
+	if (frame->is_inlined)
+		put(line, " [inlined]");
 	if (frame->module[0])
-		return line_write_named(line, index, frame);
-	return snprintf(line, LINE_SIZE, "#%zu 0x%" PRIx64 "\n", index, frame->address);
+		put_module(line, frame);
+	if (frame->module[0] && !frame->is_in_app)
+		put(line, " [system]");
+	put(line, "\n");
+	if (with_source && frame->is_in_app && frame->source[0])
+		put(line, "    | %s\n", frame->source);
+}
+
+/* Whole lines; returns the length. */
+static size_t write_all(const struct sonde__frame *frames, size_t n, bool with_source, char *buffer,
+			size_t size, bool *ret_is_complete)
+{
+	size_t used = 0;
+
+	*ret_is_complete = false;
+	if (size > 0)
+		buffer[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		struct line line;
+
+		line_write(&line, i, &frames[i], with_source);
+		if (used + line.size >= size)
+			return used;
+		memcpy(buffer + used, line.text, line.size + 1);
+		used += line.size;
+	}
+	*ret_is_complete = true;
+	return used;
 }
 
 size_t sonde__stack_format(const uint64_t *frames, size_t n_frames, char *buffer, size_t size)
@@ -40,18 +113,12 @@ size_t sonde__stack_format(const uint64_t *frames, size_t n_frames, char *buffer
 	struct sonde__frame resolved[SONDE__FRAMES_RESOLVED];
 	size_t n_resolved = sonde__stack_resolve(frames, n_frames, resolved,
 						 SONDE__FRAMES_RESOLVED);
-	size_t used = 0;
+	bool is_complete;
+	size_t used = write_all(resolved, n_resolved, /* with_source= */ true, buffer, size,
+				&is_complete);
 
-	if (size > 0)
-		buffer[0] = '\0';
-	for (size_t i = 0; i < n_resolved; i++) {
-		char line[LINE_SIZE];
-		int n = line_write(line, i, &resolved[i]);
-
-		if (n < 0 || (size_t)n >= sizeof(line) || used + (size_t)n >= size)
-			break;
-		memcpy(buffer + used, line, (size_t)n + 1);
-		used += (size_t)n;
-	}
+	if (!is_complete)
+		used = write_all(resolved, n_resolved, /* with_source= */ false, buffer, size,
+				 &is_complete);
 	return used;
 }

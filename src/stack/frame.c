@@ -22,9 +22,14 @@
 
 #include "base/compiler.h"
 #include "base/random.h"
+#include "stack/identity.h"
+#include "stack/names.h"
+#include "stack/options.h"
 
 #define MODULES_MAX 48
 #define ADDRESSES_MAX 256 /* A power of two. */
+#define OPTION_SIZE 1024
+#define REST_NS (UINT64_C(60) * 1000 * 1000 * 1000)
 
 struct cached_module {
 	struct sonde__module module;
@@ -37,6 +42,7 @@ struct cached_address {
 	uint32_t module;
 	bool has_symbol;
 	struct sonde__symbol symbol;
+	struct sonde__names names;
 };
 
 static struct {
@@ -45,7 +51,22 @@ static struct {
 	struct cached_address addresses[ADDRESSES_MAX];
 	uint64_t n_stacks;
 	uint64_t generation;
+	/* Since when there were no more stacks, and whether what they needed was freed. */
+	struct {
+		uint64_t n_stacks;
+		uint64_t since_ns;
+		bool is_over;
+	} rest;
 } cache;
+
+/* Changed by the thread that is inside. */
+static char in_app[OPTION_SIZE];
+static char debug_path[OPTION_SIZE] = SONDE__DEBUG_PATH;
+static struct sonde__stack_options options = {
+	.in_app = in_app,
+	.debug_path = debug_path,
+	.memory_limit_bytes = SONDE__SYMBOLS_MEMORY,
+};
 
 /* The pid of the process whose thread is inside; 0: nobody. */
 static _Atomic int32_t cache_owner;
@@ -77,6 +98,7 @@ static bool cache_enter(void)
 						     memory_order_acquire, memory_order_relaxed))
 		return false;
 	cache_clear();
+	sonde__names_abandon();
 	return true;
 }
 
@@ -98,6 +120,10 @@ static bool module_is_in_app(const struct sonde__module *module)
 					      "/usr/lib/", "/usr/lib32/", "/usr/lib64/",
 					      "/usr/libx32/" };
 
+	enum sonde__ownership said = sonde__ownership_find(in_app, module->path, module->name);
+
+	if (said != SONDE__OWNED_UNSAID)
+		return said == SONDE__OWNED_BY_APP;
 	if (!strchr(module->path, '/') || text_begins(module->name, "libsonde"))
 		return false; /* The kernel's vdso has no path. */
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(system); i++)
@@ -157,23 +183,32 @@ static bool module_get(uint64_t address, uint32_t *ret)
 	return true;
 }
 
+static bool is_kept(const struct cached_address *cached)
+{
+	return cached->names.n == 0 || sonde__name_at(&cached->names, 0);
+}
+
 static const struct cached_address *address_get(uint64_t address)
 {
 	struct cached_address *cached = &cache.addresses[sonde__mix64(address) % ADDRESSES_MAX];
 	const struct sonde__module *module;
+	uint64_t in_file;
 	uint32_t index;
 
 	if (!module_get(address, &index))
 		return NULL;
-	if (cached->address == address && cached->module == index)
+	if (cached->address == address && cached->module == index && is_kept(cached))
 		return cached;
 	module = &cache.modules[index].module;
+	in_file = address - module->bias;
 	cached->address = address;
 	cached->module = index;
-	cached->has_symbol = sonde__symbol_find(module, address - module->bias, &cached->symbol);
+	cached->has_symbol = sonde__symbol_find(module, in_file, &cached->symbol);
+	cached->names = sonde__names_ask(&options, module, in_file);
 	return cached;
 }
 
+/* What the address and its module say, whatever is inlined there. */
 static void frame_fill(struct sonde__frame *frame, const struct cached_address *found)
 {
 	const struct cached_module *cached = &cache.modules[found->module];
@@ -188,8 +223,42 @@ static void frame_fill(struct sonde__frame *frame, const struct cached_address *
 		return;
 	frame->function_start = found->symbol.start;
 	frame->identity = found->symbol.identity;
-	memcpy(frame->function, found->symbol.name, sizeof(frame->function));
+	memcpy(frame->function, found->symbol.name, sizeof(found->symbol.name));
 	frame->is_in_app = cached->is_in_app && function_is_in_app(frame->function);
+}
+
+/* What a symbol provider says about one of the functions there. */
+static void frame_refine(struct sonde__frame *frame, const struct sonde__name *name)
+{
+	frame->line = name->line;
+	frame->column = name->column;
+	frame->is_inlined = name->is_inlined;
+	memcpy(frame->file, name->file, sizeof(frame->file));
+	memcpy(frame->source, name->source, sizeof(frame->source));
+	if (name->function[0])
+		memcpy(frame->function, name->function, sizeof(frame->function));
+}
+
+/* Writes the frames of one address; returns how many there was room for. */
+static size_t frames_make(uint64_t address, const struct cached_address *found,
+			  struct sonde__frame *ret, size_t capacity)
+{
+	const struct sonde__names *names = found ? &found->names : NULL;
+	size_t n = names && names->n ? names->n : 1;
+
+	for (size_t i = 0; i < n && i < capacity; i++) {
+		ret[i] = (struct sonde__frame){ .address = address };
+		if (!found)
+			break;
+		frame_fill(&ret[i], found);
+		if (!names->n)
+			break;
+		/* A stripped file names no function, its debug file does. */
+		if (!ret[i].identity)
+			ret[i].identity = sonde__name_at(names, n - 1)->identity;
+		frame_refine(&ret[i], sonde__name_at(names, i));
+	}
+	return n < capacity ? n : capacity;
 }
 
 size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sonde__frame *ret,
@@ -209,10 +278,7 @@ size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sond
 		const struct cached_address *found =
 			has_cache && frames[i] ? address_get(frames[i] - 1) : NULL;
 
-		ret[n] = (struct sonde__frame){ .address = frames[i] };
-		if (found)
-			frame_fill(&ret[n], found);
-		n++;
+		n += frames_make(frames[i], found, ret + n, capacity - n);
 	}
 	if (has_cache)
 		cache_leave();
@@ -237,4 +303,41 @@ uint64_t sonde__stack_generation(void)
 	cache_leave();
 	errno = saved_errno;
 	return generation;
+}
+
+static void option_copy(char ret[OPTION_SIZE], const char *text)
+{
+	snprintf(ret, OPTION_SIZE, "%s", text);
+}
+
+bool sonde__stack_configure(const struct sonde__stack_options *wanted)
+{
+	if (!cache_enter())
+		return false;
+	cache_clear();
+	option_copy(in_app, wanted->in_app ? wanted->in_app : "");
+	option_copy(debug_path, wanted->debug_path ? wanted->debug_path : SONDE__DEBUG_PATH);
+	options.memory_limit_bytes = wanted->memory_limit_bytes ? wanted->memory_limit_bytes
+								: SONDE__SYMBOLS_MEMORY;
+	options.has_no_symbols = wanted->has_no_symbols;
+	options.has_no_source = wanted->has_no_source;
+	cache_leave();
+	return true;
+}
+
+void sonde__stack_rest(uint64_t now_ns)
+{
+	if (!cache_enter())
+		return;
+	if (now_ns == UINT64_MAX) {
+		sonde__names_clear();
+	} else if (cache.rest.n_stacks != cache.n_stacks) {
+		cache.rest.n_stacks = cache.n_stacks;
+		cache.rest.since_ns = now_ns;
+		cache.rest.is_over = false;
+	} else if (!cache.rest.is_over && now_ns - cache.rest.since_ns >= REST_NS) {
+		sonde__names_clear();
+		cache.rest.is_over = true;
+	}
+	cache_leave();
 }

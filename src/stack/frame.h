@@ -14,7 +14,9 @@
 #include "stack/module.h"
 #include "stack/symbol.h"
 
+#define SONDE__FRAME_FUNCTION_SIZE 160
 #define SONDE__FRAME_FILE_SIZE 192
+#define SONDE__FRAME_SOURCE_SIZE 128
 
 /* Results that are enough for most stacks: each address, and what was inlined into it. */
 #define SONDE__FRAMES_RESOLVED 48
@@ -29,7 +31,8 @@ struct sonde__frame {
 	uint32_t column;
 	uint8_t build_id_size;
 	bool is_inlined; /* Its caller is the next result, of the same address. */
-	bool is_in_app; /* Neither the system's libraries, nor sonde, nor what calls main. */
+	/* Neither the system's libraries, nor sonde, nor what calls main, unless options say so. */
+	bool is_in_app;
 	uint8_t build_id[SONDE__BUILD_ID_MAX];
 	/*
 	 * Of the function as the linker names it, the same in every build (stack/identity.h); of
@@ -37,9 +40,12 @@ struct sonde__frame {
 	 */
 	uint64_t identity;
 	char module[SONDE__MODULE_NAME_SIZE]; /* The last part of its path; "": in no module. */
-	char function[SONDE__SYMBOL_NAME_SIZE];
+	char function[SONDE__FRAME_FUNCTION_SIZE]; /* For people: C++ names may be demangled. */
 	char file[SONDE__FRAME_FILE_SIZE];
+	char source[SONDE__FRAME_SOURCE_SIZE]; /* The text of the line. */
 };
+
+struct sonde__stack_options;
 
 /*
  * Names return addresses, the innermost first. An address becomes one result or, where functions
@@ -48,8 +54,9 @@ struct sonde__frame {
  * address that has none before it: every address has at least one. Stops when `capacity` is
  * reached, perhaps in the middle of an address; returns how many were written, each completely.
  *
- * Bounded and cached: reads files, takes no lock of the dynamic loader, allocates nothing, keeps
- * errno. One thread at a time gets names; a second one at the same time gets bare addresses.
+ * Bounded and cached: reads files, takes no lock of the dynamic loader, keeps errno, and allocates
+ * nothing unless there is a symbol provider. One thread at a time gets names; a second one at the
+ * same time gets bare addresses.
  */
 size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sonde__frame *ret,
 			    size_t capacity);
@@ -60,5 +67,17 @@ size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sond
  * must drop them then. By the thread that resolves; 0: another one is inside.
  */
 uint64_t sonde__stack_generation(void);
+
+/*
+ * How stacks are named from now on; the texts are copied, and cut at 1023 bytes. False: somebody is
+ * naming one, nothing has changed.
+ */
+bool sonde__stack_configure(const struct sonde__stack_options *options);
+
+/*
+ * Frees what a symbol provider keeps, if nothing was named for a minute, or `now_ns` is UINT64_MAX.
+ * It is read anew when it is needed.
+ */
+void sonde__stack_rest(uint64_t now_ns);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include <sonde/stack.h>
 
-/* NULL: there is none. Wait-free, async-signal-safe. */
+/* NULL: there is none. Wait-free, async-signal-safe, both. */
 const struct sonde_stack_provider *sonde__stack_provider(void);
+const struct sonde_symbol_provider *sonde__symbol_provider(void);
 
 #endif

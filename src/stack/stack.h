@@ -33,14 +33,21 @@ static SONDE__ALWAYS_INLINE size_t sonde__stack_walk(uint64_t *frames, size_t ca
 }
 
 /*
- * Writes a line for each address,
+ * Writes a line for each frame,
  *
  *	#0 checkout_charge+0x1c (checkout, build-id 3f2a…, +0x4a1c)
+ *	#1 __libc_start_main+0x85 (libc.so.6, build-id 93ac…, +0x27305) [system]
+ *
+ * or, where a symbol provider knows more,
+ *
+ *	#0 is_valid at src/card.c:12:9 [inlined] (checkout, build-id 3f2a…, +0x4a1c)
+ *	    | return card->digits[0] != '0';
+ *	#1 checkout_charge at src/checkout.c:41:2 (checkout, build-id 3f2a…, +0x4a1c)
+ *	    | if (!is_valid(card))
  *
  * the offset in the module being what addr2line and debuggers take, or the bare address where no
  * module is known. Cut to `size` bytes with the terminating zero, at the end of a line; returns the
- * length written. For the background: reads files, takes no lock of the dynamic loader, allocates
- * nothing; one thread at a time gets names, a second one at the same time gets addresses.
+ * length written. For the background, as sonde__stack_resolve (stack/frame.h).
  */
 size_t sonde__stack_format(const uint64_t *frames, size_t n_frames, char *buffer, size_t size);
 

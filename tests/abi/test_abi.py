@@ -46,11 +46,12 @@ class Installed:
         self.prefix = root + self._installed_prefix()
         self.archives = os.path.join(self.work, "archives")
         os.mkdir(self.archives)
-        for name in ("libsonde.a", "libsonde-otlp.a", "libsonde-unwind.a"):
+        for name in ("libsonde.a", "libsonde-otlp.a", "libsonde-unwind.a", "libsonde-symbols.a"):
             if os.path.exists(os.path.join(self.lib, name)):
                 shutil.copy(os.path.join(self.lib, name), self.archives)
         self.has_otlp = os.path.exists(os.path.join(self.pc, "sonde.pc"))
         self.has_unwind = os.path.exists(os.path.join(self.pc, "sonde-unwind.pc"))
+        self.has_symbols = os.path.exists(os.path.join(self.pc, "sonde-symbols.pc"))
 
     def _installed_prefix(self):
         with open(os.path.join(self.pc, "sonde-core.pc")) as file:
@@ -113,7 +114,7 @@ class Libraries(unittest.TestCase):
                              {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"})
 
     def test_neither_is_ever_unloaded(self):
-        for name in ("libsonde.so", "libsonde-otlp.so", "libsonde-unwind.so"):
+        for name in ("libsonde.so", "libsonde-otlp.so", "libsonde-unwind.so", "libsonde-symbols.so"):
             path = os.path.join(I.lib, name)
             if not os.path.exists(path):
                 continue
@@ -143,6 +144,11 @@ class Libraries(unittest.TestCase):
         self.check_exports("libsonde-unwind")
         self.assertLessEqual(needed(os.path.join(I.lib, "libsonde-unwind.so")),
                              {"libsonde.so.0", "libc.so.6", "ld-linux-x86-64.so.2"})
+
+    def test_libsonde_symbols_exports_exactly_this(self):
+        if not I.has_symbols:
+            self.skipTest("built without libsonde-symbols")
+        self.check_exports("libsonde-symbols")
 
     def test_archives_define_nothing_without_the_prefix(self):
         for name in sorted(os.listdir(I.archives)):
@@ -266,6 +272,20 @@ class Programs(unittest.TestCase):
                 functions = ["fail", "deepest", "middle", "outer", "_start"]
                 self.assertIn("#0 fail", output)
                 self.assertEqual(all(f" {function}+0x" in output for function in functions), expected, output)
+
+    def test_symbols(self):
+        """Nothing in the program refers to it, and it names the program's lines."""
+        if not I.has_symbols:
+            self.skipTest("built without libsonde-symbols")
+        third = I.flags("--libs", "libdw", "libelf") + ["-lstdc++"]
+        archived = [os.path.join(I.lib, "libsonde-symbols.a") if flag == "-lsonde-symbols" else flag
+                    for flag in I.flags("--cflags", "--libs", "sonde-symbols")] + third
+        for name, flags in (("named", I.flags("--cflags", "--libs", "sonde-symbols")), ("named-archive", archived)):
+            with self.subTest(name):
+                path = build(name, "frameless.c", "-O2", "-g", "-fno-omit-frame-pointer", "-Wl,--gc-sections", *flags)
+                output, _ = run(path, OTEL_LOGS_EXPORTER="console", OTEL_TRACES_EXPORTER="none")
+                self.assertRegex(output, rf"#0 fail at {name}\.c:\d+")
+                self.assertIn("    | struct sonde_error *error = sonde_error_raise(", output)
 
     def test_a_third_partys_exporter(self):
         path = build("third", "third_party.c", *I.flags("--cflags", "--libs", "sonde-core"))
