@@ -93,6 +93,13 @@ typedef void sonde_diagnostic_fn(void *user, enum sonde_level level, const char 
 struct sonde_outgoing;
 typedef void sonde_before_send_fn(void *user, struct sonde_outgoing *item);
 
+/*
+ * What an error is grouped by, NULL: as it would have been. See <sonde/fingerprint.h>. The text is
+ * read before the next call.
+ */
+struct sonde_fingerprint_view;
+typedef const char *sonde_fingerprint_fn(void *user, const struct sonde_fingerprint_view *error);
+
 /* Zero in any field means: the environment, else the default named here. Everything is copied. */
 struct sonde_options {
 	size_t size;
@@ -205,6 +212,9 @@ struct sonde_options {
 	uint64_t symbols_memory_limit_bytes;
 	bool no_symbols;
 	bool no_source;
+
+	sonde_fingerprint_fn *fingerprint;
+	void *fingerprint_user;
 };
 
 #define SONDE_OPTIONS_INIT \
@@ -213,7 +223,7 @@ struct sonde_options {
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
 			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL, NULL, NULL, 0, false, \
-			false \
+			false, NULL, NULL \
 	}
 
 /*

@@ -10,6 +10,7 @@
 #include <sonde/capture.h>
 #include <sonde/context.h>
 #include <sonde/error.h>
+#include <sonde/fingerprint.h>
 #include <sonde/problem.h>
 #include <sonde/scope.h>
 #include <sonde/span.h>

@@ -345,6 +345,8 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	settings->keep_at_exit = known.keep_at_exit;
 	settings->before_send = known.before_send;
 	settings->before_send_user = known.before_send_user;
+	settings->fingerprint = known.fingerprint;
+	settings->fingerprint_user = known.fingerprint_user;
 	settings->has_open_spans = sonde__environment_switch(&settings->environment,
 							     "SONDE_OPEN_SPANS", true);
 	warn_of_unsupported(settings);

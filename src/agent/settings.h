@@ -61,6 +61,8 @@ struct sonde__settings {
 	struct sonde__flood_options flood;
 	bool has_figures;
 	uint32_t regression_days;
+	sonde_fingerprint_fn *fingerprint;
+	void *fingerprint_user;
 	uint32_t breaker_failures;
 	uint32_t breaker_reset_ms;
 	uint32_t breaker_trials;

@@ -92,6 +92,8 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.max_batch_bytes = settings->max_batch_bytes,
 		.state_directory = settings->state_directory,
 		.regression_days = settings->regression_days,
+		.fingerprint = settings->fingerprint,
+		.fingerprint_user = settings->fingerprint_user,
 		.breaker_failures = settings->breaker_failures,
 		.breaker_reset_ns = at_least_1ms(settings->breaker_reset_ms),
 		.breaker_trials = settings->breaker_trials,

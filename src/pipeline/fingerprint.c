@@ -27,9 +27,11 @@
 /* So many errors between two looks at the modules, in one drain. */
 #define UNCHECKED_MAX 4096
 
-void sonde__fingerprinter_init(struct sonde__fingerprinter *fingerprinter)
+void sonde__fingerprinter_init(struct sonde__fingerprinter *fingerprinter,
+			       sonde_fingerprint_fn *hook, void *user)
 {
 	memset(fingerprinter, 0, sizeof(*fingerprinter));
+	sonde__fingerprint_hook_init(&fingerprinter->hook, hook, user);
 }
 
 void sonde__fingerprinter_refresh(struct sonde__fingerprinter *fingerprinter)
@@ -116,18 +118,20 @@ uint64_t sonde__fingerprint_of_text(struct sonde_text text, uint64_t otherwise)
 
 /* ---- Errors that are alike ------------------------------------------------------------------- */
 
-/* All but messages, attributes and ids. */
-static uint64_t key_of(const struct sonde__error_record *record)
+/* All but attributes and ids; messages if a hook may look at them. */
+static uint64_t key_of(const struct sonde__error_record *record, bool with_messages)
 {
 	const uint8_t *at = (const uint8_t *)(record + 1);
-	uint64_t key = sonde__hash_word(KEY_SEED ^ record->n_links, record->format);
+	uint64_t key = sonde__hash_word(KEY_SEED ^ record->n_links ^ (uint64_t)with_messages << 32,
+					record->format);
 
 	for (unsigned i = 0; i < record->n_links; i++) {
 		const struct sonde__error_link *link = (const void *)at;
 		const char *texts = (const char *)(link + 1);
 
 		key = sonde__hash_bytes(key ^ link->flags ^ (uint64_t)link->level << 8, texts,
-					link->type_size);
+					(size_t)link->type_size +
+						(with_messages ? link->message_size : 0));
 		texts += (size_t)link->type_size + link->message_size + link->detail_size;
 		key = sonde__hash_bytes(key ^ link->line, texts,
 					(size_t)link->file_size + link->function_size);
@@ -150,17 +154,36 @@ static void check_modules(struct sonde__fingerprinter *fingerprinter)
 	fingerprinter->n_unchecked = 0;
 }
 
+/* The key's place in its set, or where it goes: the first of the set, and the others move on. */
+static struct sonde__cached_fingerprint *cache_find(struct sonde__fingerprinter *fingerprinter,
+						    uint64_t key)
+{
+	struct sonde__cached_fingerprint *set = fingerprinter->cache[key % SONDE__FINGERPRINT_SETS];
+
+	for (size_t i = 0; i < SONDE__FINGERPRINT_WAYS; i++)
+		if (set[i].key == key)
+			return &set[i];
+	memmove(set + 1, set, (SONDE__FINGERPRINT_WAYS - 1) * sizeof(set[0]));
+	set[0] = (struct sonde__cached_fingerprint){ 0 };
+	return &set[0];
+}
+
 static uint64_t by_content(struct sonde__fingerprinter *fingerprinter,
 			   const struct sonde__error_record *record)
 {
-	uint64_t key = key_of(record);
-	struct sonde__cached_fingerprint *cached =
-		&fingerprinter->cache[key % SONDE__FINGERPRINTS_CACHED];
+	struct sonde__fingerprint_hook *hook = &fingerprinter->hook;
+	bool is_shown = hook->call && !sonde__fingerprint_hook_is_own(hook, record);
+	uint64_t key = key_of(record, /* with_messages= */ is_shown);
+	struct sonde__cached_fingerprint *cached;
 
 	check_modules(fingerprinter);
+	cached = cache_find(fingerprinter, key);
 	if (cached->key == key)
 		return cached->fingerprint;
 	cached->fingerprint = sonde__fingerprint_make(record);
+	if (is_shown)
+		cached->fingerprint =
+			sonde__fingerprint_hook_ask(hook, record, cached->fingerprint);
 	/* Without names, for once, is no fingerprint to keep. */
 	cached->key = fingerprinter->generation ? key : 0;
 	return cached->fingerprint;

@@ -12,9 +12,11 @@
 
 #include <sonde/base.h>
 
+#include "pipeline/fingerprint_hook.h"
 #include "record/layout.h"
 
-#define SONDE__FINGERPRINTS_CACHED 128 /* A power of two. */
+#define SONDE__FINGERPRINT_SETS 64 /* A power of two. */
+#define SONDE__FINGERPRINT_WAYS 4
 
 struct sonde__cached_fingerprint {
 	uint64_t key; /* 0: empty. */
@@ -24,11 +26,13 @@ struct sonde__cached_fingerprint {
 struct sonde__fingerprinter {
 	uint64_t generation; /* Of the names that the cache was made from; 0: none. */
 	uint32_t n_unchecked; /* Errors since the modules were looked at. */
-	struct sonde__cached_fingerprint cache[SONDE__FINGERPRINTS_CACHED];
+	struct sonde__cached_fingerprint cache[SONDE__FINGERPRINT_SETS][SONDE__FINGERPRINT_WAYS];
+	struct sonde__fingerprint_hook hook;
 };
 
-/* All zero is a fingerprinter, too. */
-void sonde__fingerprinter_init(struct sonde__fingerprinter *fingerprinter);
+/* `hook` may be NULL. */
+void sonde__fingerprinter_init(struct sonde__fingerprinter *fingerprinter,
+			       sonde_fingerprint_fn *hook, void *user);
 
 /*
  * The fingerprint of a record that passed its check; never 0. An error like one before it (the same

@@ -20,6 +20,7 @@
 
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/hash.h"
 #include "record/view.h"
 #include "stack/frame.h"
@@ -31,6 +32,7 @@
 #define FORMAT_SIZE 256
 #define TYPES_MAX 8
 #define JOINED_MAX 8
+#define FRAMES_AT_ONCE 8
 #define FUNCTIONS_MAX 4
 
 struct ingredients {
@@ -137,10 +139,10 @@ static uint64_t nameless(const struct sonde__frame *frame)
 	return sonde__hash_word(build, frame->offset);
 }
 
-static void read_frames(struct ingredients *in, const struct sonde__frame *frames, size_t n)
+/* Whether the innermost of the application's is still to come, before and after. */
+static bool read_frames(struct ingredients *in, const struct sonde__frame *frames, size_t n,
+			bool is_innermost)
 {
-	bool is_innermost = true;
-
 	for (size_t i = 0; i < n; i++) {
 		if (frames[i].is_inlined || !frames[i].is_in_app)
 			continue;
@@ -149,6 +151,25 @@ static void read_frames(struct ingredients *in, const struct sonde__frame *frame
 		else if (!is_innermost || !in->has_place)
 			functions_add(in, nameless(&frames[i]));
 		is_innermost = false;
+	}
+	return is_innermost;
+}
+
+/* Not further than is needed: what has no name yet costs a pass over a symbol table. */
+static void read_stack(struct ingredients *in, const struct sonde__error_record *record)
+{
+	const uint64_t *addresses = sonde__error_record_frames(record);
+	struct sonde__frame frames[FRAMES_AT_ONCE * 3];
+	bool is_innermost = true;
+
+	for (size_t i = 0; i < record->n_frames && in->n_functions < FUNCTIONS_MAX;
+	     i += FRAMES_AT_ONCE) {
+		size_t left = record->n_frames - i;
+		size_t n = sonde__stack_resolve(addresses + i,
+						left < FRAMES_AT_ONCE ? left : FRAMES_AT_ONCE,
+						frames, SONDE__ARRAY_SIZE(frames));
+
+		is_innermost = read_frames(in, frames, n, is_innermost);
 	}
 }
 
@@ -165,13 +186,10 @@ static uint64_t mix(const struct ingredients *in)
 
 uint64_t sonde__fingerprint_make(const struct sonde__error_record *record)
 {
-	struct sonde__frame frames[SONDE__FRAMES_RESOLVED];
 	struct ingredients in = { 0 };
-	size_t n = sonde__stack_resolve(sonde__error_record_frames(record), record->n_frames,
-					frames, SONDE__FRAMES_RESOLVED);
 
 	read_chain(&in, record);
-	read_frames(&in, frames, n);
+	read_stack(&in, record);
 	read_format(&in, record->format);
 	return mix(&in);
 }

@@ -184,6 +184,8 @@ int sonde__pipeline_new(const struct sonde__pipeline_options *options, struct so
 	}
 	init_lanes(pipeline);
 	init_menders(pipeline);
+	sonde__fingerprinter_init(&pipeline->fingerprinter, options->fingerprint,
+				  options->fingerprint_user);
 	status = sonde__hook_init(pipeline);
 	if (status == SONDE_OK)
 		status = sonde__metrics_init(pipeline);

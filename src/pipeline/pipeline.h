@@ -95,6 +95,8 @@ struct sonde__pipeline_options {
 	uint32_t max_batch_bytes;
 	const char *state_directory; /* As in pipeline/seen.h. Read at the start alone. */
 	uint32_t regression_days;
+	sonde_fingerprint_fn *fingerprint;
+	void *fingerprint_user;
 	uint32_t breaker_failures;
 	uint64_t breaker_reset_ns;
 	uint32_t breaker_trials;

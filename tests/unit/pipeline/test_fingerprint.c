@@ -6,11 +6,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include <sonde/context.h>
+#include <sonde/fingerprint.h>
+
+#include "base/clock.h"
+#include "base/diagnostic.h"
 #include "pipeline/fingerprint.h"
 #include "record/attribute.h"
 #include "record/check.h"
@@ -37,6 +43,7 @@ struct error {
 };
 
 static struct sonde__fingerprinter fingerprinter;
+static sonde_fingerprint_fn *hook;
 static uint64_t storage[2048];
 
 static size_t put_text(uint8_t *at, const char *text)
@@ -95,7 +102,7 @@ static uint64_t of(const struct error *error)
 
 	assert_true(first != 0);
 	assert_true(sonde__fingerprint_of(&fingerprinter, record) == first);
-	sonde__fingerprinter_init(&fingerprinter);
+	sonde__fingerprinter_init(&fingerprinter, hook, /* user= */ NULL);
 	assert_true(sonde__fingerprint_of(&fingerprinter, record) == first);
 	return first;
 }
@@ -246,6 +253,172 @@ static void test_text_of_the_caller(void **state)
 	assert_true(of(&a) == own);
 }
 
+/* ---- The hook -------------------------------------------------------------------------------- */
+
+static struct {
+	unsigned n_calls;
+	const char *answer;
+	struct sonde_context context;
+	char seen[512];
+} asked;
+
+static const char *answer(void *user, const struct sonde_fingerprint_view *error)
+{
+	const struct sonde_fingerprint_link *root = &error->links[error->n_links - 1];
+
+	(void)user;
+	asked.n_calls++;
+	asked.context = sonde_context_current();
+	snprintf(asked.seen, sizeof(asked.seen), "%zu %.*s:%.*s:%.*s:%u %zu %.*s", error->n_links,
+		 (int)root->type.size, root->type.data, (int)root->message.size,
+		 root->message.data, (int)root->function.size, root->function.data, root->line,
+		 error->n_frames, error->n_frames ? (int)error->frames[0].function.size : 0,
+		 error->n_frames ? error->frames[0].function.data : "");
+	return asked.answer;
+}
+
+static int hook_set(void **state)
+{
+	(void)state;
+	hook = answer;
+	memset(&asked, 0, sizeof(asked));
+	sonde__fingerprinter_init(&fingerprinter, hook, /* user= */ NULL);
+	return 0;
+}
+
+static int hook_clear(void **state)
+{
+	(void)state;
+	hook = NULL;
+	sonde__fingerprinter_init(&fingerprinter, hook, /* user= */ NULL);
+	return 0;
+}
+
+static uint64_t ask(const struct error *error)
+{
+	return sonde__fingerprint_of(&fingerprinter, record_of(error));
+}
+
+static void test_hook_decides(void **state)
+{
+	struct error a = plain();
+	uint64_t own;
+
+	hook_clear(state);
+	own = of(&a);
+	hook_set(state);
+	a.frames[0] = (uint64_t)(uintptr_t)&plain + 1;
+	a.n_frames = 1;
+	hook_clear(state);
+	own = ask(&a);
+	hook_set(state);
+	assert_true(ask(&a) == own);
+	assert_string_equal(asked.seen, "1 payment_declined:card 7:charge:41 1 plain");
+	assert_int_equal(asked.n_calls, 1);
+	hook_set(state);
+	asked.answer = "the bank";
+	assert_true(ask(&a) == sonde__fingerprint_of_text((struct sonde_text){ "the bank", 8 }, 0));
+	/* Asked once for errors alike, and again for another message. */
+	assert_true(ask(&a) != own);
+	assert_int_equal(asked.n_calls, 1);
+	a.links[0].message = "card 8";
+	asked.answer = "{{ default }}x";
+	assert_true(ask(&a) ==
+		    sonde__fingerprint_of_text((struct sonde_text){ "{{ default }}x", 14 }, own));
+	assert_int_equal(asked.n_calls, 2);
+	/* The raiser's word comes first. */
+	a.group = "00000000deadbeef";
+	assert_true(ask(&a) == 0xdeadbeef);
+	assert_int_equal(asked.n_calls, 2);
+}
+
+static void test_hook_is_not_shown_its_own(void **state)
+{
+	struct error a = plain();
+	const struct sonde__error_record *record;
+	struct sonde_context context;
+
+	(void)state;
+	asked.answer = "once";
+	(void)ask(&a);
+	assert_int_equal(asked.n_calls, 1);
+	a.links[0].message = "from the hook";
+	record = record_of(&a);
+	memcpy(((struct sonde__error_record *)(void *)storage)->trace_id, asked.context.trace_id,
+	       16);
+	assert_true(sonde__fingerprint_of(&fingerprinter, record) != 0);
+	assert_int_equal(asked.n_calls, 1);
+	/* And its context is over. */
+	context = sonde_context_current();
+	assert_false(sonde_context_is_valid(&context));
+}
+
+static void test_hook_sees_long_chains(void **state)
+{
+	struct error a = { .n_links = LINKS };
+
+	(void)state;
+	for (size_t i = 0; i < LINKS; i++)
+		a.links[i] = (struct link){ "t", i == LINKS - 1 ? "root" : "m", "f.c", 1, "f" };
+	(void)ask(&a);
+	assert_string_equal(asked.seen, "16 t:root:f:1 0 ");
+}
+
+static unsigned n_said_slow;
+
+static void listen(void *user, enum sonde_level level, const char *text)
+{
+	(void)user;
+	(void)level;
+	n_said_slow += strstr(text, "the hook for fingerprints is slow: 1 calls took 10 ms") != NULL;
+}
+
+static const char *answer_slowly(void *user, const struct sonde_fingerprint_view *error)
+{
+	uint64_t from_ns = sonde__monotonic_ns();
+
+	(void)user;
+	(void)error;
+	while (sonde__monotonic_ns() - from_ns < 11 * SONDE__NS_PER_MS)
+		;
+	return NULL;
+}
+
+static void test_slow_hook_is_told_of(void **state)
+{
+	struct error a = plain();
+
+	(void)state;
+	n_said_slow = 0;
+	sonde__diagnostic_set(listen, /* user= */ NULL);
+	sonde__fingerprinter_init(&fingerprinter, answer_slowly, /* user= */ NULL);
+	(void)ask(&a);
+	a.links[0].message = "another";
+	(void)ask(&a);
+	sonde__diagnostic_set(/* callback= */ NULL, /* user= */ NULL);
+	assert_int_equal(n_said_slow, 1);
+}
+
+/* More kinds of errors than are remembered: each is right, again and again. */
+static void test_more_than_is_remembered(void **state)
+{
+	static uint64_t expected[2000];
+	char function[16];
+	struct error a = plain();
+
+	(void)state;
+	a.links[0].function = function;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 2000; i++) {
+			snprintf(function, sizeof(function), "f%d", i);
+			if (round == 0)
+				expected[i] = ask(&a);
+			assert_true(ask(&a) == expected[i]);
+			assert_true(i == 0 || expected[i] != expected[i - 1]);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +428,12 @@ int main(void)
 		cmocka_unit_test(test_long_chains),
 		cmocka_unit_test(test_formats_count),
 		cmocka_unit_test(test_text_of_the_caller),
+		cmocka_unit_test(test_more_than_is_remembered),
+		cmocka_unit_test_setup_teardown(test_hook_decides, hook_set, hook_clear),
+		cmocka_unit_test_setup_teardown(test_hook_is_not_shown_its_own, hook_set,
+						hook_clear),
+		cmocka_unit_test_setup_teardown(test_hook_sees_long_chains, hook_set, hook_clear),
+		cmocka_unit_test_setup_teardown(test_slow_hook_is_told_of, hook_set, hook_clear),
 	};
 
 	return cmocka_run_group_tests(tests, /* group_setup= */ NULL, /* group_teardown= */ NULL);
