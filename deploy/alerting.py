@@ -18,6 +18,7 @@ On the command line (`deploy/backends alerts`) it prints each alert as it arrive
 """
 
 import argparse
+import functools
 import glob
 import http.server
 import json
@@ -53,6 +54,7 @@ class Receiver:
     def __init__(self, port=0, on_message=None):
         self.messages = []  # from /chat, as Slack would take them
         self.notifications = []  # from /alerts, in Alertmanager's form
+        self.others = []  # from anywhere else: sonde's own webhook, if it is given the address
         self._lock = threading.Lock()
         self._on_message = on_message
         receiver = self
@@ -77,9 +79,13 @@ class Receiver:
 
     def _take(self, path, body):
         with self._lock:
-            (self.messages if path == "/chat" else self.notifications).append(body)
+            known = {"/chat": self.messages, "/alerts": self.notifications}
+            known.get(path, self.others).append(body)
             if path == "/chat" and self._on_message:
                 self._on_message(body)
+
+    def url(self, path):
+        return "http://%s:%d%s" % (HOST, self.port, path)
 
     def alerts(self):
         """Every alert of every notification, oldest first."""
@@ -212,7 +218,8 @@ class Alerting(backends.Backends):
         return self.prometheus_api("query", query=expression)["result"]
 
 
-def print_message(message):
+def _print_message(path, message):
+    """Shows it, and then leaves it in a file of JSON lines for who waits for it."""
     for attachment in message["attachments"]:
         title = attachment["title"]
         if sys.stdout.isatty():
@@ -221,12 +228,14 @@ def print_message(message):
         for line in attachment["text"].rstrip("\n").split("\n"):
             print("    " + line)
     sys.stdout.flush()
+    with open(path, "a") as file:
+        file.write(json.dumps(message) + "\n")
 
 
 def _print_addresses(a):
     rows = [("Collector, OTLP/HTTP", a.otlp_http), ("Jaeger, query", a.jaeger_query),
             ("Prometheus", a.prometheus_url), ("Alertmanager", a.alertmanager_url),
-            ("alerts arrive at", "http://%s:%d/alerts" % (HOST, a.receiver.port)),
+            ("alerts arrive at", a.receiver.url("/alerts")),
             ("files and logs", a.folder)]
     for what, value in rows:
         print("%-22s%s" % (what, value))
@@ -249,13 +258,14 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, backends._interrupt)
     folder = arguments.folder or tempfile.mkdtemp(prefix="sonde-alerts-")
+    messages = os.path.join(os.path.abspath(folder), "messages.jsonl")
     try:
         with Alerting(folder, quick=arguments.quick, default_ports=not arguments.free_ports,
-                      on_message=print_message) as a:
+                      on_message=functools.partial(_print_message, messages)) as a:
             _print_addresses(a)
             if arguments.command:
                 os.environ.update(PROMETHEUS_URL=a.prometheus_url,
-                                  ALERTMANAGER_URL=a.alertmanager_url)
+                                  ALERTMANAGER_URL=a.alertmanager_url, ALERTS_FILE=messages)
                 return backends._run_command(arguments.command, a)
             backends._wait_for_end(a)
     except backends._Interrupted as interrupt:

@@ -50,6 +50,7 @@ class Service:
 
     def __init__(self, folder, endpoint, fail_every=10, slow_every=1000, break_every=0, **environment):
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "500",
+                    "SONDE_STATE_DIRECTORY": os.path.join(folder, "state"),
                     **{k: str(v) for k, v in environment.items()}}
         self.payment = Process(folder, "payment", ["--fail-every", str(fail_every), "--break-every", str(break_every)], settings)
         self.checkout = Process(folder, "checkout",
