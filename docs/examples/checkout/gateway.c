@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <sonde/error_curl.h>
 
 SONDE_ERROR_TYPE(payment_declined, sonde_conflict, "PAYMENT_DECLINED", .public_message = true);
 SONDE_ERROR_TYPE(payment_unreachable, sonde_external_service, "PAYMENT_UNREACHABLE");
@@ -81,8 +82,10 @@ struct sonde_error *gateway_charge(uint16_t payment_port, const struct order *or
 	sonde_span_set_int(span, "server.port", payment_port);
 	code = post(own_handle(), url, &status);
 	if (code != CURLE_OK)
-		return sonde_error_raise(&payment_unreachable, "the payment service does not answer: %s",
-					 curl_easy_strerror(code));
+		return sonde_error_wrap(
+			sonde_error_raise_curl(code, own_handle(), /* buffer= */ NULL,
+					       "the charge was not answered"),
+			&payment_unreachable, "the payment service does not answer");
 	sonde_span_set_int(span, "http.response.status_code", status);
 	if (status >= 400) /* Of a client's span a failure, whoever is to blame. */
 		sonde_span_set_status(span, SONDE_SPAN_ERROR, /* description= */ NULL);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include <sqlite3.h>
+#include <sonde/error_sqlite.h>
 
 #define BUSY_MS 5000
 
@@ -17,12 +18,6 @@ struct orders {
 	const char *path;
 	pthread_key_t connection_key;
 };
-
-static struct sonde_error *raise_sqlite(sqlite3 *database, const char *what)
-{
-	return sonde_error_raise(&database_failed, "%s: %s", what,
-				 database ? sqlite3_errmsg(database) : "out of memory");
-}
 
 static void wait_ms(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
@@ -54,7 +49,7 @@ static struct sonde_error *connect_to(const char *path, sqlite3 **ret)
 		*ret = database;
 		return NULL;
 	}
-	error = raise_sqlite(database, "the database cannot be opened");
+	error = sonde_error_raise_sqlite(database, "the database cannot be opened");
 	sqlite3_close(database);
 	return error;
 }
@@ -113,14 +108,14 @@ static struct sonde_error *run(struct orders *orders, const char *sql, const lon
 	if (error)
 		return error;
 	if (sqlite3_prepare_v2(database, sql, -1, &statement, NULL) != SQLITE_OK)
-		return raise_sqlite(database, "a statement was not understood");
+		return sonde_error_raise_sqlite(database, "a statement was not understood");
 	for (int i = 0; i < n_numbers; i++)
 		sqlite3_bind_int64(statement, i + 1, numbers[i]);
 	status = sqlite3_step(statement);
 	if (status == SQLITE_ROW)
 		*ret_number = (long)sqlite3_column_int64(statement, 0);
 	else if (status != SQLITE_DONE)
-		error = raise_sqlite(database, "a statement failed");
+		error = sonde_error_raise_sqlite(database, "a statement failed");
 	sqlite3_finalize(statement);
 	return error;
 }
