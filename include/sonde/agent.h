@@ -10,6 +10,7 @@
  */
 
 #include <sonde/base.h>
+#include <sonde/breadcrumb.h>
 
 SONDE_BEGIN_DECLS
 
@@ -215,6 +216,14 @@ struct sonde_options {
 
 	sonde_fingerprint_fn *fingerprint;
 	void *fingerprint_user;
+
+	sonde_before_breadcrumb_fn *before_breadcrumb; /* See <sonde/breadcrumb.h>; none. */
+	void *before_breadcrumb_user;
+	/*
+	 * SONDE_BREADCRUMB_LEVEL, a word as "info" or "off"; off. Messages from this level on leave
+	 * a breadcrumb, too.
+	 */
+	enum sonde_level breadcrumb_level;
 };
 
 #define SONDE_OPTIONS_INIT \
@@ -223,7 +232,7 @@ struct sonde_options {
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
 			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL, NULL, NULL, 0, false, \
-			false, NULL, NULL \
+			false, NULL, NULL, NULL, NULL, (enum sonde_level)0 \
 	}
 
 /*

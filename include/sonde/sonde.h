@@ -7,6 +7,7 @@
 #include <sonde/agent.h>
 #include <sonde/attribute.h>
 #include <sonde/base.h>
+#include <sonde/breadcrumb.h>
 #include <sonde/capture.h>
 #include <sonde/context.h>
 #include <sonde/error.h>

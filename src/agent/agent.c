@@ -94,6 +94,8 @@ static void open_gate(const struct sonde__settings *settings)
 		.sample_threshold = settings->sampling.threshold,
 		.ignores_parent = settings->sampling.ignores_parent,
 		.counts_no_figures = !settings->has_figures,
+		.trails_size = settings->trails_size,
+		.breadcrumb_level = settings->breadcrumb_level,
 		.enter_child = sonde__child_enter,
 	};
 

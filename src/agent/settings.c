@@ -333,6 +333,7 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 		return status;
 	}
 	settings->memory_limit_bytes = read_memory_limit(settings, known.memory_limit_bytes);
+	sonde__breadcrumb_settings_init(settings, &known);
 	read_delivery(settings, &known);
 	read_limits(settings);
 	read_flood(settings, &known);

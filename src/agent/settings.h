@@ -60,6 +60,10 @@ struct sonde__settings {
 	struct sonde__sampling sampling;
 	struct sonde__flood_options flood;
 	bool has_figures;
+	uint64_t trails_size; /* Of the memory limit. */
+	uint32_t breadcrumb_level; /* 0: off. */
+	sonde_before_breadcrumb_fn *before_breadcrumb;
+	void *before_breadcrumb_user;
 	uint32_t regression_days;
 	sonde_fingerprint_fn *fingerprint;
 	void *fingerprint_user;
@@ -79,6 +83,10 @@ struct sonde__settings {
  */
 int sonde__settings_init(struct sonde__settings *settings, const struct sonde_options *options);
 void sonde__settings_deinit(struct sonde__settings *settings);
+
+/* What is said about breadcrumbs. After the memory limit was read. */
+void sonde__breadcrumb_settings_init(struct sonde__settings *settings,
+				     const struct sonde_options *options);
 
 /* Which traces the options, OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG choose. */
 void sonde__sampling_init(struct sonde__settings *settings, const struct sonde_options *options);

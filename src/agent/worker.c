@@ -23,6 +23,7 @@
 #include "base/diagnostic.h"
 #include "base/random.h"
 #include "box/box.h"
+#include "capture/capture.h"
 #include "pipeline/pipeline.h"
 #include "stack/frame.h"
 
@@ -85,7 +86,10 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.before_send_user = settings->before_send_user,
 		.limits = settings->limits,
 		.counts_figures = settings->has_figures,
-		.memory_limit_bytes = settings->memory_limit_bytes / 4 * 3,
+		.memory_limit_bytes = settings->memory_limit_bytes / 4 * 3 - settings->trails_size,
+		.before_breadcrumb = settings->before_breadcrumb,
+		.before_breadcrumb_user = settings->before_breadcrumb_user,
+		.trail_losses = sonde__trail_losses,
 		.span_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_SPAN]),
 		.log_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_LOG]),
 		.metric_interval_ns = at_least_1ms(settings->metric_interval_ms),

@@ -16,6 +16,7 @@
 
 #include "box/open.h"
 #include "capture/state.h"
+#include "capture/trail.h"
 #include "context/context.h"
 
 struct sonde__capture sonde__capture;
@@ -35,6 +36,10 @@ void sonde__capture_open(const struct sonde__capture_options *options)
 	SET(max_events, options->span_events);
 	SET(max_links, options->span_links);
 	SET(sampler, SONDE__SAMPLER(options->sample_threshold, !options->ignores_parent));
+	SET(breadcrumb_level, options->breadcrumb_level);
+	sonde__trails_open(options->trails_size / SONDE__TRAIL_SIZE < SONDE__TRAILS_MAX ?
+				   (uint32_t)(options->trails_size / SONDE__TRAIL_SIZE) :
+				   SONDE__TRAILS_MAX);
 	SET(counts_figures, !options->counts_no_figures);
 	SET(enter_child, options->enter_child);
 	SET(generation, SONDE__SETTING(generation) + 1);

@@ -22,6 +22,8 @@ struct sonde__capture_options {
 	uint64_t sample_threshold; /* Of 2^56: traces whose random bits are below are not taken. */
 	bool ignores_parent; /* The threshold decides for spans with a parent, too. */
 	bool counts_no_figures;
+	uint64_t trails_size; /* Bytes that trails of breadcrumbs may take. */
+	uint32_t breadcrumb_level; /* Messages from here on leave one; 0: none do. */
 	/*
 	 * A forked child's first capture, before it reserves. Makes the child's box and, unless
 	 * `signal_safe`, its worker; async-signal-safe then. Returns false where nothing can be
@@ -33,6 +35,9 @@ struct sonde__capture_options {
 
 /* Copies the options and opens the gate; capture works from here on. */
 void sonde__capture_open(const struct sonde__capture_options *options);
+
+/* How often a thread's trail of breadcrumbs was taken, or it found none. */
+uint64_t sonde__trail_losses(void);
 
 /* Closes the gate. Calls already inside finish as they would have. */
 void sonde__capture_close(void);

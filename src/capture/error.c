@@ -16,6 +16,7 @@
 #include "capture/part.h"
 #include "capture/problem.h"
 #include "capture/state.h"
+#include "capture/trail.h"
 #include "context/context.h"
 #include "error/error.h"
 
@@ -79,24 +80,41 @@ static void error_count(const struct sonde__error_plan_link *link)
 	sonde__errors_count(&place);
 }
 
+/* `size`: of the record without the trail, a multiple of 8. */
+static void error_write_with(const struct sonde__trail_view *trail,
+			     const struct sonde__error_plan *plan, size_t size,
+			     const struct sonde_error *error, uint64_t event_id, uint8_t forms)
+{
+	struct sonde__error_record *record;
+	struct sonde__slot slot;
+	uint8_t *end;
+
+	/* In whatever form: the pipeline moves to the parts what leaves as an event alone. */
+	if (!sonde__box_reserve(size + trail->size, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot))
+		return;
+	record = slot.record;
+	end = (uint8_t *)record + size;
+	head_fill(record, plan, error, event_id);
+	record->head.size = (uint32_t)(size + trail->size);
+	record->head.flags |= forms;
+	record->crumbs_size = (uint16_t)trail->size;
+	memset(end - sizeof(uint64_t), 0, sizeof(uint64_t));
+	sonde__error_plan_write(plan, (uint8_t *)(record + 1));
+	sonde__trail_write(trail, end);
+	sonde__box_commit(&slot);
+}
+
 static void error_write(const struct sonde_error *error, uint64_t event_id, uint8_t forms)
 {
 	struct sonde__error_plan plan;
-	struct sonde__error_record *record;
-	struct sonde__slot slot;
-	size_t size;
+	struct sonde__trail_view trail;
+	size_t size = sizeof(struct sonde__error_record) + sonde__error_plan_make(&plan, error);
 
-	size = sizeof(*record) + sonde__error_plan_make(&plan, error);
 	error_count(&plan.links[0]);
-	/* In whatever form: the pipeline moves to the parts what leaves as an event alone. */
-	if (!sonde__box_reserve(size, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot))
-		return;
-	record = slot.record;
-	head_fill(record, &plan, error, event_id);
-	record->head.size = (uint32_t)size;
-	record->head.flags |= forms;
-	sonde__error_plan_write(&plan, (uint8_t *)(record + 1));
-	sonde__box_commit(&slot);
+	size = (size + 7) & ~(size_t)7;
+	sonde__trail_open(&trail, SONDE__RECORD_MAX_SIZE - size);
+	error_write_with(&trail, &plan, size, error, event_id, forms);
+	sonde__trail_close(&trail);
 }
 
 uint8_t sonde__error_capture_forms(struct sonde_error *error, bool fails_span)

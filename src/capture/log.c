@@ -20,6 +20,7 @@
 #include "box/box.h"
 #include "box/write_inline.h"
 #include "capture/state.h"
+#include "capture/trail.h"
 #include "context/context.h"
 #include "record/attribute.h"
 
@@ -194,8 +195,17 @@ static __attribute__((noinline)) void log_write_with_values(const struct sonde__
 	log_write(&whole);
 }
 
+/* The message's beginning, under the category "log". */
+static SONDE__COLD void breadcrumb_leave(const struct sonde__log *log)
+{
+	if (log->severity >= (int)SONDE__SETTING(breadcrumb_level))
+		sonde__trail_add(log->severity, (struct sonde_text){ "log", 3 }, log->body);
+}
+
 void sonde__log_write(const struct sonde__log *log)
 {
+	if (SONDE__UNLIKELY(SONDE__SETTING(breadcrumb_level)))
+		breadcrumb_leave(log);
 	if (SONDE__UNLIKELY(sonde__context_current()->extension2))
 		log_write_with_values(log);
 	else

@@ -26,6 +26,7 @@ struct sonde__capture {
 	_Atomic uint32_t counts_figures; /* Calls, errors and durations by site. */
 	_Atomic uint32_t slow_threshold_ms;
 	_Atomic uint32_t exception_signal;
+	_Atomic uint32_t breadcrumb_level; /* Messages from here on leave one; 0: none do. */
 	_Atomic uint32_t max_attributes; /* Twice the limit: the pipeline is exact. */
 	_Atomic uint32_t max_events;
 	_Atomic uint32_t max_links;

@@ -135,6 +135,9 @@ static void set_attrs(struct sonde__exception *exception, const struct sonde__er
 	if (*sonde__errno_name((int)exception->errno_value))
 		attrs[n++] = sonde_str("sonde.error.errno",
 				       sonde__errno_name((int)exception->errno_value));
+	if (news->breadcrumbs && news->breadcrumbs->n)
+		attrs[n++] = sonde_str_array("sonde.breadcrumbs", news->breadcrumbs->lines,
+					     news->breadcrumbs->n);
 	exception->n_event_attrs = n;
 	attrs[n++] = text_attr("error.type", link->type);
 	if (link->function.size)

@@ -12,6 +12,7 @@
 #include <sonde/attribute.h>
 #include <sonde/span.h>
 
+#include "pipeline/breadcrumbs.h"
 #include "record/view.h"
 
 #define SONDE__EXCEPTION_ATTRS_MAX 16
@@ -24,6 +25,7 @@ struct sonde__error_news {
 	uint64_t fingerprint;
 	bool is_first_seen;
 	bool is_regressed;
+	const struct sonde__breadcrumbs *breadcrumbs; /* NULL: none. */
 };
 
 struct sonde__exception {

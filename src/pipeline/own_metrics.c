@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "context/context.h"
 #include "pipeline/metrics.h"
 #include "pipeline/state.h"
 
@@ -74,6 +75,17 @@ static const struct sonde__metric memory_usage = { "sonde.queue.memory.usage", "
 						   SONDE__UPDOWN, true };
 static const struct sonde__metric memory_limit = { "sonde.queue.memory.limit", "By",
 						   "What they may take", SONDE__UPDOWN, true };
+
+static const struct sonde__metric values_lost = {
+	"sonde.context.values.lost", "{value}",
+	"Times that values of a context were not kept, or gone when they were read", SONDE__COUNTER,
+	true
+};
+static const struct sonde__metric trails_lost = {
+	"sonde.breadcrumbs.trails.lost", "{trail}",
+	"Times that a thread's breadcrumbs were taken, or that it found no room for one",
+	SONDE__COUNTER, true
+};
 
 static const struct sonde__metric operation_duration = {
 	"otel.sdk.exporter.operation.duration", "s", "How long an attempt to deliver a batch took",
@@ -382,6 +394,9 @@ void sonde__own_metrics(struct sonde__pipeline *pipeline, struct sonde__points *
 	tell_plain(&teller, &log_created,
 		   teller.box[SONDE_SIGNAL_LOG].captured + pipeline->ledger.made -
 			   pipeline->ledger.moved);
+	tell_plain(&teller, &values_lost, sonde__values_losses());
+	if (pipeline->options.trail_losses)
+		tell_plain(&teller, &trails_lost, pipeline->options.trail_losses());
 	tell_plain(&teller, &memory_usage, pipeline->budget.blobs - pipeline->budget.pasts);
 	tell_plain(&teller, &memory_limit, pipeline->budget.blobs_limit);
 }

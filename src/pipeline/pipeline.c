@@ -83,6 +83,8 @@ static void init_menders(struct sonde__pipeline *pipeline)
 	sonde__clock_open(&pipeline->clock);
 	sonde__mender_init(&pipeline->span_mender, &spans, &pipeline->clock);
 	sonde__mender_init(&pipeline->log_mender, &logs, &pipeline->clock);
+	sonde__breadcrumbs_init(&pipeline->breadcrumbs, pipeline->options.before_breadcrumb,
+				pipeline->options.before_breadcrumb_user);
 	pipeline->redactor = pipeline->options.redactor;
 	pipeline->span_mender.redactor = pipeline->redactor;
 	pipeline->log_mender.redactor = pipeline->redactor;

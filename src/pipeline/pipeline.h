@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <sonde/agent.h>
+#include <sonde/breadcrumb.h>
 #include <sonde/exporter.h>
 
 struct sonde__redactor;
@@ -103,6 +104,9 @@ struct sonde__pipeline_options {
 	uint64_t retry_initial_ns;
 	uint64_t retry_max_ns;
 	struct sonde__flood_options flood;
+	sonde_before_breadcrumb_fn *before_breadcrumb; /* NULL: none. */
+	void *before_breadcrumb_user;
+	uint64_t (*trail_losses)(void); /* Of breadcrumbs; NULL: nothing is told. */
 	double (*random)(void *user); /* Uniform in [0, 1): jitter. */
 	void *random_user;
 };

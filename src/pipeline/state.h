@@ -50,6 +50,7 @@ struct sonde__pipeline {
 	struct sonde__mender span_mender;
 	struct sonde__mender log_mender;
 	struct sonde__exception exception;
+	struct sonde__breadcrumbs breadcrumbs; /* Of the exception. */
 	struct sonde__fingerprinter fingerprinter;
 	struct sonde__flood flood;
 	struct sonde__seen seen;

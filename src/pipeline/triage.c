@@ -151,8 +151,9 @@ static bool scan_event(struct sonde__pipeline *pipeline, const struct sonde__rec
 	const struct sonde__error_record *record = (const void *)ref->record;
 	struct sonde__part *part;
 
-	make_room(pipeline, sonde__part_size(ref->record->size +
-					     strlen(pipeline->exception.stacktrace) + 256));
+	make_room(pipeline,
+		  sonde__part_size(ref->record->size + strlen(pipeline->exception.stacktrace) +
+				   sonde__breadcrumbs_size(&pipeline->breadcrumbs) + 256));
 	part = sonde__exception_part(&pipeline->exception, record);
 	if (!part)
 		return false;
@@ -202,6 +203,8 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 	}
 	if (with_log || with_event)
 		ask_seen(pipeline, &news);
+	sonde__breadcrumbs_read(&pipeline->breadcrumbs, &pipeline->clock, record);
+	news.breadcrumbs = &pipeline->breadcrumbs;
 	if (!sonde__exception_read(&pipeline->exception, record, &news)) {
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_INVALID);
 		return;

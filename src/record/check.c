@@ -201,6 +201,26 @@ static bool error_link_is_valid(const struct sonde__error_link *link)
 	       !(link->flags & ~(SONDE__LINK_JOINED | SONDE__LINK_HAS_FRAMES));
 }
 
+/* Breadcrumbs, and perhaps zeros behind them. */
+static bool crumbs_are_valid(const struct sonde__error_record *error, size_t done)
+{
+	const uint8_t *bytes = (const uint8_t *)error;
+	const size_t end = done + error->crumbs_size;
+
+	if (end > error->head.size || error->crumbs_size % 8)
+		return false;
+	while (done < end) {
+		const struct sonde__crumb *crumb = (const void *)(bytes + done);
+
+		if (end - done < sizeof(*crumb) || !crumb->level)
+			return is_zero(bytes + done, end - done);
+		if (crumb->level > 24 || sonde__crumb_size(crumb) > end - done)
+			return false;
+		done += sonde__crumb_size(crumb);
+	}
+	return true;
+}
+
 static bool error_is_valid(const struct sonde__error_record *error)
 {
 	const uint8_t *bytes = (const uint8_t *)error;
@@ -217,7 +237,10 @@ static bool error_is_valid(const struct sonde__error_record *error)
 		if (done > error->head.size || !error_link_is_valid(link))
 			return false;
 	}
-	if (error->n_frames * sizeof(uint64_t) + error->fields_size > error->head.size - done)
+	done += error->n_frames * sizeof(uint64_t) + error->fields_size;
+	if (done > error->head.size)
+		return false;
+	if (error->crumbs_size && !crumbs_are_valid(error, (done + 7) & ~(size_t)7))
 		return false;
 	return sonde__fields_are_valid(SONDE_FIELDS_LOG, sonde__error_record_fields(error));
 }

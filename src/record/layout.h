@@ -124,8 +124,24 @@ struct sonde__error_record {
 	uint8_t n_frames; /* uint64_t return addresses of one link, the innermost first. */
 	uint16_t fields_size;
 	uint16_t http_status;
+	uint16_t crumbs_size; /* Of the breadcrumbs, with their texts. */
+	uint16_t reserved[3];
 	uint64_t format; /* The address of the root cause\'s: as its frames, of this process. */
-	/* links, each an error_link and its texts, padded to 8; frames; fields */
+	/*
+	 * links, each an error_link and its texts, padded to 8; frames; fields, padded to 8;
+	 * breadcrumbs
+	 */
+};
+
+/* A breadcrumb; the oldest comes first. Zeros up to the end: one that is none. */
+struct sonde__crumb {
+	uint64_t ticks;
+	uint8_t level;
+	uint8_t category_size;
+	uint8_t message_size;
+	uint8_t is_cut;
+	uint32_t reserved;
+	/* category, message; then zeros up to a multiple of 8 */
 };
 
 /* Bits of sonde__error_link.flags. */

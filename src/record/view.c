@@ -115,3 +115,27 @@ struct sonde_bytes sonde__error_record_fields(const struct sonde__error_record *
 	return (struct sonde_bytes){ sonde__error_record_frames(record) + record->n_frames,
 				     record->fields_size };
 }
+
+bool sonde__error_record_crumb(const struct sonde__error_record *record,
+			       const struct sonde__crumb **walk, struct sonde__crumb_view *ret)
+{
+	const struct sonde_bytes fields = sonde__error_record_fields(record);
+	const size_t fields_size = (fields.size + 7) & ~(size_t)7;
+	const uint8_t *begin = (const uint8_t *)fields.data + fields_size;
+	const uint8_t *at = begin;
+	const struct sonde__crumb *crumb;
+
+	if (*walk)
+		at = (const uint8_t *)*walk + sonde__crumb_size(*walk);
+	crumb = (const struct sonde__crumb *)(const void *)at;
+	if (at == begin + record->crumbs_size || !crumb->level)
+		return false;
+	ret->ticks = crumb->ticks;
+	ret->level = crumb->level;
+	ret->is_cut = crumb->is_cut;
+	ret->category = (struct sonde_text){ (const char *)(crumb + 1), crumb->category_size };
+	ret->message = (struct sonde_text){ ret->category.data + ret->category.size,
+					    crumb->message_size };
+	*walk = crumb;
+	return true;
+}

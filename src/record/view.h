@@ -45,7 +45,26 @@ bool sonde__error_record_next(const struct sonde__error_record *record,
 const uint64_t *sonde__error_record_frames(const struct sonde__error_record *record);
 struct sonde_bytes sonde__error_record_fields(const struct sonde__error_record *record);
 
+/* Walks the breadcrumbs, the oldest first: begins with *walk = NULL; false at the end. */
+struct sonde__crumb_view {
+	uint64_t ticks;
+	uint8_t level;
+	bool is_cut;
+	struct sonde_text category;
+	struct sonde_text message;
+};
+
+bool sonde__error_record_crumb(const struct sonde__error_record *record,
+			       const struct sonde__crumb **walk, struct sonde__crumb_view *ret);
+
 /* With its texts and padding. */
 size_t sonde__error_link_size(const struct sonde__error_link *link);
+
+static inline size_t sonde__crumb_size(const struct sonde__crumb *crumb)
+{
+	const size_t texts = (size_t)crumb->category_size + crumb->message_size;
+
+	return (sizeof(*crumb) + texts + 7) & ~(size_t)7;
+}
 
 #endif

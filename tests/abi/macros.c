@@ -65,6 +65,8 @@ static void timed(void)
 
 	options.slow_ms = 60000;
 	SONDE_SCOPE();
+	sonde_breadcrumb(SONDE_INFO, "macros", "no arguments");
+	sonde_breadcrumb(SONDE_INFO, "macros", "%d", 1);
 	sonde_context_set_str("request.id", "r-1");
 	SONDE_TIMED("plain scope");
 	SONDE_TIMED_WITH("scope with options", &options);

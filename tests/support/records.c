@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include <sonde/context.h>
+
 #include "base/clock.h"
 #include "box/box.h"
 #include "record/event.h"
+#include "record/view.h"
 
 #define FIELDS_SIZE 12000
 
@@ -196,8 +199,30 @@ static uint8_t *put_link(const struct error_spec *spec, size_t i, uint8_t *at)
 	return (uint8_t *)link + link_size(spec, i);
 }
 
+/* The breadcrumbs in `at`, all of now; their size. */
+static size_t put_crumbs(const struct error_spec *spec, uint8_t *at)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < SONDE__ARRAY_SIZE(spec->crumbs) && spec->crumbs[i]; i++) {
+		struct sonde__crumb crumb = { .ticks = sonde__ticks(),
+					      .level = SONDE_INFO,
+					      .category_size = 4,
+					      .message_size = (uint8_t)strlen(spec->crumbs[i]) };
+
+		memset(at + size, 0, sonde__crumb_size(&crumb));
+		memcpy(at + size, &crumb, sizeof(crumb));
+		memcpy(at + size + sizeof(crumb), "test", 4);
+		memcpy(at + size + sizeof(crumb) + 4, spec->crumbs[i], crumb.message_size);
+		size += sonde__crumb_size(&crumb);
+	}
+	return size;
+}
+
 bool record_error(const struct error_spec *spec)
 {
+	uint8_t crumbs[FIELDS_SIZE];
+	size_t crumbs_size = put_crumbs(spec, crumbs);
 	uint8_t fields[FIELDS_SIZE];
 	size_t fields_size = encode_attrs(&spec->record, SONDE__TAG_LOG_ATTRIBUTE, fields);
 	size_t size = sizeof(struct sonde__error_record) + spec->n_frames * sizeof(uint64_t) +
@@ -209,10 +234,13 @@ bool record_error(const struct error_spec *spec)
 
 	for (; n_links < 4 && spec->types[n_links]; n_links++)
 		size += link_size(spec, n_links);
+	if (crumbs_size)
+		size = ((size + 7) & ~(size_t)7) + crumbs_size;
 	if (!sonde__box_reserve(size, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot))
 		return false;
 	record = slot.record;
 	*record = (struct sonde__error_record){
+		.crumbs_size = (uint16_t)crumbs_size,
 		.event_id = spec->event_id,
 		.severity = spec->record.severity ? spec->record.severity : SONDE_ERROR,
 		.n_links = n_links,
@@ -222,11 +250,16 @@ bool record_error(const struct error_spec *spec)
 	fill_head(&spec->record, SONDE__RECORD_ERROR, size, &record->head);
 	id_bytes(spec->record.trace, record->trace_id, sizeof(record->trace_id));
 	id_bytes(spec->record.span, record->span_id, sizeof(record->span_id));
+	if (spec->context) {
+		memcpy(record->trace_id, spec->context->trace_id, sizeof(record->trace_id));
+		memcpy(record->span_id, spec->context->span_id, sizeof(record->span_id));
+	}
 	at = (uint8_t *)(record + 1);
 	for (size_t i = 0; i < n_links; i++)
 		at = put_link(spec, i, at);
 	memcpy(at, spec->frames, spec->n_frames * sizeof(uint64_t));
 	memcpy(at + spec->n_frames * sizeof(uint64_t), fields, fields_size);
+	memcpy((uint8_t *)record + size - crumbs_size, crumbs, crumbs_size);
 	sonde__box_commit(&slot);
 	return true;
 }

@@ -54,6 +54,8 @@ struct error_spec {
 	uint64_t event_id;
 	uint64_t frames[4];
 	uint8_t n_frames;
+	const struct sonde_context *context; /* Not NULL: its ids beat the record's numbers. */
+	const char *crumbs[40]; /* Messages of breadcrumbs, INFO, in the category "test". */
 };
 
 bool record_error(const struct error_spec *spec);
