@@ -58,6 +58,8 @@ LEFT_OUT = {
     ("tsan", "fault-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-exchange"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-host-files"): "closing descriptors that others use is its point, and a race to ThreadSanitizer",
+    ("tsan", "fault-symbols-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
+    ("asan", "fault-symbols-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
     ("asan", "fault-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
     ("asan", "fault-exchange"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
     ("arm64", "base-process"): "qemu-user waits for ever where a thread leader ends before its process",

@@ -35,6 +35,13 @@
 #define CAPACITY 96
 #define PAGE 4096
 
+/* What a sanitizer needs of a thread's stack is more than all the rest. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STACK_MIN ((size_t)PTHREAD_STACK_MIN + 256 * 1024)
+#else
+#define STACK_MIN ((size_t)PTHREAD_STACK_MIN)
+#endif
+
 /* It makes system calls of its own, and does not follow a change of stacks. */
 static void skip_under_valgrind(void)
 {
@@ -141,8 +148,7 @@ static void test_threads_with_small_stacks(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < 20; i++)
-		thread_run((size_t)PTHREAD_STACK_MIN + i * PAGE, descend_in_thread,
-			   (void *)(uintptr_t)4);
+		thread_run(STACK_MIN + i * PAGE, descend_in_thread, (void *)(uintptr_t)4);
 }
 
 static void test_many_threads(void **state)
@@ -348,7 +354,8 @@ static uint64_t overwriting;
 static size_t overwritten_words;
 
 /* Overwrites words above its own frame one after the other, walks, and puts them back. */
-static __attribute__((noinline)) void take_overwritten(struct trail *trail)
+__attribute__((noinline, no_sanitize("address"), no_sanitize("undefined"))) static void
+take_overwritten(struct trail *trail)
 {
 	uint64_t *words = __builtin_frame_address(0);
 	size_t n_whole;
@@ -400,7 +407,8 @@ static void test_one_word_overwritten(void **state)
 }
 
 /* Everything above is gone, as after an overflow; in a child, which cannot return any more. */
-static __attribute__((noinline)) void take_smashed(struct trail *trail)
+__attribute__((noinline, no_sanitize("address"), no_sanitize("undefined"))) static void
+take_smashed(struct trail *trail)
 {
 	uint64_t *words = __builtin_frame_address(0);
 	uint64_t end = (uint64_t)(uintptr_t)words + 3000;
