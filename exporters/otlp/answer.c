@@ -5,9 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "collector_logs.pb-c.h"
-#include "collector_metrics.pb-c.h"
-#include "collector_trace.pb-c.h"
+#include "envelope.pb-c.h"
 #include "status.pb-c.h"
 
 /* How much of a stranger's text is shown. */
@@ -65,75 +63,24 @@ static uint64_t not_negative(int64_t number)
 	return number > 0 ? (uint64_t)number : 0;
 }
 
-static bool read_trace(struct sonde_bytes body, ProtobufCAllocator *allocator,
-		       uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
-{
-	SondeOtlp__CollectorTrace__ExportTraceServiceResponse *response;
-
-	response = sonde_otlp__collector_trace__export_trace_service_response__unpack(
-		allocator, body.size, body.data);
-	if (!response)
-		return false;
-	if (response->partial_success) {
-		*ret_n_rejected = not_negative(response->partial_success->rejected_spans);
-		add_shown(line, response->partial_success->error_message.data,
-			  response->partial_success->error_message.len);
-	}
-	sonde_otlp__collector_trace__export_trace_service_response__free_unpacked(response,
-										  allocator);
-	return true;
-}
-
-static bool read_logs(struct sonde_bytes body, ProtobufCAllocator *allocator,
-		      uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
-{
-	SondeOtlp__CollectorLogs__ExportLogsServiceResponse *response;
-
-	response = sonde_otlp__collector_logs__export_logs_service_response__unpack(
-		allocator, body.size, body.data);
-	if (!response)
-		return false;
-	if (response->partial_success) {
-		*ret_n_rejected = not_negative(response->partial_success->rejected_log_records);
-		add_shown(line, response->partial_success->error_message.data,
-			  response->partial_success->error_message.len);
-	}
-	sonde_otlp__collector_logs__export_logs_service_response__free_unpacked(response,
-										allocator);
-	return true;
-}
-
-static bool read_metrics(struct sonde_bytes body, ProtobufCAllocator *allocator,
-			 uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
-{
-	SondeOtlp__CollectorMetrics__ExportMetricsServiceResponse *response;
-
-	response = sonde_otlp__collector_metrics__export_metrics_service_response__unpack(
-		allocator, body.size, body.data);
-	if (!response)
-		return false;
-	if (response->partial_success) {
-		*ret_n_rejected = not_negative(response->partial_success->rejected_data_points);
-		add_shown(line, response->partial_success->error_message.data,
-			  response->partial_success->error_message.len);
-	}
-	sonde_otlp__collector_metrics__export_metrics_service_response__free_unpacked(response,
-										      allocator);
-	return true;
-}
-
-bool sonde__otlp_answer_read(enum sonde_signal signal, struct sonde_bytes body,
-			     uint64_t *ret_n_rejected, struct sonde__otlp_line *line)
+bool sonde__otlp_answer_read(struct sonde_bytes body, uint64_t *ret_n_rejected,
+			     struct sonde__otlp_line *line)
 {
 	struct allowance allowance = { allowance_for(body) };
 	ProtobufCAllocator allocator = { allowance_alloc, allowance_free, &allowance };
+	SondeOtlp__Envelope__Response *response;
 
 	*ret_n_rejected = 0;
-	if (signal == SONDE_SIGNAL_SPAN)
-		return read_trace(body, &allocator, ret_n_rejected, line);
-	if (signal == SONDE_SIGNAL_METRIC)
-		return read_metrics(body, &allocator, ret_n_rejected, line);
-	return read_logs(body, &allocator, ret_n_rejected, line);
+	response = sonde_otlp__envelope__response__unpack(&allocator, body.size, body.data);
+	if (!response)
+		return false;
+	if (response->partial_success) {
+		*ret_n_rejected = not_negative(response->partial_success->rejected);
+		add_shown(line, response->partial_success->error_message.data,
+			  response->partial_success->error_message.len);
+	}
+	sonde_otlp__envelope__response__free_unpacked(response, &allocator);
+	return true;
 }
 
 static void explain_status(struct sonde_bytes body, struct sonde__otlp_line *line)

@@ -12,11 +12,11 @@
 #include "line.h"
 
 /*
- * Of an Export…ServiceResponse: how many items were rejected (0: none), and adds the message to
- * `line`. False: the body is not one.
+ * Of an Export…ServiceResponse, of whatever signal: how many items were rejected (0: none), and
+ * adds the message to `line`. False: the body is not one.
  */
-bool sonde__otlp_answer_read(enum sonde_signal signal, struct sonde_bytes body,
-			     uint64_t *ret_n_rejected, struct sonde__otlp_line *line);
+bool sonde__otlp_answer_read(struct sonde_bytes body, uint64_t *ret_n_rejected,
+			     struct sonde__otlp_line *line);
 
 /* Adds what an error's body says: a google.rpc.Status, or a line of plain text or JSON. */
 void sonde__otlp_answer_explain(const char *content_type, struct sonde_bytes body,

@@ -20,7 +20,7 @@ static bool read_body(const struct sonde__otlp_answer *answer, uint64_t *ret_n_r
 {
 	return answer->code == CURLE_OK &&
 	       sonde__otlp_answer_is_type(answer->content_type, "application/x-protobuf") &&
-	       sonde__otlp_answer_read(answer->signal, answer->body, ret_n_rejected, line);
+	       sonde__otlp_answer_read(answer->body, ret_n_rejected, line);
 }
 
 static void read_success(const struct sonde__otlp_answer *answer, struct sonde_result *ret,
