@@ -20,6 +20,8 @@ FLOORS = {
     "error_capture_running_floors": 25,
     "exception_running_floors": 30,
     "timed_fast_floors": 4,
+    "tag_floors": 3,
+    "breadcrumb_floors": 4,
     "sampled_out_floors": 3,
     "child_full_floors": 4,
 }
@@ -58,6 +60,7 @@ PEERS = {
 # The last column of the peers' table; ">": at least.
 TARGETS = {
     "root_ns": 35, "child_ns": 30, "typical_ns": 60, "exception_ns": 180, "log_ns": 50, "disabled_ns": 2,
+    "tag_ns": 20, "breadcrumb_ns": 60,
     "error_capture_ns": 300, "error_capture_p99_ns": 5000, "error_flood_events_t1": 30, "error_flood_events_t4": 30,
     "error_flood_behind_ns_t1": 1000, "sampled_out_ns": 30, "sampled_out_no_figures_ns": 8, "site_figures_ns": 8,
     "end_to_end_spans_per_s": -1_500_000, "end_to_end_cpu_ns": 450, "end_to_end_gzip_cpu_ns": 1500,

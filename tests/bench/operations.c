@@ -140,6 +140,18 @@ static void tag_run(size_t n)
 	}
 }
 
+static void breadcrumb_run(size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sonde_breadcrumb(SONDE_INFO, "cart", "an item was added to the cart");
+}
+
+static void breadcrumb_format_run(size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sonde_breadcrumb(SONDE_INFO, "cart", "%d items in the cart", (int)i);
+}
+
 static void timed_fast_run(size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -214,6 +226,11 @@ const struct operation operations[] = {
 	{ .name = "error_raise", .run = error_raise_run, .is_variant = true, .bytes = 512 },
 	{ .name = "error_capture", .run = error_capture_run, .burst_max = ERRORS_MAX, .bytes = 512 },
 	{ .name = "tag", .run = tag_run, .bytes = 128 },
+	{ .name = "breadcrumb", .run = breadcrumb_run, .bytes = 128 },
+	{ .name = "breadcrumb_format",
+	  .run = breadcrumb_format_run,
+	  .is_variant = true,
+	  .bytes = 128 },
 	{ .name = "timed_fast", .run = timed_fast_run, .bytes = 128 },
 	{ .name = "timed_slow",
 	  .run = timed_slow_run,

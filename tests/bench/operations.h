@@ -15,6 +15,7 @@
  *	error_raise    raised and freed, not captured
  *	error_capture  raised on ten frames, given 3 attributes, captured as a log record, freed
  *	tag            a value set on the context: four to a scope, whose begin and end are shared
+ *	breadcrumb     a plain text on the thread's trail; breadcrumb_format: a formatted one
  *	timed_fast     a timed scope below its threshold: no record
  *	timed_slow     one above it: a log record
  */

@@ -8,7 +8,8 @@ import subprocess
 from budgets import TARGETS
 
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
-OPERATIONS = ["root", "child", "typical", "exception", "log", "error_capture", "timed_fast", "timed_slow"]
+OPERATIONS = ["root", "child", "typical", "exception", "log", "error_capture", "tag", "breadcrumb",
+              "timed_fast", "timed_slow"]
 VARIANTS = ["disabled", "sampled_out", "sampled_out_no_figures", "site_figures", "child_no_figures", "child_full",
             "typical_full", "exception_text", "message", "error_raise"]
 THREADS = ["_t1", "_t2", "_t4", "_t16", "_t64"]

@@ -77,6 +77,14 @@ static void record_all(int i)
 	SONDE_TIMED("step", .slow_ms = 60000);
 	struct sonde_error *error;
 
+	sonde_context_set_str("request.id", "0f8fad5b-d9cb-469f-a165-70867728950e");
+	sonde_context_set_int("attempt", i);
+	for (int k = 0; k < 10; k++) {
+		SONDE_SCOPE();
+		sonde_context_set_int("more than a chunk holds", k);
+		sonde_breadcrumb(SONDE_INFO, "step", "%d", k);
+	}
+	sonde_breadcrumb_text(SONDE_INFO, "step", "the last");
 	sonde_span_set_int(span, "n", i);
 	sonde_span_set_str(span, "text", "some text of a usual length");
 	sonde_span_set_double(span, "ratio", 0.5);
