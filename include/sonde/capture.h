@@ -17,9 +17,11 @@ SONDE_BEGIN_DECLS
 
 /*
  * Captures the error with its chain, place, stack and attributes, once: however many layers capture
- * it or an error that wraps it, there is one event. The current span gets an event `exception`, the
- * attribute error.type and status ERROR; a log record carries exception.* (either form can be
- * switched off, see enum sonde_exception_signal). The error stays the caller's.
+ * it or an error that wraps it, there is one event. What later captures add, the place and what the
+ * error was wrapped in, goes into that event's text while it has not left, and else into a log
+ * record `sonde.error.again` of severity DEBUG with the same sonde.error.id. The current span gets
+ * an event `exception`, the attribute error.type and status ERROR; a log record carries exception.*
+ * (either form can be switched off, see enum sonde_exception_signal). The error stays the caller's.
  */
 SONDE_API void sonde__error_capture(struct sonde_error *error);
 
@@ -28,6 +30,20 @@ static inline void sonde_error_capture(struct sonde_error *error)
 	if (sonde_is_recording())
 		sonde__error_capture(error);
 }
+
+/* The same from a place that is told, as the macro below does. */
+SONDE_API void sonde__error_capture_at(struct sonde_error *error, const char *file, int line,
+				       const char *function);
+
+static inline void sonde__error_capture_here(struct sonde_error *error, const char *file, int line,
+					     const char *function)
+{
+	if (sonde_is_recording())
+		sonde__error_capture_at(error, file, line, function);
+}
+
+#define sonde_error_capture(error) \
+	sonde__error_capture_here(error, __FILE__, __LINE__, __func__)
 
 /* A message, printf-checked, cut at 1023 bytes: sonde_message(SONDE_WARN, "%d orders wait", n); */
 #ifdef __cplusplus

@@ -20,6 +20,8 @@
 #include "context/context.h"
 #include "error/error.h"
 
+#define AGAIN_LINKS_MAX 8
+
 /*
  * An event needs a span of this process that will be exported; where there is none, and where the
  * options ask for it, the error is a log record.
@@ -117,14 +119,53 @@ static void error_write(const struct sonde_error *error, uint64_t event_id, uint
 	sonde__trail_close(&trail);
 }
 
-uint8_t sonde__error_capture_forms(struct sonde_error *error, bool fails_span)
+/* Errors of the chain, from the outermost on, that were not there when it was captured. */
+static size_t count_new(const struct sonde_error *error)
+{
+	size_t n = 0;
+
+	for (; error && n < AGAIN_LINKS_MAX && !sonde__error_event_id(error);
+	     error = sonde_error_cause(error))
+		n++;
+	return n;
+}
+
+/*
+ * What an error that was captured before has to say now. It takes no room that errors need: no
+ * reserve, and nobody is woken for it.
+ */
+static void again_write(const struct sonde_error *error, uint64_t event_id, size_t n_new,
+			const struct sonde__place *place)
+{
+	struct sonde__error_plan plan;
+	struct sonde__error_record *record;
+	struct sonde__slot slot;
+	size_t size;
+
+	if (!n_new && !place)
+		return;
+	size = sizeof(*record) + sonde__error_plan_again(&plan, error, n_new, place);
+	if (!sonde__box_reserve(size, SONDE_SIGNAL_PART, /* urgent= */ false, &slot))
+		return;
+	record = slot.record;
+	head_fill(record, &plan, error, event_id);
+	record->head.type = SONDE__RECORD_AGAIN;
+	record->head.size = (uint32_t)size;
+	sonde__error_plan_write(&plan, (uint8_t *)(record + 1));
+	sonde__box_commit(&slot);
+}
+
+static uint8_t capture(struct sonde_error *error, bool fails_span, const struct sonde__place *place)
 {
 	const uint64_t event_id = sonde__identity_draw();
+	const size_t n_new = count_new(error);
 	uint8_t forms = SONDE__RECORD_WITH_LOG;
 	uint64_t earlier_id;
 
-	if (sonde__error_mark_captured(error, event_id, &earlier_id))
+	if (sonde__error_mark_captured(error, event_id, &earlier_id)) {
+		again_write(error, earlier_id, n_new, place);
 		return 0;
+	}
 	if (fails_span) {
 		forms = forms_choose();
 		/* Where the span gets an event it gets the status, sampled or not. */
@@ -135,12 +176,29 @@ uint8_t sonde__error_capture_forms(struct sonde_error *error, bool fails_span)
 	return forms;
 }
 
+uint8_t sonde__error_capture_forms(struct sonde_error *error, bool fails_span)
+{
+	return capture(error, fails_span, /* place= */ NULL);
+}
+
 void sonde__error_capture(struct sonde_error *error)
 {
 	int saved_errno = errno;
 
 	if (!error || !sonde__capture_enter())
 		return;
-	(void)sonde__error_capture_forms(error, /* fails_span= */ true);
+	(void)capture(error, /* fails_span= */ true, /* place= */ NULL);
+	errno = saved_errno;
+}
+
+void sonde__error_capture_at(struct sonde_error *error, const char *file, int line,
+			     const char *function)
+{
+	const struct sonde__place place = { .file = file, .function = function, .line = line };
+	int saved_errno = errno;
+
+	if (!error || !sonde__capture_enter())
+		return;
+	(void)capture(error, /* fails_span= */ true, &place);
 	errno = saved_errno;
 }

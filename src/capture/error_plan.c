@@ -9,10 +9,12 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "box/box.h"
 #include "record/varint.h"
 
 #define ROOM (SONDE__RECORD_MAX_SIZE - sizeof(struct sonde__error_record))
+#define PLACE_SIZE 255
 #define LINKS_ROOM (ROOM * 3 / 4)
 
 static size_t link_size(const struct sonde__error_plan_link *link)
@@ -23,10 +25,18 @@ static size_t link_size(const struct sonde__error_plan_link *link)
 	return (size + 7) & ~(size_t)7;
 }
 
+/* Of a text that is the caller's, as much as is good for a place. */
+static uint16_t text_size(const char *text)
+{
+	return text ? (uint16_t)sonde__utf8_cut(text, strnlen(text, PLACE_SIZE + 1), PLACE_SIZE) :
+		      0;
+}
+
 /* Objects hold texts of bounded size. */
 static void link_measure(const struct sonde_error *error, struct sonde__error_plan_link *ret)
 {
 	ret->error = error;
+	ret->place = NULL;
 	ret->type_size = (uint16_t)strlen(sonde__error_type_name(error));
 	ret->message_size = (uint16_t)strlen(sonde_error_message(error));
 	ret->detail_size = (uint16_t)strlen(sonde_error_detail(error));
@@ -148,11 +158,37 @@ size_t sonde__error_plan_make(struct sonde__error_plan *plan, const struct sonde
 	return plan->links_size + plan->n_frames * sizeof(uint64_t) + plan->fields_size;
 }
 
+size_t sonde__error_plan_again(struct sonde__error_plan *plan, const struct sonde_error *error,
+			       size_t n_new, const struct sonde__place *place)
+{
+	plan->n_links = plan->links_size = plan->fields_size = plan->values_size = 0;
+	plan->n_frames = 0;
+	plan->n_dropped = 0;
+	plan->is_cut = false;
+	for (; error && plan->n_links < (n_new ? n_new : 1); error = sonde_error_cause(error)) {
+		struct sonde__error_plan_link *link = &plan->links[plan->n_links++];
+
+		link_measure(error, link);
+		link->level = link->flags = 0;
+		if (!n_new && place) {
+			link->place = place;
+			link->file_size = text_size(place->file);
+			link->function_size = text_size(place->function);
+		}
+		plan->links_size += link_size(link);
+	}
+	return plan->links_size;
+}
+
 static uint8_t *link_put(uint8_t *at, const struct sonde__error_plan_link *link)
 {
 	const struct sonde_error *error = link->error;
+	const struct sonde__place raised = { .file = sonde_error_file(error),
+					     .function = sonde_error_function(error),
+					     .line = sonde_error_line(error) };
+	const struct sonde__place *place = link->place ? link->place : &raised;
 	struct sonde__error_link head = {
-		.line = (uint32_t)sonde_error_line(error),
+		.line = (uint32_t)place->line,
 		.errno_value = (uint32_t)sonde__error_said_errno(error),
 		.n_omitted = sonde__error_n_omitted(error),
 		.type_size = link->type_size,
@@ -169,8 +205,8 @@ static uint8_t *link_put(uint8_t *at, const struct sonde__error_plan_link *link)
 	at = sonde__bytes_put(at, sonde__error_type_name(error), link->type_size);
 	at = sonde__bytes_put(at, sonde_error_message(error), link->message_size);
 	at = sonde__bytes_put(at, sonde_error_detail(error), link->detail_size);
-	at = sonde__bytes_put(at, sonde_error_file(error), link->file_size);
-	at = sonde__bytes_put(at, sonde_error_function(error), link->function_size);
+	at = sonde__bytes_put(at, place->file, link->file_size);
+	at = sonde__bytes_put(at, place->function, link->function_size);
 	memset(at, 0, (size_t)(end - at));
 	return end;
 }

@@ -13,8 +13,16 @@
 
 #define SONDE__ERROR_PLAN_LINKS 64
 
+/* Somewhere in the source. */
+struct sonde__place {
+	const char *file;
+	const char *function;
+	int line;
+};
+
 struct sonde__error_plan_link {
 	const struct sonde_error *error;
+	const struct sonde__place *place; /* NULL: where it was raised. */
 	uint16_t type_size;
 	uint16_t message_size;
 	uint16_t detail_size;
@@ -41,6 +49,13 @@ struct sonde__error_plan {
 /* Returns the size of all that follows the record's head. */
 size_t sonde__error_plan_make(struct sonde__error_plan *plan, const struct sonde_error *error);
 void sonde__error_plan_write(const struct sonde__error_plan *plan, uint8_t *at);
+
+/*
+ * The same for an error that was captured before: the first `n_new` errors of its chain alone; or,
+ * where none came to it since, itself with the place it was captured at.
+ */
+size_t sonde__error_plan_again(struct sonde__error_plan *plan, const struct sonde_error *error,
+			       size_t n_new, const struct sonde__place *place);
 
 /* Leaves all attributes out, and counts them as dropped. */
 void sonde__error_plan_drop_fields(struct sonde__error_plan *plan);

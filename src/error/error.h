@@ -76,6 +76,9 @@ struct sonde_bytes sonde__error_attributes(const struct sonde_error *error,
 /* Whether there is nothing in the error that was not captured. */
 bool sonde__error_is_captured(const struct sonde_error *error);
 
+/* Under which id this very error was captured; 0: it was not, whatever it wraps. */
+uint64_t sonde__error_event_id(const struct sonde_error *error);
+
 /*
  * Marks the error as captured under `event_id`, which is not zero. True: it, or an error that it
  * wraps, was captured before, and *ret_event_id is the id of that event. The static out-of-memory

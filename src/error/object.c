@@ -329,6 +329,11 @@ bool sonde__error_is_captured(const struct sonde_error *error)
 	return captured_id(error, /* level= */ 0) != 0;
 }
 
+uint64_t sonde__error_event_id(const struct sonde_error *error)
+{
+	return error ? error->event_id : 0;
+}
+
 bool sonde__error_mark_captured(struct sonde_error *error, uint64_t event_id,
 				uint64_t *ret_event_id)
 {

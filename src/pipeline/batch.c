@@ -82,6 +82,8 @@ static int make_log(struct sonde__view_maker *maker, const struct source *source
 		return sonde__summary_view_make(maker, source->summary, ret);
 	if (!record)
 		return sonde__part_view_make(maker, source->item.parts, ret);
+	if (source->item.is_again)
+		return sonde__again_view_make(maker, (const void *)record, ret);
 	if (source->exception)
 		return sonde__error_view_make(maker, (const void *)record, source->exception, ret);
 	return sonde__log_view_make(maker, (const void *)record, ret);
@@ -205,6 +207,14 @@ void sonde__batch_add_error(struct sonde__pipeline *pipeline, const struct sonde
 		.exception = exception,
 		.estimate = ref->record->size + strlen(exception->stacktrace),
 	};
+
+	add(pipeline, SONDE_SIGNAL_LOG, &source);
+}
+
+void sonde__batch_add_again(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
+{
+	struct source source = { .item = { .ref = *ref, .is_again = true },
+				 .estimate = ref->record->size };
 
 	add(pipeline, SONDE_SIGNAL_LOG, &source);
 }

@@ -30,6 +30,7 @@ struct sonde__batch_item {
 		/* Joined to a span; or the one that a log is made from; of a summary none. */
 		parts;
 	bool is_evicted; /* That part had to go; else it came too late. */
+	bool is_again; /* Its record was captured as a part. */
 };
 
 struct sonde__batch {
@@ -63,6 +64,8 @@ void sonde__batch_add_span(struct sonde__pipeline *pipeline, const struct sonde_
 void sonde__batch_add_log(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref);
 void sonde__batch_add_error(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref,
 			    const struct sonde__exception *exception);
+/* An error that was captured again, as a log record of its own. */
+void sonde__batch_add_again(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref);
 /* A log record of what a group holds back, of about `estimate` bytes; nothing is released. */
 void sonde__batch_add_summary(struct sonde__pipeline *pipeline, const struct sonde__group *group,
 			      size_t estimate);

@@ -217,10 +217,12 @@ static void release_item(struct sonde__pipeline *pipeline, enum sonde_signal sig
 {
 	if (item->ref.record)
 		sonde__box_release(&item->ref);
-	else if (!dropped)
+	if (!dropped && (!item->ref.record || item->is_again))
 		pipeline->ledger.made++;
+	if (!dropped && item->is_again)
+		pipeline->ledger.joined++;
 	if (dropped && item->ref.record)
-		pipeline->ledger.lost[signal][*dropped]++;
+		pipeline->ledger.lost[item->is_again ? SONDE_SIGNAL_PART : signal][*dropped]++;
 	remove_parts(pipeline, item, dropped);
 }
 

@@ -94,7 +94,8 @@ static void note_private(struct sonde__exception *exception,
 		exception->errno_value = link->errno_value;
 }
 
-static void read_texts(struct sonde__exception *exception, const struct sonde__error_record *record)
+static void read_texts(struct sonde__exception *exception, const struct sonde__error_record *record,
+		       struct sonde_text again)
 {
 	const struct sonde__error_link *walk = NULL;
 	struct sonde__error_link_view link;
@@ -107,6 +108,8 @@ static void read_texts(struct sonde__exception *exception, const struct sonde__e
 	}
 	if (length && text[length - 1] != '\n')
 		text[length++] = '\n';
+	length = append(text, length, SONDE__STACKTRACE_SIZE - FRAMES_SIZE / 2, "%.*s",
+			(int)again.size, again.data);
 	if (record->n_frames)
 		length += sonde__stack_format(sonde__error_record_frames(record), record->n_frames,
 					      text + length, SONDE__STACKTRACE_SIZE - length);
@@ -165,7 +168,7 @@ bool sonde__exception_read(struct sonde__exception *exception,
 		       (unsigned long long)news->fingerprint);
 	exception->detail = (struct sonde_text){ 0 };
 	exception->errno_value = 0;
-	read_texts(exception, record);
+	read_texts(exception, record, news->again);
 	set_attrs(exception, news);
 	return true;
 }

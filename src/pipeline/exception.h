@@ -26,6 +26,7 @@ struct sonde__error_news {
 	bool is_first_seen;
 	bool is_regressed;
 	const struct sonde__breadcrumbs *breadcrumbs; /* NULL: none. */
+	struct sonde_text again; /* Lines about later captures; may be empty. */
 };
 
 struct sonde__exception {

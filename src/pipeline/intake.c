@@ -30,6 +30,7 @@ static void take_note(struct sonde__intake *intake, size_t n)
 		intake->passes[i] = intake->pass;
 		intake->n_logs += type == SONDE__RECORD_LOG || type == SONDE__RECORD_ERROR;
 		intake->has_error |= type == SONDE__RECORD_ERROR;
+		intake->has_again |= type == SONDE__RECORD_AGAIN;
 	}
 	intake->n += n;
 }

@@ -32,6 +32,7 @@ struct sonde__intake {
 	uint32_t n_complete; /* The last that was completed. */
 	size_t n_logs; /* Of those not scanned. */
 	bool has_error; /* Among those not scanned. */
+	bool has_again; /* The same of errors that were captured again. */
 };
 
 int sonde__intake_init(struct sonde__intake *intake, size_t capacity);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "pipeline/account.h"
+#include "pipeline/again.h"
 #include "pipeline/batch.h"
 #include "pipeline/blob.h"
 #include "pipeline/budget.h"
@@ -53,6 +54,7 @@ struct sonde__pipeline {
 	struct sonde__breadcrumbs breadcrumbs; /* Of the exception. */
 	struct sonde__fingerprinter fingerprinter;
 	struct sonde__flood flood;
+	struct sonde__again again;
 	struct sonde__seen seen;
 	struct sonde__named_site named_sites[SONDE__SITES_REMEMBERED];
 

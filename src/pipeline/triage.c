@@ -7,6 +7,7 @@
  *	an error        past the limits of its group: held back (flood.h); else
  *			with a log: a log record, and a part that is not counted, because the log is
  *	                without: a part that is counted, in place of the log that was captured
+ *	an error again  into the text of the first record while both are here; else a log record
  *	anything else   a loss
  */
 
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/again.h"
 #include "pipeline/encode.h"
 #include "pipeline/state.h"
 #include "record/check.h"
@@ -30,6 +32,7 @@ enum sonde_signal sonde__record_signal(const struct sonde__record *record)
 	case SONDE__RECORD_SPAN:
 		return SONDE_SIGNAL_SPAN;
 	case SONDE__RECORD_PART:
+	case SONDE__RECORD_AGAIN:
 		return SONDE_SIGNAL_PART;
 	default:
 		return SONDE_SIGNAL_LOG;
@@ -198,11 +201,14 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 	news.fingerprint = sonde__fingerprint_of(&pipeline->fingerprinter, record);
 	is_admitted = sonde__flood_admit(pipeline, record, news.fingerprint);
 	if (!is_admitted && (with_log || with_event)) {
+		sonde__again_drop(pipeline, record->event_id);
 		sonde__triage_lose(pipeline, ref, SONDE_LOSS_LIMITED);
 		return;
 	}
 	if (with_log || with_event)
 		ask_seen(pipeline, &news);
+	if (with_log || with_event)
+		sonde__again_read(pipeline, record->event_id, &news.again);
 	sonde__breadcrumbs_read(&pipeline->breadcrumbs, &pipeline->clock, record);
 	news.breadcrumbs = &pipeline->breadcrumbs;
 	if (!sonde__exception_read(&pipeline->exception, record, &news)) {
@@ -249,6 +255,9 @@ static bool scan_record(struct sonde__pipeline *pipeline, const struct sonde__re
 	case SONDE__RECORD_ERROR:
 		scan_error(pipeline, ref);
 		return true;
+	case SONDE__RECORD_AGAIN:
+		sonde__again_alone(pipeline, ref);
+		return true;
 	default:
 		scan_log(pipeline, ref);
 		return true;
@@ -276,9 +285,13 @@ bool sonde__triage(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *
 	struct sonde__intake *intake = &pipeline->intake;
 
 	sonde__fingerprinter_refresh(&pipeline->fingerprinter);
+	sonde__again_index(pipeline);
 	for (; intake->n_scanned < intake->n; intake->n_scanned++) {
 		struct sonde__record_ref *ref = &intake->refs[intake->n_scanned];
 
+		/* Went with its error. */
+		if (!ref->record)
+			continue;
 		if (ref->record->type != SONDE__RECORD_SPAN &&
 		    sonde__triage_must_stop(pipeline, SONDE_SIGNAL_LOG, ref->record->size, ret))
 			return false;
@@ -288,6 +301,7 @@ bool sonde__triage(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *
 	intake->n_logs = 0;
 	pipeline->had_error |= intake->has_error;
 	intake->has_error = false;
+	intake->has_again = false;
 	return true;
 }
 

@@ -32,6 +32,9 @@ int sonde__log_view_make(struct sonde__view_maker *maker, const struct sonde__lo
 int sonde__error_view_make(struct sonde__view_maker *maker,
 			   const struct sonde__error_record *record,
 			   const struct sonde__exception *exception, struct sonde_log_view *ret);
+/* A log record of an error that was captured again. */
+int sonde__again_view_make(struct sonde__view_maker *maker,
+			   const struct sonde__error_record *record, struct sonde_log_view *ret);
 /* A log record of what a group holds back. */
 int sonde__summary_view_make(struct sonde__view_maker *maker, const struct sonde__group *group,
 			     struct sonde_log_view *ret);

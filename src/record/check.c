@@ -265,6 +265,7 @@ bool sonde__record_is_valid(const struct sonde__record *record, size_t available
 		[SONDE__RECORD_PART] = sizeof(struct sonde__part_record),
 		[SONDE__RECORD_LOG] = sizeof(struct sonde__log_record),
 		[SONDE__RECORD_ERROR] = sizeof(struct sonde__error_record),
+		[SONDE__RECORD_AGAIN] = sizeof(struct sonde__error_record),
 	};
 	const void *typed = record;
 

@@ -27,6 +27,7 @@ enum sonde__record_type {
 	SONDE__RECORD_PART = 2, /* Something added to a span by its ids. */
 	SONDE__RECORD_LOG = 3,
 	SONDE__RECORD_ERROR = 4,
+	SONDE__RECORD_AGAIN = 5, /* An error that was captured before, captured once more. */
 };
 
 /* Tags of the fields in records: (number << 3) | wire type. */
@@ -112,7 +113,11 @@ struct sonde__log_record {
 	/* body, fields */
 };
 
-/* A captured error. After the head: the chain's links, the return addresses, the fields. */
+/*
+ * A captured error. After the head: the chain's links, the return addresses, the fields. Captured
+ * again: the links that came to it since, or one with the place where it was captured; neither
+ * addresses nor fields; counted as a part, because it becomes one of the first record or a log.
+ */
 struct sonde__error_record {
 	struct sonde__record head;
 	uint8_t trace_id[16];

@@ -124,6 +124,8 @@ class Flood(FloodCase):
                 events, summaries = self.check_events(sent, at_most=30)
                 self.assertGreaterEqual(len(events) - len(summaries), 10)
                 self.assertEqual(len(summaries), 1)
+                # Each error was captured twice: the second time is a part, whatever became of it.
+                self.assertEqual(sent.accounts[2]["captured"], ERRORS)
                 summary = attributes(summaries[0])
                 self.assertEqual(summary["exception.message"], "the gateway does not answer")
                 self.assertEqual({attributes(log)["sonde.error.fingerprint"] for log in events},
@@ -162,9 +164,17 @@ class Flood(FloodCase):
         self.assertEqual(len(events), 4)
         sent = self.flood(errors=2000, SONDE_ERROR_LIMIT="off", SONDE_MEMORY_LIMIT="64MiB")
         self.assertEqual(sent.lost[1, "limited"], 0)
-        self.assertEqual(len(sent.logs), 2000)
+        events, _ = self.check_events(sent, at_most=2000)
+        self.assertEqual(len(events), 2000)
+        # Each was captured again: that is said within, or apart, and counted as no error.
+        again = [log for log in sent.logs if log.event_name == "sonde.error.again"]
+        within = sum(attributes(log)["exception.stacktrace"].count("captured again: gateway_down") for log in events)
+        self.assertEqual(len(again) + within, 2000)
+        self.assertEqual({attributes(log)["error.type"] for log in again} | {"gateway_down"}, {"gateway_down"})
+        self.assertLessEqual({attributes(log)["sonde.error.id"] for log in again},
+                             {attributes(log)["sonde.error.id"] for log in events})
         sent = self.flood(errors=2000, SONDE_ERROR_RATE="0", SONDE_ERROR_TOTAL_RATE="0", SONDE_MEMORY_LIMIT="64MiB")
-        self.assertEqual(len(sent.logs), 2000)
+        self.assertEqual(len(self.check_events(sent, at_most=2000)[0]), 2000)
 
     def test_a_collector_that_refuses_changes_no_count_within(self):
         def behave(connection):

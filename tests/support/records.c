@@ -236,7 +236,8 @@ bool record_error(const struct error_spec *spec)
 		size += link_size(spec, n_links);
 	if (crumbs_size)
 		size = ((size + 7) & ~(size_t)7) + crumbs_size;
-	if (!sonde__box_reserve(size, SONDE_SIGNAL_LOG, /* urgent= */ true, &slot))
+	if (!sonde__box_reserve(size, spec->is_again ? SONDE_SIGNAL_PART : SONDE_SIGNAL_LOG,
+				/* urgent= */ !spec->is_again, &slot))
 		return false;
 	record = slot.record;
 	*record = (struct sonde__error_record){
@@ -247,7 +248,8 @@ bool record_error(const struct error_spec *spec)
 		.n_frames = spec->n_frames,
 		.fields_size = (uint16_t)fields_size,
 	};
-	fill_head(&spec->record, SONDE__RECORD_ERROR, size, &record->head);
+	fill_head(&spec->record, spec->is_again ? SONDE__RECORD_AGAIN : SONDE__RECORD_ERROR, size,
+		  &record->head);
 	id_bytes(spec->record.trace, record->trace_id, sizeof(record->trace_id));
 	id_bytes(spec->record.span, record->span_id, sizeof(record->span_id));
 	if (spec->context) {

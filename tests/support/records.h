@@ -56,6 +56,7 @@ struct error_spec {
 	uint8_t n_frames;
 	const struct sonde_context *context; /* Not NULL: its ids beat the record's numbers. */
 	const char *crumbs[40]; /* Messages of breadcrumbs, INFO, in the category "test". */
+	bool is_again; /* Captured before: a record of that type. */
 };
 
 bool record_error(const struct error_spec *spec);

@@ -82,7 +82,8 @@ static void test_failure_captured_before(void **state)
 		error = sonde_error_wrap(error, &sonde_internal, "outer");
 		assert_int_equal(answer(error), 500);
 	}
-	assert_int_equal(fixture_take(), 4);
+	/* Two spans, the error, what it was wrapped in, and the span's part. */
+	assert_int_equal(fixture_take(), 5);
 	assert_int_equal(fixture_count(SONDE__RECORD_ERROR), 1);
 	assert_int_equal(fixture_part()->status, SONDE_SPAN_ERROR);
 	assert_true(part_has_error_type());
@@ -107,8 +108,11 @@ static void test_clients_mistake(void **state)
 		assert_int_equal(answer(error), 409);
 		sonde_error_capture(error);
 	}
-	/* A message, the span, and what each answer said of the status. */
-	assert_int_equal(fixture_take(), 4);
+	/*
+	 * A message, the span, what each answer said of the status, and where it was captured all
+	 * the same.
+	 */
+	assert_int_equal(fixture_take(), 5);
 	assert_int_equal(fixture_count(SONDE__RECORD_ERROR), 0);
 	assert_int_equal(fixture_log()->severity, SONDE_WARN);
 	assert_memory_equal(fixture_log()->trace_id, fixture_span()->trace_id, 16);

@@ -65,16 +65,59 @@ static void test_chain(void **state)
 	sonde_error_free(error);
 }
 
+static const struct sonde__error_record *again(size_t n)
+{
+	for (size_t i = 0; i < 8; i++) {
+		if (fixture_record(i)->type == SONDE__RECORD_AGAIN && n-- == 0)
+			return (const void *)fixture_record(i);
+	}
+	return NULL;
+}
+
 static void test_once(void **state)
 {
 	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+	const struct sonde__error_link *walk = NULL;
+	struct sonde__error_link_view link;
+	struct sonde__box_account account;
+	uint64_t n_parts;
+	int lines[2];
 
 	(void)state;
+	sonde__box_account(SONDE_SIGNAL_PART, &account);
+	n_parts = account.captured;
 	sonde_error_capture(error);
 	sonde_error_capture(error);
+	lines[0] = __LINE__ - 1;
 	error = sonde_error_wrap(error, &sonde_internal, "on its way up");
+	error = sonde_error_wrap(error, &sonde_unavailable, "further");
+	lines[1] = __LINE__ - 1;
 	sonde_error_capture(error);
-	assert_int_equal(fixture_take(), 1);
+	/* Nothing new: where, and nobody says so. */
+	(sonde_error_capture)(error);
+	assert_int_equal(fixture_take(), 3);
+	assert_int_equal(fixture_count(SONDE__RECORD_ERROR), 1);
+	assert_int_equal(fixture_count(SONDE__RECORD_AGAIN), 2);
+	sonde__box_account(SONDE_SIGNAL_PART, &account);
+	assert_int_equal(account.captured, n_parts + 2);
+	/* The same event, from another place; */
+	assert_int_equal(again(0)->event_id, fixture_error()->event_id);
+	assert_true(sonde__error_record_next(again(0), &walk, &link));
+	fixture_assert_text(link.type, "sonde_timeout");
+	fixture_assert_text(link.function, __func__);
+	fixture_assert_text(link.file, __FILE__);
+	assert_int_equal(link.line, lines[0]);
+	assert_false(sonde__error_record_next(again(0), &walk, &link));
+	/* and what it was wrapped in, where that was. */
+	assert_int_equal(again(1)->event_id, fixture_error()->event_id);
+	assert_int_equal(again(1)->n_links, 2);
+	walk = NULL;
+	assert_true(sonde__error_record_next(again(1), &walk, &link));
+	fixture_assert_text(link.type, "sonde_unavailable");
+	fixture_assert_text(link.message, "further");
+	assert_int_equal(link.line, lines[1]);
+	assert_true(sonde__error_record_next(again(1), &walk, &link));
+	fixture_assert_text(link.type, "sonde_internal");
 	sonde_error_free(error);
 }
 

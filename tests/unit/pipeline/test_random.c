@@ -50,8 +50,10 @@ static void put_something(void)
 	case 1:
 		(void)record_error(&(struct error_spec){
 			.record = { .trace = 1, .span = near, .flags = flags },
-			.types = { "t" },
-			.messages = { "m" } });
+			.types = { draw(2) ? "t" : "u" },
+			.messages = { "m" },
+			.event_id = near,
+			.is_again = draw(3) == 0 });
 		break;
 	case 2:
 		(void)record_part(&(struct record_spec){ .trace = 1, .span = near, .event = "e" });
@@ -179,6 +181,12 @@ static void run(uint64_t seed, uint64_t limit, uint32_t max_queue_items)
 	rig.options.destinations[1].takes_metrics = true;
 	rig.options.destinations[1].temporality = SONDE__DELTA;
 	rig.options.metric_interval_ns = (30 + draw(100)) * RIG_S;
+	if (seed % 2)
+		rig.options.flood = (struct sonde__flood_options){
+			.group = { .burst = 1 + (uint32_t)draw(10), .period_ns = RIG_S },
+			.total = { .burst = 1 + (uint32_t)draw(20), .period_ns = RIG_S / 5 },
+			.summary_ns = draw(60) * RIG_S,
+		};
 	rig_start(&rig);
 	for (int i = 0; i < STEPS / 4; i++)
 		one_step();
