@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define ALIGNMENT 64
+/* A blob below this part of a buffer costs little to copy. */
+#define SMALL_PART 16
 
 static size_t stride_of(size_t capacity)
 {
@@ -68,11 +70,20 @@ static struct sonde__blob *copy_open(const struct sonde__blob_store *store, size
 	return blob;
 }
 
+static bool is_copied(const struct sonde__blob_store *store, const struct sonde__budget *budget,
+		      size_t size)
+{
+	return !sonde__blobs_has_spare(store) ||
+	       (size < store->capacity / SMALL_PART &&
+		sonde__budget_has_room(budget, sonde__blob_footprint(size)));
+}
+
 struct sonde__blob *sonde__blobs_keep(struct sonde__blob_store *store,
 				      struct sonde__budget *budget, size_t size, size_t n_items)
 {
-	bool is_buffer = sonde__blobs_has_spare(store);
-	struct sonde__blob *blob = is_buffer ? store->open : copy_open(store, size);
+	struct sonde__blob *copy = is_copied(store, budget, size) ? copy_open(store, size) : NULL;
+	bool is_buffer = !copy && sonde__blobs_has_spare(store);
+	struct sonde__blob *blob = is_buffer ? store->open : copy;
 
 	if (!blob)
 		return NULL;

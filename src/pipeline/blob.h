@@ -6,7 +6,9 @@
  * Encoded batches and the memory they are in. A batch is encoded into one of a few buffers that
  * were taken at the start. While another one is spare, the buffer becomes the blob as it stands:
  * nothing is copied, and memory that was touched once is used again. When all of them are in the
- * lanes, because a collector does not keep up or is away, a blob is a copy of its exact size.
+ * lanes, because a collector does not keep up or is away, a blob is a copy of its exact size. So is
+ * a small one always, if the budget has room: an alert that waits for its receiver does not take a
+ * buffer from those who have half a megabyte to send.
  */
 
 #include <stddef.h>

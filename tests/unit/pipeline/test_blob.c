@@ -94,6 +94,42 @@ static void buffers_are_used_again(void **state)
 	sonde__blobs_free(&store, &budget, blob);
 }
 
+/* What waits in a small lane does not hold the buffers of the others. */
+static void small_ones_are_copies(void **state)
+{
+	struct sonde__blob *small[10];
+	struct sonde__blob *large;
+
+	(void)state;
+	for (uint8_t i = 0; i < 10; i++) {
+		small[i] = keep(i, CAPACITY / 16 - 1);
+		assert_false(small[i]->is_buffer);
+	}
+	large = keep(99, CAPACITY / 16);
+	assert_true(large->is_buffer);
+	assert_int_equal(budget.blobs, 10 * sonde__blob_footprint(CAPACITY / 16 - 1));
+	for (uint8_t i = 0; i < 10; i++) {
+		check(small[i]);
+		sonde__blobs_free(&store, &budget, small[i]);
+	}
+	check(large);
+	sonde__blobs_free(&store, &budget, large);
+}
+
+/* Where the budget has no room for a copy there may be a buffer still. */
+static void small_ones_take_buffers_where_they_must(void **state)
+{
+	struct sonde__blob *small;
+
+	(void)state;
+	budget.blobs_limit = 10;
+	small = keep(1, 5);
+	assert_true(small->is_buffer);
+	assert_int_equal(budget.blobs, 0);
+	check(small);
+	sonde__blobs_free(&store, &budget, small);
+}
+
 static void one_buffer_makes_copies_alone(void **state)
 {
 	struct sonde__blob *blob;
@@ -115,6 +151,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(buffers_become_blobs_and_then_copies_are_made,
 						begin, end),
 		cmocka_unit_test_setup_teardown(buffers_are_used_again, begin, end),
+		cmocka_unit_test_setup_teardown(small_ones_are_copies, begin, end),
+		cmocka_unit_test_setup_teardown(small_ones_take_buffers_where_they_must, begin,
+						end),
 		cmocka_unit_test_setup_teardown(one_buffer_makes_copies_alone, begin, end),
 	};
 
