@@ -41,8 +41,6 @@ static SONDE__ALWAYS_INLINE void context_put_back_whole(const struct sonde__span
 	*current = *sonde__span_previous(span);
 	if (!(span->own_flags & SONDE__SPAN_IS_SCOPE))
 		current->extension2 = values;
-	else if (SONDE__UNLIKELY(values != span->context.extension[SONDE__EXTENSION_VALUES]))
-		sonde__values_release(values, span->context.extension[SONDE__EXTENSION_VALUES]);
 }
 
 static SONDE__ALWAYS_INLINE void context_put_back(const struct sonde__span *span)
@@ -71,9 +69,17 @@ static SONDE__ALWAYS_INLINE void context_leave(const struct sonde__span *span)
 		context_leave_abandoned(span);
 }
 
+/* The same, and gives back what was set in the span's scope. */
 void sonde__span_leave(const struct sonde__span *span)
 {
+	const struct sonde__context_words *own = sonde__context_words(&span->context);
+	const uint64_t values = sonde__context_current()->extension2;
+
 	context_leave(span);
+	/* Only where it was current, and only now: see sonde__scope_end. */
+	if ((span->own_flags & SONDE__SPAN_IS_SCOPE) &&
+	    sonde__context_current()->extension2 != values)
+		sonde__values_release(values, own->extension2);
 }
 
 /* Four halves of a word, the first the lowest. */
@@ -172,12 +178,16 @@ static __attribute__((noinline)) void span_write_with_trace_state(const struct s
 }
 
 /* Ends it for its thread, which goes on with what was current before. Its record's flags. */
-static SONDE__ALWAYS_INLINE uint8_t span_close(struct sonde__span *span, uint64_t end_unix_ns)
+static SONDE__ALWAYS_INLINE uint8_t span_close(struct sonde__span *span, uint64_t end_unix_ns,
+					       bool is_usual)
 {
 	const bool has_failed = sonde__span_has_failed(span);
 
 	span->memento |= SONDE__ENDED;
-	context_leave(span);
+	if (is_usual)
+		context_leave(span);
+	else
+		sonde__span_leave(span);
 	return (uint8_t)((end_unix_ns ? SONDE__RECORD_TIME_IS_UNIX : 0) |
 			 (has_failed ? SONDE__RECORD_FAILED : 0));
 }
@@ -195,7 +205,7 @@ static SONDE__COLD void span_end_unrecorded(struct sonde__span *span)
 	if (!sonde__memento_is(memento, SONDE__MAGIC_SPAN) ||
 	    (memento & SONDE__STATE_MASK) == SONDE__ENDED)
 		return;
-	(void)span_close(span, /* end_unix_ns= */ 0);
+	(void)span_close(span, /* end_unix_ns= */ 0, /* is_usual= */ false);
 	if (memento == sonde__memento(SONDE__MAGIC_SPAN, SONDE__RECORDING))
 		open_end(span);
 	if (span->own_flags & SONDE__SPAN_OWNS_TRACESTATE)
@@ -217,7 +227,7 @@ static __attribute__((noinline)) void span_end_any(struct sonde_span *memory, ui
 		return;
 	}
 	time = end_unix_ns ? end_unix_ns : sonde__ticks();
-	flags = span_close(span, end_unix_ns);
+	flags = span_close(span, end_unix_ns, /* is_usual= */ false);
 	if (!span->context.extension[SONDE__EXTENSION_TRACESTATE])
 		span_write(span, (struct sonde_text){ "", 0 }, time, flags);
 	else
@@ -228,7 +238,7 @@ static __attribute__((noinline)) void span_end_any(struct sonde_span *memory, ui
 		sonde__tracestate_free(span->context.extension[SONDE__EXTENSION_TRACESTATE]);
 }
 
-/* Recording, ended where it is current, with nothing but fields to write. */
+/* Recording, ended where it is current, with nothing but fields to write and no values set. */
 static SONDE__ALWAYS_INLINE bool end_is_usual(const struct sonde__span *span)
 {
 	const struct sonde__context_words *own = sonde__context_words(&span->context);
@@ -238,6 +248,8 @@ static SONDE__ALWAYS_INLINE bool end_is_usual(const struct sonde__span *span)
 		sonde_is_recording() && sonde__ticks_are_counted() &&
 		!(span->own_flags & (SONDE__SPAN_DETACHED | SONDE__SPAN_OWNS_TRACESTATE)) &&
 		sonde__context_current()->span_id == own->span_id &&
+		(!(span->own_flags & SONDE__SPAN_IS_SCOPE) ||
+		 sonde__context_current()->extension2 == own->extension2) &&
 		!((unsigned)span->name_size | span->description_size |
 		  own->extension01[SONDE__EXTENSION_TRACESTATE]));
 }
@@ -262,7 +274,7 @@ void sonde__span_end(struct sonde_span *memory, uint64_t end_unix_ns)
 	size = sizeof(struct sonde__span_record) + span->fields_size;
 	if (SONDE__UNLIKELY(!sonde__box_try(size, SONDE_SIGNAL_SPAN, &slot)))
 		goto any;
-	flags = span_close(span, /* end_unix_ns= */ 0);
+	flags = span_close(span, /* end_unix_ns= */ 0, /* is_usual= */ true);
 	record_fill(slot.record, span, (uint32_t)size, /* trace_state_size= */ 0, time, flags);
 	fields_copy((uint8_t *)slot.record + sizeof(struct sonde__span_record), span);
 	sonde__box_give(&slot);
