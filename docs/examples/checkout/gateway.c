@@ -80,12 +80,14 @@ struct sonde_error *gateway_charge(uint16_t payment_port, const struct order *or
 	sonde_span_set_str(span, "url.full", url);
 	sonde_span_set_str(span, "server.address", "127.0.0.1");
 	sonde_span_set_int(span, "server.port", payment_port);
+	sonde_breadcrumb(SONDE_INFO, "payment", "charging order %ld", order->id);
 	code = post(own_handle(), url, &status);
 	if (code != CURLE_OK)
 		return sonde_error_wrap(
 			sonde_error_raise_curl(code, own_handle(), /* buffer= */ NULL,
 					       "the charge was not answered"),
 			&payment_unreachable, "the payment service does not answer");
+	sonde_breadcrumb(SONDE_INFO, "payment", "answered with %ld", status);
 	sonde_span_set_int(span, "http.response.status_code", status);
 	if (status >= 400) /* Of a client's span a failure, whoever is to blame. */
 		sonde_span_set_status(span, SONDE_SPAN_ERROR, /* description= */ NULL);

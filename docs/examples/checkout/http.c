@@ -30,11 +30,16 @@ static const struct route *find(const struct route *routes, const char *method, 
 
 /*
  * The span covers the handler; everything that it records below becomes part of the caller's trace.
+ * What fails there bears the request's id, and what this thread did for the request.
  */
 static void serve(const struct route *route, struct request *request)
 {
+	const char *request_id = get_header(request->connection, "X-Request-Id");
 	SONDE_SERVER_SPAN(span, request->method, request->route, get_header, request->connection);
 
+	sonde_breadcrumbs_clear();
+	if (request_id)
+		sonde_context_set_str("request.id", request_id);
 	sonde_span_set_str(span, "url.path", request->route);
 	sonde_span_set_str(span, "url.scheme", "http");
 	route->handle(request);
