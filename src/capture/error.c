@@ -34,9 +34,10 @@ static uint8_t forms_choose(void)
 			(context->flags & SONDE_TRACE_FLAG_SAMPLED);
 	uint8_t flags = 0;
 
-	if (has_span && (signal & SONDE_EXCEPTION_SPAN_EVENT))
-		flags |= SONDE__RECORD_WITH_EVENT;
-	if ((signal & SONDE_EXCEPTION_LOG) || !flags)
+	if (has_span)
+		flags |= signal & SONDE_EXCEPTION_SPAN_EVENT ? SONDE__RECORD_WITH_EVENT :
+							       SONDE__RECORD_FAILED;
+	if ((signal & SONDE_EXCEPTION_LOG) || !has_span)
 		flags |= SONDE__RECORD_WITH_LOG;
 	return flags;
 }
@@ -168,9 +169,8 @@ static uint8_t capture(struct sonde_error *error, bool fails_span, const struct 
 	}
 	if (fails_span) {
 		forms = forms_choose();
-		/* Where the span gets an event it gets the status, sampled or not. */
-		if (SONDE__SETTING(exception_signal) & SONDE_EXCEPTION_SPAN_EVENT)
-			sonde__current_say(SONDE__CONTEXT_ERROR);
+		/* It fails in whatever form that is told, sampled or not. */
+		sonde__current_say(SONDE__CONTEXT_ERROR);
 	}
 	error_write(error, event_id, forms);
 	return forms;

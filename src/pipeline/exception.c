@@ -239,7 +239,8 @@ struct sonde__part *sonde__exception_part(const struct sonde__exception *excepti
 	struct sonde_attr type = text_attr("error.type", exception->outermost.type);
 	struct event_sizes sizes = measure(exception, record);
 	size_t low_size = sonde__attr_size(&type);
-	size_t event_size = sonde__field_size(sizes.inner);
+	bool with_event = record->head.flags & SONDE__RECORD_WITH_EVENT;
+	size_t event_size = with_event ? sonde__field_size(sizes.inner) : 0;
 	size_t message_size = exception->outermost.message.size;
 	struct sonde__part *part = malloc(sonde__part_size(low_size + event_size + message_size));
 
@@ -257,7 +258,8 @@ struct sonde__part *sonde__exception_part(const struct sonde__exception *excepti
 	memcpy(part->trace_id, record->trace_id, sizeof(part->trace_id));
 	memcpy(part->span_id, record->span_id, sizeof(part->span_id));
 	(void)sonde__attr_encode(SONDE__TAG_SPAN_ATTRIBUTE, &type, part->bytes, low_size);
-	(void)put_event(exception, record, &sizes, part->bytes + low_size);
+	if (with_event)
+		(void)put_event(exception, record, &sizes, part->bytes + low_size);
 	sonde__bytes_put(part->bytes + low_size + event_size, exception->outermost.message.data,
 			 message_size);
 	return part;

@@ -50,8 +50,8 @@ bool sonde__exception_read(struct sonde__exception *exception,
 			   const struct sonde__error_news *news);
 
 /*
- * Allocates the part that brings the error to its span: an event `exception`, status ERROR and
- * error.type. NULL: out of memory.
+ * Allocates the part that brings the error to its span: status ERROR, error.type and, if that is
+ * one of its forms, an event `exception`. NULL: out of memory.
  */
 struct sonde__part *sonde__exception_part(const struct sonde__exception *exception,
 					  const struct sonde__error_record *record);

@@ -190,8 +190,8 @@ static void ask_seen(struct sonde__pipeline *pipeline, struct sonde__error_news 
 static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__record_ref *ref)
 {
 	const struct sonde__error_record *record = (const void *)ref->record;
-	bool with_event = record->head.flags & SONDE__RECORD_WITH_EVENT &&
-			  has_span(pipeline, record) && pipeline->is_taken[SONDE_SIGNAL_SPAN];
+	bool to_span = has_span(pipeline, record) && pipeline->is_taken[SONDE_SIGNAL_SPAN];
+	bool with_event = to_span && record->head.flags & SONDE__RECORD_WITH_EVENT;
 	/* An error is never lost for want of a span. */
 	bool with_log = pipeline->is_taken[SONDE_SIGNAL_LOG] &&
 			(record->head.flags & SONDE__RECORD_WITH_LOG || !with_event);
@@ -223,6 +223,9 @@ static void scan_error(struct sonde__pipeline *pipeline, const struct sonde__rec
 		pipeline->ledger.repairs.dropped_events++;
 		sonde__ledger_unlock(pipeline);
 	}
+	/* Without an event, what failed is all that the span is told. */
+	if (with_log && to_span && !with_event && record->head.flags & SONDE__RECORD_FAILED)
+		(void)scan_event(pipeline, ref, /* is_moved= */ false);
 	if (with_log)
 		sonde__batch_add_error(pipeline, ref, &pipeline->exception);
 	else

@@ -57,7 +57,10 @@ enum sonde__record_type {
 #define SONDE__RECORD_WITH_EVENT 0x10 /* An error: becomes a span event. */
 #define SONDE__RECORD_WITH_LOG 0x20 /* An error: becomes a log record. */
 #define SONDE__RECORD_TEXT_CUT 0x40 /* A text was longer than a record may be. */
-#define SONDE__RECORD_FAILED 0x80 /* A span whose status was ERROR at its end, however said. */
+/*
+ * A span whose status was ERROR at its end, however said. An error: fails its span, without event.
+ */
+#define SONDE__RECORD_FAILED 0x80
 
 struct sonde__record {
 	uint32_t size; /* Of the whole record, in bytes. */

@@ -250,6 +250,44 @@ static void without_logs_nothing_is_told(void **state)
 	turn_all(100 * RIG_S);
 }
 
+static void capture_with(uint64_t span, uint8_t flags)
+{
+	assert_true(record_error(&(struct error_spec){
+		.record = { .trace = 1, .span = span, .severity = 17, .flags = flags },
+		.types = { "declined" },
+		.messages = { "no" },
+		.event_id = span,
+	}));
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = span, .name = "s", .flags = SONDE__RECORD_FAILED }));
+}
+
+/* In each mode: what the span gets, of an error that leaves and of one that is held back. */
+static void spans_fail_in_whatever_form(void **state)
+{
+	static const uint8_t forms[] = { SONDE__RECORD_WITH_EVENT,
+					 SONDE__RECORD_WITH_LOG | SONDE__RECORD_FAILED,
+					 SONDE__RECORD_WITH_LOG | SONDE__RECORD_WITH_EVENT };
+
+	(void)state;
+	rig.options.flood.group = (struct sonde__rate){ .burst = 1, .period_ns = RIG_S };
+	rig_start(&rig);
+	turn_all(0);
+	for (uint64_t i = 0; i < 3; i++) {
+		turn_all(10 * RIG_S);
+		capture_with(10 * i + 1, forms[i]);
+		capture_with(10 * i + 2, forms[i]);
+		turn_all(10 * RIG_S);
+		turn_all(10 * RIG_S);
+		assert_int_equal(lost(), i + 1);
+		assert_int_equal(rig_delivered(&rig, 0, "status=2/no"), i + 1);
+		assert_int_equal(rig_delivered(&rig, 0, "status=2/ "), i + 1);
+		assert_int_equal(rig_delivered(&rig, 0, " event:exception"), i ? i : 1);
+		assert_int_equal(rig_delivered(&rig, 0, "=5 event=exception"), 0);
+	}
+	assert_int_equal(rig_delivered(&rig, 0, " error=\""), 0);
+}
+
 /* A summary that cannot be delivered is a log record that was lost. */
 static void a_summary_is_accounted_for(void **state)
 {
@@ -277,6 +315,7 @@ int main(void)
 		TEST(made_up_groups_make_no_flood_of_summaries),
 		TEST(every_error_is_in_the_metric),
 		TEST(without_logs_nothing_is_told),
+		TEST(spans_fail_in_whatever_form),
 		TEST(a_summary_is_accounted_for),
 	};
 
