@@ -71,7 +71,10 @@ class Receiver:
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer((HOST, port), Handler)
+        try:
+            self._server = http.server.ThreadingHTTPServer((HOST, port), Handler)
+        except OSError as error:
+            raise PortTaken("the receiver: port %d is taken" % port) from error
         self._server.daemon_threads = True
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -162,7 +165,8 @@ class Alerting(backends.Backends):
         super()._configure(binaries)
         ports = self.ports
         if not self.receiver:
-            self.receiver = Receiver(ports["RECEIVER_PORT"], self._on_message)
+            port = ports["RECEIVER_PORT"] if self._default_ports else 0
+            self.receiver = Receiver(port, self._on_message)
         ports["RECEIVER_PORT"] = self.receiver.port
         self.collector_metrics = self._url("COLLECTOR_PROMETHEUS_PORT")
         self.prometheus_url = self._url("PROMETHEUS_PORT")

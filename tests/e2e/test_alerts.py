@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -315,6 +316,20 @@ class SixtyTimesAsFast(Chain):
         for pid in pids:
             self.assertFalse(os.path.exists(f"/proc/{pid}"))
         self.assertFalse([port for port in self.a.ports.values() if backends.is_taken(port)])
+
+
+class Command(unittest.TestCase):
+    def test_it_runs_a_command_with_the_addresses_and_returns_its_status(self):
+        command = ('echo "$OTEL_EXPORTER_OTLP_ENDPOINT $JAEGER_QUERY_URL $PROMETHEUS_URL $ALERTMANAGER_URL"; '
+                   'dirname "$ALERTS_FILE"; exit 7')
+        done = subprocess.run([os.path.join(backends.HERE, "backends"), "alerts", "--free-ports", "--quick", "--", "sh",
+                               "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=120)
+        self.assertEqual(done.returncode, 7)
+        addresses, folder = done.stdout.splitlines()[-2:]
+        ports = re.findall(r"http://127\.0\.0\.1:(\d+)", addresses)
+        self.assertEqual(len(set(ports)), 4, addresses)
+        self.assertFalse([port for port in ports if backends.is_taken(int(port))])
+        self.assertFalse(os.path.exists(folder))
 
 
 if __name__ == "__main__":
