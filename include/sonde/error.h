@@ -219,7 +219,10 @@ SONDE_API const struct sonde_error *sonde_error_joined(const struct sonde_error 
 SONDE_API const char *sonde_error_file(const struct sonde_error *error);
 SONDE_API int sonde_error_line(const struct sonde_error *error);
 SONDE_API const char *sonde_error_function(const struct sonde_error *error);
-/* As it was when the error was raised, or was set; a wrapper's may be of anything. "ENOENT" */
+/*
+ * As it was when the error was raised, or was set. "ENOENT". Told with the error only where it was
+ * set or where the message says it by %m: else it may be of a call long ago.
+ */
 SONDE_API int sonde_error_errno(const struct sonde_error *error);
 SONDE_API const char *sonde_error_errno_name(const struct sonde_error *error);
 /* The first error of `type`: the error, then its causes and all that is joined; or NULL. */

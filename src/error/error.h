@@ -30,10 +30,7 @@ bool sonde__error_has_public_message(const struct sonde_error *error);
  */
 const struct sonde_error *sonde__error_root(const struct sonde_error *error);
 
-/*
- * errno where it is worth saying: where somebody said it, and where an error began that is not
- * about what a client sent (400, 401, 422); else 0. A wrapper's is what something else left.
- */
+/* errno where it was said to matter, by sonde_error_set_errno or %m in the message; else 0. */
 int sonde__error_said_errno(const struct sonde_error *error);
 
 /*

@@ -176,19 +176,25 @@ static void cause_take(struct sonde_error *error, struct sonde_error *cause)
 	error->nest = cause->nest;
 }
 
-/* What the client sent is found wrong by no system call: errno is of something else. */
-static bool is_about_request(unsigned http_status)
+/*
+ * Whether the message itself says errno, by %m. Else nobody knows that it has to do with the error:
+ * it keeps what some call left in it, long ago and perhaps in success.
+ */
+static bool says_errno(const char *format)
 {
-	return http_status == 400 || http_status == 401 || http_status == 422;
+	const char *at = format;
+
+	while (at && (at = strchr(at, '%')) != NULL && at[1] != 'm')
+		at += at[1] ? 2 : 1;
+	return at != NULL;
 }
 
-/* Type, stack and errno. Returns where the message begins. */
+/* Type and stack. Returns where the message begins. */
 static size_t kind_set(struct sonde_error *error, const struct sonde_error_type *type,
-		       const struct sonde_error *cause, int saved_errno)
+		       const struct sonde_error *cause)
 {
 	const char *code;
 
-	error->errno_value = saved_errno;
 	if (!type && cause) {
 		/* A context: the same kind of error, seen from further up. */
 		sonde__error_type_adopt(error, cause);
@@ -200,8 +206,6 @@ static size_t kind_set(struct sonde_error *error, const struct sonde_error_type 
 		type = &sonde_error_base;
 	if (type_set(error, type, &code))
 		error->n_frames = (uint8_t)sonde__stack_walk(error->frames, SONDE_ERROR_FRAMES);
-	if (!cause && saved_errno && !is_about_request(error->http_status))
-		error->flags |= ERROR_ERRNO_COUNTS;
 	return sonde__error_type_name_put(error, type->name, code);
 }
 
@@ -218,8 +222,11 @@ struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type,
 		errno = saved_errno;
 		return cause ? cause : &no_memory;
 	}
-	size = kind_set(error, type, cause, saved_errno);
+	size = kind_set(error, type, cause);
 	error->format = (uintptr_t)format;
+	error->errno_value = saved_errno;
+	if (saved_errno && says_errno(format))
+		error->flags |= ERROR_ERRNO_COUNTS;
 	/*
 	 * Before the cause goes: its texts may be among the arguments. And %m means the caller's
 	 * errno.

@@ -22,9 +22,9 @@ static void test_chain(void **state)
 	int line;
 
 	(void)state;
-	errno = ENOENT;
 	error = sonde_error_raise(&sonde_not_found, "row %d", 7);
 	line = __LINE__ - 1;
+	sonde_error_set_errno(error, ENOENT);
 	sonde_error_set(error, sonde_int("row", 7));
 	sonde_error_set(error, sonde_str("who", "inner"));
 	error = sonde_error_wrap(error, &sonde_external_service, "no prices");

@@ -119,7 +119,10 @@ static void test_what_counts(void **state)
 	sonde_error_set_errno(error, 0);
 	assert_int_equal(sonde__error_said_errno(error), 0);
 	sonde_error_free(error);
-	error = sonde_error_raise(&sonde_internal, "ours");
+	error = sonde_error_raise(&sonde_internal, "100 %%m is left of something %s", "else");
+	assert_int_equal(sonde__error_said_errno(error), 0);
+	sonde_error_free(error);
+	error = sonde_error_raise(&sonde_internal, "%d%% done: %m", 5);
 	assert_int_equal(sonde__error_said_errno(error), EAGAIN);
 	error = sonde_error_wrap(error, &sonde_internal, "outer");
 	assert_int_equal(sonde__error_said_errno(error), 0);

@@ -206,9 +206,8 @@ static void test_text_of_a_tree(void **state)
 
 	(void)state;
 #define RAISE(type, cause, ...) sonde_error_raise_at(type, cause, NULL, 0, NULL, __VA_ARGS__)
-	errno = ETIMEDOUT;
 	a = RAISE(&sonde_timeout, NULL, "late");
-	errno = 0;
+	sonde_error_set_errno(a, ETIMEDOUT);
 	a = RAISE(&sonde_external_service, a, "no a");
 	sonde_error_set_detail(a, "a said %d", 503);
 	c = sonde_error_join_at(RAISE(&sonde_unavailable, NULL, "no c"),
@@ -223,9 +222,8 @@ static void test_text_of_a_tree(void **state)
 				     "      + sonde_unavailable: no c\n"));
 	sonde_error_free(a);
 
-	errno = ETIMEDOUT;
 	a = RAISE(&sonde_timeout, NULL, "late");
-	errno = 0;
+	sonde_error_set_errno(a, ETIMEDOUT);
 	a = RAISE(&sonde_external_service, a, "no a");
 	sonde_error_set_detail(a, "a said %d", 503);
 	c = sonde_error_join_at(RAISE(&sonde_unavailable, NULL, "no c"),
