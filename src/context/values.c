@@ -18,12 +18,17 @@
 #define CHUNK_WORDS (SONDE__VALUES_CHUNK_SIZE / sizeof(uint64_t))
 #define LIST_WORDS (SONDE__VALUES_DEPTH * CHUNK_WORDS)
 
-/* A context's fields in private memory, the outermost first. */
-struct list {
-	uint64_t chain[SONDE__VALUES_DEPTH]; /* References, the innermost first; */
-	size_t n_chain;
+/* What a reference stands on, and that, and so on. */
+struct chain {
+	uint64_t references[SONDE__VALUES_DEPTH]; /* The innermost first; */
+	size_t n;
 	size_t n_own; /* of these the running scope's own. */
 	uint64_t base; /* What the running scope stands on. */
+};
+
+/* A context's fields in private memory, the outermost first. */
+struct list {
+	struct chain chain;
 	uint64_t words[LIST_WORDS];
 	size_t n_words;
 };
@@ -78,17 +83,19 @@ static bool has_key(const uint64_t *words, size_t n, struct sonde_text key)
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
 /* Follows the references to the outermost; where one is gone so is what it stood on. */
-static void list_follow(struct list *list, uint64_t reference)
+static void chain_follow(struct chain *chain, uint64_t reference)
 {
-	list->n_chain = list->n_own = 0;
-	list->base = reference;
-	while (list->n_chain < SONDE__VALUES_DEPTH && sonde__values_are_some(reference)) {
-		list->chain[list->n_chain++] = reference;
-		if (list->n_own == list->n_chain - 1 && !(reference & SONDE__VALUES_SEALED)) {
-			list->n_own++;
-			list->base = sonde__values_parent(reference);
+	chain->n = chain->n_own = 0;
+	chain->base = reference;
+	while (chain->n < SONDE__VALUES_DEPTH && sonde__values_are_some(reference)) {
+		const uint64_t parent = sonde__values_parent(reference);
+
+		chain->references[chain->n++] = reference;
+		if (chain->n_own == chain->n - 1 && !(reference & SONDE__VALUES_SEALED)) {
+			chain->n_own++;
+			chain->base = parent;
 		}
-		reference = sonde__values_parent(reference);
+		reference = parent;
 	}
 }
 
@@ -97,7 +104,8 @@ static void list_read(struct list *list, size_t n)
 {
 	list->n_words = 0;
 	while (n-- > 0) {
-		size_t size = sonde__values_copy(list->chain[n], list->words + list->n_words);
+		size_t size = sonde__values_copy(list->chain.references[n],
+						 list->words + list->n_words);
 
 		list->n_words += size / sizeof(uint64_t);
 		if (!size)
@@ -162,8 +170,8 @@ static bool rewrite(const struct list *list, uint64_t reference, uint64_t base,
 	if (!list_write(list, base, field, n, ret))
 		return false;
 	/* Only now: what was read is in the new ones. */
-	if (list->n_own)
-		sonde__values_release(reference, list->base);
+	if (list->chain.n_own)
+		sonde__values_release(reference, list->chain.base);
 	return true;
 }
 
@@ -174,21 +182,21 @@ static __attribute__((noinline)) uint64_t add_slowly(uint64_t reference, const u
 	struct list list;
 	uint64_t longer;
 
-	list_follow(&list, reference);
+	chain_follow(&list.chain, reference);
 	/* Full, not written behind by somebody who came between: then others need it. */
-	if (list.n_own && n > sonde__values_room(reference)) {
-		list_read(&list, list.n_own);
+	if (list.chain.n_own && n > sonde__values_room(reference)) {
+		list_read(&list, list.chain.n_own);
 		list_drop_repeated(&list, field, n);
-		if (list.n_words + n <= list.n_own * CHUNK_WORDS / 2 &&
-		    rewrite(&list, reference, list.base, field, n, &longer))
+		if (list.n_words + n <= list.chain.n_own * CHUNK_WORDS / 2 &&
+		    rewrite(&list, reference, list.chain.base, field, n, &longer))
 			return longer;
 	}
-	if (list.n_chain < SONDE__VALUES_DEPTH &&
+	if (list.chain.n < SONDE__VALUES_DEPTH &&
 	    sonde__values_begin(reference, field, n, &longer))
 		return longer;
-	list_read(&list, list.n_chain);
+	list_read(&list, list.chain.n);
 	list_drop_repeated(&list, field, n);
-	if (list.n_chain == SONDE__VALUES_DEPTH &&
+	if (list.chain.n == SONDE__VALUES_DEPTH &&
 	    list.n_words + n <= SONDE__VALUES_DEPTH * CHUNK_WORDS / 2 &&
 	    rewrite(&list, reference, /* base= */ 0, field, n, &longer))
 		return longer;
@@ -243,18 +251,24 @@ uint64_t sonde__values_add_text(uint64_t reference, const char *key, size_t key_
 
 size_t sonde__values_read(uint64_t reference, uint8_t ret[SONDE__VALUES_MAX_SIZE])
 {
-	struct list list;
+	uint64_t words[CHUNK_WORDS];
+	struct chain chain;
 	size_t used = 0;
 	size_t size;
 
 	if (!sonde__values_are_some(reference))
 		return 0;
-	list_follow(&list, reference);
-	list_read(&list, list.n_chain);
-	for (size_t i = 0; (size = field_size(list.words + i, list.n_words - i));
-	     i += words_of(size)) {
-		memcpy(ret + used, list.words + i, size);
-		used += size;
+	chain_follow(&chain, reference);
+	/* Chunk by chunk: the caller may be a signal handler on a small stack. */
+	while (chain.n-- > 0) {
+		size_t n = sonde__values_copy(chain.references[chain.n], words) / sizeof(words[0]);
+
+		if (!n)
+			sonde__values_lose();
+		for (size_t i = 0; (size = field_size(words + i, n - i)); i += words_of(size)) {
+			memcpy(ret + used, words + i, size);
+			used += size;
+		}
 	}
 	return used;
 }
