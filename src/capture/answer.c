@@ -115,9 +115,11 @@ static void expected_log(const struct sonde_error *error, int status)
 	record->body_size = (uint16_t)body_size;
 	record->fields_size = (uint16_t)fields_size;
 	at = sonde__bytes_put((uint8_t *)(record + 1), sonde_error_message(error), body_size);
+	/* Of a key that is there twice the last one counts: what the error is. */
+	sonde__error_plan_write_fields(&plan, at);
+	at += plan.fields_size;
 	for (size_t i = 0; i < n_attrs; i++)
 		at += sonde__attr_encode(SONDE__TAG_LOG_ATTRIBUTE, &attrs[i], at, size);
-	sonde__error_plan_write_fields(&plan, at);
 	sonde__box_commit(&slot);
 }
 

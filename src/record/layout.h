@@ -134,7 +134,7 @@ struct sonde__error_record {
 	uint16_t http_status;
 	uint16_t crumbs_size; /* Of the breadcrumbs, with their texts. */
 	uint16_t reserved[3];
-	uint64_t format; /* The address of the root cause\'s: as its frames, of this process. */
+	uint64_t format; /* The address of the root cause's: as its frames, of this process. */
 	/*
 	 * links, each an error_link and its texts, padded to 8; frames; fields, padded to 8;
 	 * breadcrumbs

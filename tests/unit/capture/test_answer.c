@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include <sonde/problem.h>
+#include <sonde/scope.h>
 
 #define BODY_SIZE 512
 
@@ -102,8 +103,10 @@ static void test_clients_mistake(void **state)
 	error = sonde_error_wrap(error, &sonde_conflict, "order %d is gone", 7);
 	sonde_error_set_detail(error, "looked twice");
 	sonde_error_set(error, sonde_int("order", 7));
+	sonde_error_set(error, sonde_str("error.type", "another"));
 	{
 		SONDE_SERVER_SPAN(span, "GET", "/", NULL, NULL);
+		sonde_context_set_str("request.id", "r1");
 		assert_int_equal(answer(error), 409);
 		assert_int_equal(answer(error), 409);
 		sonde_error_capture(error);
@@ -126,6 +129,7 @@ static void test_clients_mistake(void **state)
 	fixture_assert_text(LOG_ATTRIBUTE("code.function.name").string, __func__);
 	assert_int_equal(LOG_ATTRIBUTE("code.line.number").integer, line + 5);
 	assert_int_equal(LOG_ATTRIBUTE("http.response.status_code").integer, 409);
+	fixture_assert_text(LOG_ATTRIBUTE("request.id").string, "r1");
 	assert_int_equal(LOG_ATTRIBUTE("row").integer, 7);
 	assert_int_equal(LOG_ATTRIBUTE("order").integer, 7);
 	assert_int_equal(fixture_span()->status, SONDE_SPAN_UNSET);
