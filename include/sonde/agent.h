@@ -224,6 +224,13 @@ struct sonde_options {
 	 * a breadcrumb, too.
 	 */
 	enum sonde_level breadcrumb_level;
+
+	/*
+	 * SONDE_AUDIT; none. A file of this user's alone that says, in lines of JSON, what was sent,
+	 * see docs/security.md. Up to SONDE_AUDIT_LIMIT, 64 MiB; then it becomes FILE.1.
+	 */
+	const char *audit_file;
+	uint64_t audit_limit_bytes;
 };
 
 #define SONDE_OPTIONS_INIT \
@@ -232,7 +239,7 @@ struct sonde_options {
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
 			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL, NULL, NULL, 0, false, \
-			false, NULL, NULL, NULL, NULL, (enum sonde_level)0 \
+			false, NULL, NULL, NULL, NULL, (enum sonde_level)0, NULL, 0 \
 	}
 
 /*

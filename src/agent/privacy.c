@@ -1,8 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/privacy.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "base/compiler.h"
 #include "base/diagnostic.h"
+
+#define PATH_SIZE 4096
+#define LIMIT_MIN (UINT64_C(1) << 16)
+#define LIMIT_MAX (UINT64_C(1) << 40)
+#define LIMIT_DEFAULT (UINT64_C(64) << 20)
+
+static char *absolute(const char *path)
+{
+	char folder[PATH_SIZE];
+	char whole[2 * PATH_SIZE];
+
+	if (path[0] == '/')
+		return strdup(path);
+	if (!getcwd(folder, sizeof(folder)) ||
+	    (size_t)snprintf(whole, sizeof(whole), "%s/%s", folder, path) >= sizeof(whole))
+		return NULL;
+	return strdup(whole);
+}
+
+void sonde__audit_read(struct sonde__settings *settings, const struct sonde_options *options)
+{
+	const struct sonde__number limit = { .name = "SONDE_AUDIT_LIMIT",
+					     .option = options->audit_limit_bytes,
+					     .fallback = LIMIT_DEFAULT,
+					     .min = LIMIT_MIN,
+					     .max = LIMIT_MAX,
+					     .is_size = true };
+	const char *path = options->audit_file && options->audit_file[0] ?
+				   options->audit_file :
+				   sonde__environment_get(&settings->environment, "SONDE_AUDIT");
+
+	settings->audit_limit_bytes = sonde__environment_number(&settings->environment, &limit);
+	if (!path)
+		return;
+	settings->audit_path = absolute(path);
+	if (!settings->audit_path)
+		sonde__report(SONDE_ERROR, "SONDE_AUDIT=%s cannot be found: nothing is audited",
+			      path);
+}
 
 static void say(void *user SONDE__UNUSED, const char *what, const char *text)
 {

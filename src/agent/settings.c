@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "agent/privacy.h"
 #include "base/compiler.h"
 #include "base/diagnostic.h"
 #include "base/text.h"
@@ -348,6 +349,7 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	settings->before_send_user = known.before_send_user;
 	settings->fingerprint = known.fingerprint;
 	settings->fingerprint_user = known.fingerprint_user;
+	sonde__audit_read(settings, &known);
 	settings->has_open_spans = sonde__environment_switch(&settings->environment,
 							     "SONDE_OPEN_SPANS", true);
 	warn_of_unsupported(settings);
@@ -365,6 +367,7 @@ void sonde__settings_deinit(struct sonde__settings *settings)
 	free(settings->box_directory);
 	free(settings->redact);
 	free(settings->redact_keys);
+	free(settings->audit_path);
 	free(settings->state_directory);
 	sonde__environment_deinit(&settings->environment);
 	memset(settings, 0, sizeof(*settings));

@@ -45,6 +45,8 @@ struct sonde__settings {
 	char *state_directory; /* "": none was found. NULL: none is wanted. */
 	sonde_before_send_fn *before_send;
 	void *before_send_user;
+	char *audit_path; /* Absolute; NULL: no audit. */
+	uint64_t audit_limit_bytes;
 
 	uint64_t memory_limit_bytes;
 	struct sonde__limits limits;

@@ -82,6 +82,8 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.n_destinations = worker->n_opened,
 		.resource = worker->resource.view,
 		.redactor = &worker->redactor,
+		.audit = { settings->audit_path, settings->audit_limit_bytes,
+			   sonde_file_exporter.encode },
 		.before_send = settings->before_send,
 		.before_send_user = settings->before_send_user,
 		.limits = settings->limits,

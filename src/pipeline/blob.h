@@ -25,6 +25,8 @@ struct sonde__blob {
 	size_t n_items;
 	size_t size;
 	bool is_buffer; /* One of the buffers, and not a copy. */
+	bool is_sent; /* For the audit: once at least; */
+	uint64_t audited; /* its number there, 0 without one. */
 	uint8_t bytes[];
 };
 

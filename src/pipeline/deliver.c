@@ -41,6 +41,7 @@ static void finish_blob(struct sonde__pipeline *pipeline, struct sonde__lane *la
 	lane->exported += exported;
 	lane->lost[reason] += blob->n_items - exported;
 	sonde__ledger_unlock(pipeline);
+	sonde__audit_done(pipeline, blob, exported, sonde_loss_name(reason));
 	sonde__blobs_free(&pipeline->blobs, &pipeline->budget, blob);
 }
 
@@ -146,6 +147,7 @@ static void send_first(struct sonde__pipeline *pipeline, struct sonde__lane_plac
 
 	lane->is_sending = true;
 	lane->sent_ns = pipeline->now_ns;
+	sonde__audit_sent(pipeline, lane->first);
 	result.outcome = to->exporter->send(to->instance, &request, &result);
 	if (result.outcome == SONDE_OUTCOME_PENDING && to->exporter->progress)
 		return;

@@ -54,6 +54,8 @@ static bool evict(struct sonde__pipeline *pipeline, struct sonde__lane *lane)
 	sonde__ledger_unlock(pipeline);
 	if (!blob)
 		return false;
+	sonde__audit_done(pipeline, blob, /* exported= */ 0,
+			  sonde_loss_name(SONDE_LOSS_QUEUE_FULL));
 	sonde__blobs_free(&pipeline->blobs, &pipeline->budget, blob);
 	return true;
 }
@@ -75,21 +77,24 @@ static bool make_room(struct sonde__pipeline *pipeline, size_t size)
 	return true;
 }
 
-static void keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t size, size_t n_items)
+/* NULL: it is counted as lost. */
+static struct sonde__blob *keep(struct sonde__pipeline *pipeline, struct yield *yield, size_t size,
+				size_t n_items)
 {
 	struct sonde__blob *blob;
 
 	if (!make_room(pipeline, sonde__blob_footprint(size))) {
 		yield->lost[SONDE_LOSS_QUEUE_FULL] += n_items;
-		return;
+		return NULL;
 	}
 	blob = sonde__blobs_keep(&pipeline->blobs, &pipeline->budget, size, n_items);
 	if (!blob) {
 		yield->lost[SONDE_LOSS_NO_MEMORY] += n_items;
-		return;
+		return NULL;
 	}
 	*yield->end = blob;
 	yield->end = &blob->next;
+	return blob;
 }
 
 static struct sonde_batch part_of(const struct sonde_batch *batch, struct range range)
@@ -128,6 +133,7 @@ static bool encode_part(struct sonde__pipeline *pipeline, const struct sonde_bat
 	const struct sonde__pipeline_destination *to = &pipeline->options.destinations[destination];
 	struct sonde_buffer out = sonde__blobs_buffer(&pipeline->blobs);
 	size_t n_wanted = count_wanted(to, part);
+	struct sonde__blob *blob = NULL;
 	int status = n_wanted ? to->exporter->encode(to->instance, part, &out) : SONDE_OK;
 
 	if (status < 0 && status != SONDE_E_LIMITED && part->n_items > 1)
@@ -138,7 +144,9 @@ static bool encode_part(struct sonde__pipeline *pipeline, const struct sonde_bat
 	else if (status < 0)
 		yield->lost[loss_of(status)] += n_wanted;
 	else if (n_wanted)
-		keep(pipeline, yield, out.size, n_wanted);
+		blob = keep(pipeline, yield, out.size, n_wanted);
+	if (blob)
+		sonde__audit_made(pipeline, destination, part, blob);
 	return status >= 0 || status == SONDE_E_LIMITED;
 }
 

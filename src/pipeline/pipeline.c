@@ -188,6 +188,7 @@ int sonde__pipeline_new(const struct sonde__pipeline_options *options, struct so
 	init_menders(pipeline);
 	sonde__fingerprinter_init(&pipeline->fingerprinter, options->fingerprint,
 				  options->fingerprint_user);
+	sonde__audit_open(&pipeline->audit, &pipeline->options.audit);
 	status = sonde__hook_init(pipeline);
 	if (status == SONDE_OK)
 		status = sonde__metrics_init(pipeline);

@@ -16,6 +16,8 @@
 #include <sonde/breadcrumb.h>
 #include <sonde/exporter.h>
 
+#include "pipeline/audit.h"
+
 struct sonde__redactor;
 
 /* Limits of OTEL_SPAN_*, OTEL_EVENT_*, OTEL_LINK_* and OTEL_LOGRECORD_*. */
@@ -80,6 +82,7 @@ struct sonde__pipeline_options {
 	 * it.
 	 */
 	struct sonde__redactor *redactor;
+	struct sonde__audit_options audit;
 	sonde_before_send_fn *before_send; /* NULL: none. */
 	void *before_send_user;
 	bool counts_figures; /* Of the spans that were recorded; their writers count the others. */

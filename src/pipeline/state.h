@@ -48,6 +48,7 @@ struct sonde__pipeline {
 	struct sonde__clock clock;
 	struct sonde__redactor *redactor; /* What views are made with; a hook keeps its own. */
 	struct sonde__hook *hook; /* NULL: none. */
+	struct sonde__audit audit;
 	struct sonde__mender span_mender;
 	struct sonde__mender log_mender;
 	struct sonde__exception exception;
