@@ -226,8 +226,8 @@ struct sonde_options {
 	enum sonde_level breadcrumb_level;
 
 	/*
-	 * SONDE_AUDIT; none. A file of this user's alone that says, in lines of JSON, what was sent,
-	 * see docs/security.md. Up to SONDE_AUDIT_LIMIT, 64 MiB; then it becomes FILE.1.
+	 * SONDE_AUDIT; none. A file of this user's alone that says, in lines of JSON, what was
+	 * sent, see docs/security.md. Up to SONDE_AUDIT_LIMIT, 64 MiB; then it becomes FILE.1.
 	 */
 	const char *audit_file;
 	uint64_t audit_limit_bytes;

@@ -92,6 +92,9 @@ static struct sonde__blob *keep(struct sonde__pipeline *pipeline, struct yield *
 		yield->lost[SONDE_LOSS_NO_MEMORY] += n_items;
 		return NULL;
 	}
+	/* The memory may have been another blob's. */
+	blob->audited = 0;
+	blob->is_sent = false;
 	*yield->end = blob;
 	yield->end = &blob->next;
 	return blob;
