@@ -96,6 +96,13 @@ static const struct sonde__metric collection_duration = {
 	SONDE__HISTOGRAM, true
 };
 
+static const struct sonde__metric redactions = { "sonde.redactions", "{redaction}",
+						 "What was replaced before it left, by kind",
+						 SONDE__COUNTER, true };
+static const struct sonde__metric hook_duration = { "sonde.hook.duration", "s",
+						    "How long a call of before_send took",
+						    SONDE__HISTOGRAM, true };
+
 struct teller {
 	struct sonde__pipeline *pipeline;
 	struct sonde__points *points;
@@ -368,6 +375,42 @@ static void tell_operations(const struct teller *teller, const struct family *fa
 	}
 }
 
+static void tell_redactions(const struct teller *teller)
+{
+	static const char *const kinds[] = {
+#define KIND(name, number, key) [number] = key,
+		SONDE_REDACTION_MAP(KIND)
+#undef KIND
+	};
+
+	for (int kind = 0; kind < SONDE_REDACTION_COUNT; kind++) {
+		struct sonde_attr attr = sonde_str("sonde.redaction.kind", kinds[kind]);
+		const struct sonde__sample sample = {
+			.metric = &redactions,
+			.number = (uint64_t)kind,
+			.attrs = &attr,
+			.n_attrs = 1,
+			.value = (int64_t)teller->pipeline->ledger.redactions.counts[kind],
+		};
+
+		if (sample.value)
+			sonde__points_add(teller->points, &sample);
+	}
+}
+
+static void tell_hook(const struct teller *teller)
+{
+	struct sonde_attr attr = sonde_str("sonde.hook.name", "before_send");
+	struct sonde__sample sample = { .metric = &hook_duration, .attrs = &attr, .n_attrs = 1 };
+	uint64_t buckets[SONDE__TIMING_BUCKETS];
+
+	if (!teller->pipeline->hook)
+		return;
+	sonde__timing_read(&teller->pipeline->hook->timing, buckets, &sample.histogram);
+	if (sample.histogram.count)
+		sonde__points_add(teller->points, &sample);
+}
+
 static void tell_collections(const struct teller *teller)
 {
 	static const struct component reader = { .type = "periodic_metric_reader",
@@ -388,6 +431,8 @@ void sonde__own_metrics(struct sonde__pipeline *pipeline, struct sonde__points *
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(families); i++)
 		tell_operations(&teller, &families[i]);
 	tell_collections(&teller);
+	tell_redactions(&teller);
+	tell_hook(&teller);
 	tell_common_losses(&teller);
 	for (size_t i = 0; i < SONDE__ARRAY_SIZE(families); i++)
 		tell_lane_losses(&teller, &families[i]);
