@@ -89,7 +89,7 @@ static void line_write(char line[SONDE__BREADCRUMB_LINE], const struct sonde_bre
 {
 	const unsigned ms = (unsigned)(crumb->unix_ns / SONDE__NS_PER_MS % MS_PER_DAY);
 	const char *category = crumb->category ? crumb->category : "";
-	int length = snprintf(line, SONDE__BREADCRUMB_LINE, "%02u:%02u:%02u.%03u %s %s%s%s%s",
+	int length = snprintf(line, SONDE__BREADCRUMB_LINE, "%02u:%02u:%02u.%03u %s %.320s%s%.320s%s",
 			      ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000,
 			      level_word((int)crumb->level), category, *category ? ": " : "",
 			      crumb->message ? crumb->message : "", is_cut ? "…" : "");

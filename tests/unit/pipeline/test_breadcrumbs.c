@@ -182,7 +182,7 @@ static bool answer_with_huge(void *user, struct sonde_breadcrumb *breadcrumb)
 	static char huge[100000];
 
 	(void)user;
-	for (size_t i = 0; i + 1 < sizeof(huge); i += 2)
+	for (size_t i = 0; i + 2 < sizeof(huge); i += 2)
 		memcpy(huge + i, "\xc3\xa4", 2);
 	breadcrumb->message = huge;
 	return true;
