@@ -28,8 +28,9 @@ BUILDS = {
                      "-Db_lundef=false"],
     "tsan": TESTS + ["-Dbuildtype=debugoptimized", "-Dtestpoints=true", "-Db_sanitize=thread",
                      "-Db_lundef=false"],
-    # Another machine's memory model, page sizes and char; without the libraries that libsonde-otlp needs.
-    "arm64": TESTS + ["-Dbuildtype=debugoptimized", "-Dtestpoints=true", "-Dwerror=true", "-Dotlp=disabled"],
+    # Another machine's memory model, page sizes and char; without the libraries that libsonde-otlp and libsonde-symbols need.
+    "arm64": TESTS + ["-Dbuildtype=debugoptimized", "-Dtestpoints=true", "-Dwerror=true", "-Dotlp=disabled",
+              "-Dsymbols=disabled"],
     "release": TESTS + ["-Dbuildtype=release", "-Dexamples=true", "-Dwerror=true"],
 }
 
