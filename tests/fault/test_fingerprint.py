@@ -28,7 +28,7 @@ __attribute__((noinline, used)) static int more%d(int n)
 """
 
 
-class Fingerprints(FaultCase):
+class BugsCase(FaultCase):
     def build(self, name, *flags, more="", folder="build"):
         """Returns the program; `more` takes the place of each MORE at the top level."""
         text = BUGS
@@ -46,26 +46,41 @@ class Fingerprints(FaultCase):
                         LIBRARY, "-Wl,-rpath," + os.path.dirname(LIBRARY), "-pthread"], check=True)
         return program
 
-    def run_program(self, program):
-        """Bug -> fingerprint."""
-        log = self.path + ".logs.jsonl"
-        if os.path.exists(log):
-            os.unlink(log)
-        done = subprocess.run([program], env=self.environment(OTEL_SERVICE_NAME="bugs", OTEL_METRICS_EXPORTER="none"),
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, 0, done.stderr)
+    def run_together(self, program, n, **environment):
+        """Bug -> its attributes, of n processes that run at once."""
+        processes = []
+        for i in range(n):
+            settings = self.environment(OTEL_SERVICE_NAME="bugs", OTEL_METRICS_EXPORTER="none", **environment)
+            settings["SONDE_FILE_PATH"] = f"{self.path}{i}"
+            processes.append(subprocess.Popen([program], env=settings, stdin=subprocess.DEVNULL,
+                                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+        for process in processes:
+            _, said = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, said), (0, ""))
+        return [self.read_log(f"{self.path}{i}.logs.jsonl") for i in range(n)]
+
+    def read_log(self, log):
         found = {}
         with open(log) as lines:
             for line in lines:
                 for resource in json.loads(line)["resourceLogs"]:
                     for record in resource["scopeLogs"][0]["logRecords"]:
                         facts = attributes(record)
-                        if "bug" not in facts:
-                            continue
-                        self.assertRegex(facts["sonde.error.fingerprint"], "^[0-9a-f]{16}$")
-                        found[facts["bug"]] = facts["sonde.error.fingerprint"]
+                        if "bug" in facts:
+                            found[facts["bug"]] = facts
+        os.unlink(log)
         self.assertEqual(len(found), 14)
         return found
+
+    def run_program(self, program):
+        """Bug -> fingerprint."""
+        found, = self.run_together(program, 1)
+        for facts in found.values():
+            self.assertRegex(facts["sonde.error.fingerprint"], "^[0-9a-f]{16}$")
+        return {bug: facts["sonde.error.fingerprint"] for bug, facts in found.items()}
+
+
+class Fingerprints(BugsCase):
 
     def check_apart(self, found):
         """What is one bug and what is not, in any build."""
@@ -133,6 +148,49 @@ class Fingerprints(FaultCase):
         found = self.run_program(self.build("pointers", *flags))
         self.check_apart_where_raised(found)
         self.assertEqual(self.run_program(self.build("pointers-again", *flags, more="\n\n")), found)
+
+
+class Seen(BugsCase):
+    """The set of known bugs behind whole processes: one says that a bug is new, the next releases do not."""
+
+    def fingerprints_saying(self, logs, what):
+        return [facts["sonde.error.fingerprint"] for log in logs for facts in log.values() if facts.get(what)]
+
+    def test_over_processes_and_releases(self):
+        state = os.path.join(self.folder, "state")
+        first = self.build("first")
+        logs = self.run_together(first, 6, SONDE_STATE_DIRECTORY=state)
+        known = {facts["sonde.error.fingerprint"] for facts in logs[0].values()}
+        # Once each: not by every process, and not by every error of the bug.
+        self.assertEqual(sorted(self.fingerprints_saying(logs, "sonde.error.first_seen")), sorted(known))
+        self.assertEqual(os.listdir(state), ["bugs.seen"])
+        rebuilt = self.build("rebuilt", more=FUNCTIONS)
+        logs = self.run_together(rebuilt, 2, SONDE_STATE_DIRECTORY=state,
+                                 OTEL_RESOURCE_ATTRIBUTES="service.version=1.9")
+        self.assertEqual(self.fingerprints_saying(logs, "sonde.error.first_seen"), [])
+        self.assertEqual(self.fingerprints_saying(logs, "sonde.error.regressed"), [])
+        back = logs[0]["declined"]["sonde.error.fingerprint"]
+        with open(os.path.join(state, "bugs.resolved"), "w") as marks:
+            marks.write(f"{back} 1.10\n")
+        for version, expected in (("1.9", []), ("1.10", [back]), ("1.11", [])):
+            logs = self.run_together(rebuilt, 3, SONDE_STATE_DIRECTORY=state,
+                                     OTEL_RESOURCE_ATTRIBUTES="service.version=" + version)
+            self.assertEqual(self.fingerprints_saying(logs, "sonde.error.regressed"), expected, version)
+            self.assertEqual(self.fingerprints_saying(logs, "sonde.error.first_seen"), [])
+
+    def test_nowhere_to_write(self):
+        """Each process then says it once a bug, and why."""
+        state = os.path.join(self.folder, "state")
+        with open(state, "w"):
+            pass
+        program = self.build("first")
+        done = subprocess.run([program], env=self.environment(SONDE_STATE_DIRECTORY=state), capture_output=True,
+                              text=True, timeout=60, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.count("the directory cannot be opened: Not a directory"), 1, done.stderr)
+        found = self.read_log(self.path + ".logs.jsonl")
+        self.assertEqual(len(self.fingerprints_saying([found], "sonde.error.first_seen")),
+                         len({facts["sonde.error.fingerprint"] for facts in found.values()}))
 
 
 if __name__ == "__main__":
