@@ -17,6 +17,8 @@
 #include <pthread.h>
 #include <search.h>
 
+#include <sonde/stack.h>
+
 #include "stack/stack.h"
 #include "frameless.h"
 
@@ -121,5 +123,8 @@ int main(void)
 		cmocka_unit_test(test_through_libraries),
 	};
 
+	/* From an archive it comes only by its name. */
+	if (sonde_stack_provider_register(&sonde_unwind_provider) != SONDE_OK)
+		return 1;
 	return cmocka_run_group_tests(tests, /* group_setup= */ NULL, /* group_teardown= */ NULL);
 }
