@@ -75,6 +75,7 @@ LEFT_OUT = {
     ("valgrind", "context-identity"): "its timer's signals leave valgrind no time for anything else",
     ("valgrind", "exporters-memory"): "its child forgets what its parent held, which valgrind calls lost",
     ("valgrind", "capture-quiet"): "it counts allocations and forbids system calls, which valgrind makes itself",
+    ("valgrind", "unwind-reference"): "libunwind probes memory by writing it to a pipe, whoever wrote it or did not",
     ("valgrind", "fault-fork"): "a child keeps what its parent's worker had allocated, which valgrind calls lost",
     ("valgrind", "fault-exchange"): "a child keeps what its parent's worker had allocated, which valgrind calls lost",
     ("valgrind", "fault-collector"): "its deadlines are in milliseconds, and a handshake under valgrind takes seconds",
