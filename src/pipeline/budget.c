@@ -97,7 +97,7 @@ int sonde__budget_init(struct sonde__budget *budget, const struct sonde__pipelin
 	budget->n_points = smaller(limit / 128 / sizeof(struct sonde_point_view), POINTS_MAX);
 	budget->points_size = smaller(limit / 48, POINTS_SIZE_MAX);
 	budget->seen_slots = power_of_two_below(
-		smaller(limit / 64 / sizeof(struct sonde__seen_slot), SEEN_SLOTS_MAX));
+		smaller(limit / 256 / sizeof(struct sonde__seen_slot), SEEN_SLOTS_MAX));
 	budget->fixed = sizeof(struct sonde__pipeline) + sonde__seen_memory(budget->seen_slots) +
 			budget->intake_capacity * SONDE__INTAKE_ENTRY_SIZE + budget->arena_size[0] +
 			budget->arena_size[1] +

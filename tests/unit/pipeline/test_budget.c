@@ -203,7 +203,7 @@ static void any_larger_limit_works(void **state)
 static void healthy_destination_loses_nothing(void **state)
 {
 	(void)state;
-	rig.options.memory_limit_bytes = 512 << 10;
+	rig.options.memory_limit_bytes = 768 << 10;
 	rig.fakes[0].otherwise = (struct fake_step){ .what = FAKE_RETRY };
 	rig.fakes[1].otherwise = (struct fake_step){ .pending = true };
 	start();
