@@ -93,12 +93,13 @@ static uint32_t number_of(uint64_t word)
 static struct trail *pin(uint32_t n, uint64_t *ret_word)
 {
 	const uint64_t reference = own;
-	struct trail *trail = &trails[(uint32_t)reference - 1];
+	struct trail *trail;
 	uint64_t word;
 	uint64_t next;
 
 	if (!reference)
 		return NULL;
+	trail = &trails[(uint32_t)reference - 1];
 	word = atomic_load_explicit(&trail->word, memory_order_relaxed);
 	do {
 		if (word >> GENERATION_SHIFT != reference >> 32 || (word & PINS) == PINS)
