@@ -16,7 +16,8 @@
  * sonde_agent_stop fail in it with SONDE_E_INVALID.
  *
  * An item, and every text and value of it, is valid during the call alone. The functions here may
- * be called by the hook only, with the item it was given: not with NULL. Changes are bounded: SONDE_E_NOMEM leaves the item as it was.
+ * be called by the hook only, with the item it was given: not with NULL. Changes are bounded:
+ * SONDE_E_NOMEM leaves the item as it was.
  */
 
 #include <sonde/agent.h>
