@@ -37,6 +37,7 @@ static void link_measure(const struct sonde_error *error, struct sonde__error_pl
 {
 	ret->error = error;
 	ret->place = NULL;
+	ret->has_attributes = false;
 	ret->type_size = (uint16_t)strlen(sonde__error_type_name(error));
 	ret->message_size = (uint16_t)strlen(sonde_error_message(error));
 	ret->detail_size = (uint16_t)strlen(sonde_error_detail(error));

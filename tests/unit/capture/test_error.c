@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/bell.h"
+#include "capture/error_plan.h"
 #include "error/error.h"
 
 static void test_chain(void **state)
@@ -118,6 +119,27 @@ static void test_once(void **state)
 	assert_int_equal(link.line, lines[1]);
 	assert_true(sonde__error_record_next(again(1), &walk, &link));
 	fixture_assert_text(link.type, "sonde_internal");
+	sonde_error_free(error);
+}
+
+/* A record of a capture again has no attributes, and no byte goes past its room. */
+static void test_again_has_no_attributes(void **state)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+	struct sonde__error_plan plan;
+	uint8_t bytes[2048];
+	size_t size;
+
+	(void)state;
+	sonde_error_set(error, sonde_str("who", "somebody"));
+	memset(&plan, 1, sizeof(plan));
+	memset(bytes, 0xaa, sizeof(bytes));
+	size = sonde__error_plan_again(&plan, error, /* n_new= */ 0,
+				       &(struct sonde__place){ __FILE__, __func__, __LINE__ });
+	assert_in_range(size, 1, sizeof(bytes) / 2);
+	sonde__error_plan_write(&plan, bytes);
+	for (size_t i = size; i < sizeof(bytes); i++)
+		assert_int_equal(bytes[i], 0xaa);
 	sonde_error_free(error);
 }
 
@@ -342,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_chain),
 		TEST(test_once),
+		TEST(test_again_has_no_attributes),
 		TEST(test_counts),
 		TEST(test_forms),
 		TEST(test_a_chain_beyond_a_record_keeps_both_ends),
