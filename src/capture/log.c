@@ -74,14 +74,14 @@ static SONDE__ALWAYS_INLINE void head_fill(uint64_t *record, const struct sonde_
 	const size_t size = sizeof(struct sonde__log_record) + body_size + fields_size;
 	const uint64_t flags = log->is_cut || body_size < log->body.size ? SONDE__RECORD_TEXT_CUT
 									  : 0;
-	const struct sonde__context_words context = *sonde__context_current();
-	const bool has_context = context.span_id != 0;
-	const uint64_t trace_flags = has_context ? context.flags & 0xff : 0;
+	const struct sonde__context_words *context = sonde__context_current();
+	const bool has_context = context->span_id != 0;
+	const uint64_t trace_flags = has_context ? context->flags & 0xff : 0;
 
 	record[0] = size | (uint64_t)SONDE__RECORD_LOG << 32 | flags << 40;
 	record[1] = sonde__ticks();
-	*(sonde__pair *)(record + 2) = has_context ? context.trace_id : (sonde__pair){ 0 };
-	record[4] = context.span_id;
+	*(sonde__pair *)(record + 2) = has_context ? context->trace_id : (sonde__pair){ 0 };
+	record[4] = context->span_id;
 	record[5] = log->site | (uint64_t)severity << 32 | trace_flags << 40 |
 		    (uint64_t)body_size << 48;
 	record[6] = fields_size;
