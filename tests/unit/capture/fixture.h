@@ -23,7 +23,7 @@
 #include "capture/capture.h"
 #include "record/check.h"
 
-#define FIXTURE_RECORDS 32768
+#define FIXTURE_RECORDS 65536 /* More of 128 bytes and above than the box of 8 MiB holds. */
 
 /* For cmocka's setup and teardown: an open agent before each test, a closed and empty one after. */
 int fixture_open(void **state);
