@@ -268,7 +268,6 @@ static void test_full_disk(void **state)
 
 static int child_without_rights(void)
 {
-
 	if (geteuid() == 0 && (chown(seen_directory, 65534, 65534) != 0 || setuid(65534) != 0))
 		return CANNOT_TEST;
 	NEED(chmod(seen_directory, 0500) == 0);
