@@ -192,6 +192,26 @@ static void put_stack(struct text *text, struct sonde_text stack, enum stack_det
 	}
 }
 
+/* What the thread did before, a line each: the way a log is read. */
+static void put_breadcrumbs(struct text *text, const struct fields *fields,
+			    const struct margin *margin)
+{
+	struct sonde_value_view crumbs;
+	struct sonde_value_view crumb;
+
+	if (!sonde__fields_find(fields, "sonde.breadcrumbs", &crumbs) ||
+	    crumbs.type != SONDE_VALUE_ARRAY)
+		return;
+	while (sonde_value_next(&crumbs.as.array, &crumb)) {
+		margin->put(text, margin->user);
+		sonde__line_style(text, STYLE_DIM);
+		sonde__line_put(text, "· ");
+		put_value(text, &crumb, /* depth= */ 1);
+		sonde__line_style(text, STYLE_PLAIN);
+		sonde__line_put(text, "\n");
+	}
+}
+
 /* A stack as sonde writes it begins with the error itself and its place: the better headline. */
 void sonde__fields_put_error(struct text *text, const struct fields *fields, enum style style,
 			     enum stack_detail detail, const struct margin *margin)
@@ -214,4 +234,6 @@ void sonde__fields_put_error(struct text *text, const struct fields *fields, enu
 	sonde__line_style(text, STYLE_PLAIN);
 	sonde__line_put(text, "\n");
 	put_stack(text, stack, detail, margin);
+	if (detail == STACK_FRAMES)
+		put_breadcrumbs(text, fields, margin);
 }

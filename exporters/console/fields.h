@@ -31,7 +31,7 @@ void sonde__fields_put(struct text *text, const struct fields *fields, const cha
 
 enum stack_detail {
 	STACK_CHAIN, /* What caused the error. */
-	STACK_FRAMES, /* And the stack. */
+	STACK_FRAMES, /* And the stack, and the breadcrumbs that led to it. */
 };
 
 /*

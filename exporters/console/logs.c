@@ -77,7 +77,8 @@ static void put_origin(struct text *text, const struct sonde_log_view *log,
 static void put_log(struct text *text, const struct sonde_log_view *log, const struct look *look)
 {
 	static const char *const shown_elsewhere[] = { "exception.", "code.", "error.type",
-						       "sonde.slow_operation.", NULL };
+						       "sonde.slow_operation.",
+						       "sonde.breadcrumbs", NULL };
 	static const struct margin margin = { put_margin, NULL };
 	const struct fields fields = { SONDE_FIELDS_LOG, log->pieces, log->n_pieces };
 	bool is_error = log->event_name.size == 9 && sonde__line_starts_with(log->event_name, "exception");

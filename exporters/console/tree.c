@@ -150,7 +150,7 @@ static void put_inner_margin(struct text *text, const void *user)
 static void put_event(struct walk *walk, const struct sonde_span_view *span,
 		      const struct sonde_item_view *event)
 {
-	static const char *const error_keys[] = { "exception.", NULL };
+	static const char *const error_keys[] = { "exception.", "sonde.breadcrumbs", NULL };
 	const struct margin inner = { put_inner_margin, walk };
 	const struct fields fields = { SONDE_FIELDS_EVENT, &event->attributes, 1 };
 	struct text *text = &walk->text;

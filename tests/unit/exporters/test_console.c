@@ -269,12 +269,34 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* An error on no span: what the thread did before stands below it, a line each, and only there. */
+static void breadcrumbs_are_lines(void **state)
+{
+	static const struct sonde_bytes pieces[] = {
+		BYTES("\x32\x18\x0a\x0e" "exception.type" "\x12\x06\x0a\x04" "late"
+		      "\x32\x2a\x0a\x11" "sonde.breadcrumbs" "\x12\x15\x2a\x13"
+		      "\x0a\x07\x0a\x05" "first" "\x0a\x08\x0a\x06" "second"),
+	};
+	struct sonde_log_view log = { .unix_ns = 1000000000, .event_name = TEXT("exception"),
+				      .severity = SONDE_ERROR, .pieces = pieces, .n_pieces = 1 };
+	struct sonde_batch batch = { .size = sizeof(batch), .signal = SONDE_SIGNAL_LOG,
+				     .resource = &resource, .logs = &log, .n_items = 1 };
+	void *console = open_on(STDERR_FILENO);
+	char *text = encoded(console, &batch);
+
+	(void)state;
+	assert_non_null(strstr(text, " ERROR late\n    \xc2\xb7 first\n    \xc2\xb7 second\n"));
+	assert_null(strstr(text, "breadcrumbs"));
+	sonde_console_exporter.close(console, /* forked= */ false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(colours_by_setting, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_terminal_obeys_a_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(json_by_setting, setup, teardown),
+		cmocka_unit_test_setup_teardown(breadcrumbs_are_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reader_that_stopped, setup, teardown),
 	};
