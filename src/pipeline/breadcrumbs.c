@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Breadcrumbs become text here, long after they were left. The hook sees each one first. It is
- * somebody else's code on our thread: what it records itself is known by its trace, and its
- * breadcrumbs are not shown to it, or an error captured by it would come back to it for ever.
- */
+/* Breadcrumbs become text here, long after they were left. The hook sees each one first. */
 
 #include "pipeline/breadcrumbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/diagnostic.h"
-#include "base/random.h"
 #include "base/text.h"
 
-#define SLOW_NS (10 * SONDE__NS_PER_MS)
-#define MINUTE_NS (60 * SONDE__NS_PER_S)
 #define MS_PER_DAY UINT64_C(86400000)
 
 void sonde__breadcrumbs_init(struct sonde__breadcrumbs *breadcrumbs,
@@ -24,11 +16,7 @@ void sonde__breadcrumbs_init(struct sonde__breadcrumbs *breadcrumbs,
 	memset(breadcrumbs, 0, sizeof(*breadcrumbs));
 	breadcrumbs->before = before;
 	breadcrumbs->user = user;
-	(void)sonde__random_bytes(breadcrumbs->context.trace_id,
-				  sizeof(breadcrumbs->context.trace_id));
-	/* Never the ids of nothing, even without random numbers. */
-	breadcrumbs->context.trace_id[0] |= 1;
-	breadcrumbs->context.span_id[0] = 1;
+	sonde__callout_init(&breadcrumbs->callout, "before_breadcrumb");
 }
 
 static const char *level_word(int level)
@@ -42,42 +30,14 @@ static const char *level_word(int level)
 
 /* ---- The hook -------------------------------------------------------------------------------- */
 
-static void say_slow(struct sonde__breadcrumbs *breadcrumbs, uint64_t now_ns)
-{
-	if (breadcrumbs->has_said && now_ns - breadcrumbs->said_ns < MINUTE_NS)
-		return;
-	sonde__report(SONDE_WARN,
-		      "before_breadcrumb is slow: %llu calls took %.0f ms and more, one of them %.0f ms; nothing is delivered meanwhile",
-		      (unsigned long long)breadcrumbs->n_slow, (double)SLOW_NS / 1e6,
-		      (double)breadcrumbs->slowest_ns / 1e6);
-	breadcrumbs->has_said = true;
-	breadcrumbs->said_ns = now_ns;
-	breadcrumbs->n_slow = 0;
-	breadcrumbs->slowest_ns = 0;
-}
-
-static void note_duration(struct sonde__breadcrumbs *breadcrumbs, uint64_t from_ns)
-{
-	const uint64_t now_ns = sonde__monotonic_ns();
-	const uint64_t took_ns = now_ns - from_ns;
-
-	if (took_ns < SLOW_NS)
-		return;
-	breadcrumbs->n_slow++;
-	if (took_ns > breadcrumbs->slowest_ns)
-		breadcrumbs->slowest_ns = took_ns;
-	say_slow(breadcrumbs, now_ns);
-}
-
 /* True: it stays. */
 static bool hook_call(struct sonde__breadcrumbs *breadcrumbs, struct sonde_breadcrumb *crumb)
 {
-	const uint64_t from_ns = sonde__monotonic_ns();
-	struct sonde_context previous = sonde_context_attach(&breadcrumbs->context);
-	const bool stays = breadcrumbs->before(breadcrumbs->user, crumb);
+	bool stays;
 
-	(void)sonde_context_attach(&previous);
-	note_duration(breadcrumbs, from_ns);
+	sonde__callout_enter(&breadcrumbs->callout);
+	stays = breadcrumbs->before(breadcrumbs->user, crumb);
+	(void)sonde__callout_leave(&breadcrumbs->callout);
 	breadcrumbs->n_dropped += !stays;
 	return stays;
 }
@@ -136,8 +96,7 @@ void sonde__breadcrumbs_read(struct sonde__breadcrumbs *breadcrumbs,
 			     const struct sonde__error_record *record)
 {
 	const bool is_shown = breadcrumbs->before &&
-			      memcmp(record->trace_id, breadcrumbs->context.trace_id,
-				     sizeof(record->trace_id)) != 0;
+			      !sonde__callout_is_own(&breadcrumbs->callout, record->trace_id);
 	const struct sonde__crumb *walk = NULL;
 	struct sonde__crumb_view view;
 

@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 #include <sonde/breadcrumb.h>
-#include <sonde/context.h>
 
 #include "base/clock.h"
+#include "pipeline/callout.h"
 #include "record/view.h"
 
 #define SONDE__BREADCRUMBS_MAX 32
@@ -20,12 +20,8 @@
 struct sonde__breadcrumbs {
 	sonde_before_breadcrumb_fn *before; /* NULL: none. */
 	void *user;
-	struct sonde_context context; /* While the hook runs: its own records bear this trace. */
+	struct sonde__callout callout;
 	uint64_t n_dropped; /* By the hook. */
-	uint64_t n_slow; /* Calls, since it was last said. */
-	uint64_t slowest_ns;
-	uint64_t said_ns;
-	bool has_said;
 
 	const char *lines[SONDE__BREADCRUMBS_MAX];
 	size_t n;

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * The hook is somebody else's code on our thread. An error that it records would come back to it
- * for ever: so while it runs the thread's current context is one of ours, whose trace id marks what
- * is recorded under it, and what bears the mark is not shown to it.
- */
+/* An error as the hook for fingerprints is shown it: its chain, and its stack with names. */
 
 #include "pipeline/fingerprint_hook.h"
 
@@ -12,9 +8,6 @@
 
 #include <sonde/fingerprint.h>
 
-#include "base/clock.h"
-#include "base/diagnostic.h"
-#include "base/random.h"
 #include "pipeline/fingerprint.h"
 #include "record/view.h"
 #include "stack/frame.h"
@@ -22,27 +15,18 @@
 #define LINKS_MAX 16
 #define FRAMES_MAX 32
 #define TEXT_MAX 1024
-#define SLOW_NS (10 * SONDE__NS_PER_MS)
-#define MINUTE_NS (60 * SONDE__NS_PER_S)
 
 void sonde__fingerprint_hook_init(struct sonde__fingerprint_hook *hook, sonde_fingerprint_fn *call,
 				  void *user)
 {
 	*hook = (struct sonde__fingerprint_hook){ .call = call, .user = user };
-	if (!call)
-		return;
-	(void)sonde__random_bytes(hook->context.trace_id, sizeof(hook->context.trace_id));
-	(void)sonde__random_bytes(hook->context.span_id, sizeof(hook->context.span_id));
-	/* Never the id of nothing, even without random numbers. */
-	hook->context.trace_id[0] |= 1;
-	hook->context.span_id[0] |= 1;
+	sonde__callout_init(&hook->callout, "the hook for fingerprints");
 }
 
 bool sonde__fingerprint_hook_is_own(const struct sonde__fingerprint_hook *hook,
 				    const struct sonde__error_record *record)
 {
-	return hook->call && memcmp(hook->context.trace_id, record->trace_id,
-				    sizeof(hook->context.trace_id)) == 0;
+	return hook->call && sonde__callout_is_own(&hook->callout, record->trace_id);
 }
 
 static size_t read_links(const struct sonde__error_record *record,
@@ -89,27 +73,6 @@ static size_t read_frames(const struct sonde__error_record *record,
 	return n;
 }
 
-static void note_duration(struct sonde__fingerprint_hook *hook, uint64_t from_ns)
-{
-	uint64_t now_ns = sonde__monotonic_ns();
-	uint64_t took_ns = now_ns - from_ns;
-
-	if (took_ns >= SLOW_NS) {
-		hook->n_slow++;
-		if (took_ns > hook->slowest_ns)
-			hook->slowest_ns = took_ns;
-	}
-	if (!hook->n_slow || (hook->said_ns && now_ns - hook->said_ns < MINUTE_NS))
-		return;
-	sonde__report(SONDE_WARN,
-		      "the hook for fingerprints is slow: %llu calls took %.0f ms and more, one of them %.0f ms; nothing is delivered meanwhile",
-		      (unsigned long long)hook->n_slow, (double)SLOW_NS / 1e6,
-		      (double)hook->slowest_ns / 1e6);
-	hook->said_ns = now_ns;
-	hook->n_slow = 0;
-	hook->slowest_ns = 0;
-}
-
 uint64_t sonde__fingerprint_hook_ask(struct sonde__fingerprint_hook *hook,
 				     const struct sonde__error_record *record, uint64_t otherwise)
 {
@@ -126,13 +89,13 @@ uint64_t sonde__fingerprint_hook_ask(struct sonde__fingerprint_hook *hook,
 		.http_status = record->http_status,
 		.severity = record->severity,
 	};
-	uint64_t from_ns = sonde__monotonic_ns();
-	struct sonde_context previous = sonde_context_attach(&hook->context);
-	const char *text = hook->call(hook->user, &view);
-	size_t size = text ? strnlen(text, TEXT_MAX) : 0;
+	const char *text;
+	size_t size;
 
-	(void)sonde_context_attach(&previous);
-	note_duration(hook, from_ns);
+	sonde__callout_enter(&hook->callout);
+	text = hook->call(hook->user, &view);
+	size = text ? strnlen(text, TEXT_MAX) : 0;
+	(void)sonde__callout_leave(&hook->callout);
 	if (!size)
 		return otherwise;
 	return sonde__fingerprint_of_text((struct sonde_text){ text, size }, otherwise);

@@ -8,18 +8,14 @@
 #include <stdint.h>
 
 #include <sonde/agent.h>
-#include <sonde/context.h>
 
+#include "pipeline/callout.h"
 #include "record/layout.h"
 
 struct sonde__fingerprint_hook {
 	sonde_fingerprint_fn *call; /* NULL: there is none. */
 	void *user;
-	/* What the hook records carries this trace id, by which it is known. */
-	struct sonde_context context;
-	uint64_t n_slow; /* Since it was last said, */
-	uint64_t slowest_ns;
-	uint64_t said_ns;
+	struct sonde__callout callout;
 };
 
 void sonde__fingerprint_hook_init(struct sonde__fingerprint_hook *hook, sonde_fingerprint_fn *call,

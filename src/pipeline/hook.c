@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The hook is somebody else's code on our thread. It is called once for each item, whatever memory
- * is left: so room is made before. What it records would come back to it for ever: while it runs
- * the thread's current context is one of ours, whose trace id marks what is recorded under it, and
- * what bears the mark is not shown to it.
- */
+/* The hook is called once for each item, whatever memory is left: so room is made before. */
 
 #include "pipeline/hook.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/diagnostic.h"
-#include "base/random.h"
 #include "pipeline/outgoing.h"
 #include "pipeline/state.h"
 #include "pipeline/view.h"
@@ -22,8 +15,6 @@
 /* What mending takes, in sizes of what is mended, and some more. */
 #define MENDING 5
 #define SLACK 512
-#define SLOW_NS (10 * SONDE__NS_PER_MS)
-#define MINUTE_NS (60 * SONDE__NS_PER_S)
 
 static void take_rules(struct sonde__mender *from, struct sonde__mender *to)
 {
@@ -46,11 +37,7 @@ int sonde__hook_init(struct sonde__pipeline *pipeline)
 		return SONDE_E_NOMEM;
 	hook->before_send = pipeline->options.before_send;
 	hook->user = pipeline->options.before_send_user;
-	(void)sonde__random_bytes(hook->context.trace_id, sizeof(hook->context.trace_id));
-	(void)sonde__random_bytes(hook->context.span_id, sizeof(hook->context.span_id));
-	/* Never the id of nothing, even without random numbers. */
-	hook->context.trace_id[0] |= 1;
-	hook->context.span_id[0] |= 1;
+	sonde__callout_init(&hook->callout, "before_send");
 	take_rules(&pipeline->span_mender, &hook->span_mender);
 	take_rules(&pipeline->log_mender, &hook->log_mender);
 	pipeline->redactor = NULL;
@@ -66,9 +53,7 @@ void sonde__hook_deinit(struct sonde__pipeline *pipeline)
 
 bool sonde__hook_is_own(const struct sonde__pipeline *pipeline, const uint8_t trace_id[16])
 {
-	return pipeline->hook &&
-	       memcmp(pipeline->hook->context.trace_id, trace_id,
-		      sizeof(pipeline->hook->context.trace_id)) == 0;
+	return pipeline->hook && sonde__callout_is_own(&pipeline->hook->callout, trace_id);
 }
 
 static size_t room_of(const struct sonde__arena *arena)
@@ -86,51 +71,21 @@ bool sonde__hook_has_room(const struct sonde__arena *arena, size_t size)
 
 /* ---- The call -------------------------------------------------------------------------------- */
 
-static void say_slow(struct sonde__hook *hook, uint64_t now_ns)
-{
-	if (!hook->n_slow || (hook->has_said && now_ns - hook->said_ns < MINUTE_NS))
-		return;
-	sonde__report(SONDE_WARN,
-		      "before_send is slow: %llu calls took %.0f ms and more, one of them %.0f ms; nothing is delivered meanwhile",
-		      (unsigned long long)hook->n_slow, (double)SLOW_NS / 1e6,
-		      (double)hook->slowest_ns / 1e6);
-	hook->has_said = true;
-	hook->said_ns = now_ns;
-	hook->n_slow = 0;
-	hook->slowest_ns = 0;
-}
-
-static void note_duration(struct sonde__hook *hook, uint64_t from_ns)
-{
-	const uint64_t now_ns = sonde__monotonic_ns();
-	const uint64_t took_ns = now_ns - from_ns;
-
-	sonde__timing_add(&hook->timing, took_ns);
-	if (took_ns >= SLOW_NS) {
-		hook->n_slow++;
-		if (took_ns > hook->slowest_ns)
-			hook->slowest_ns = took_ns;
-	}
-	say_slow(hook, now_ns);
-}
-
 /* True: it may leave. */
 static bool call(struct sonde__view_maker *maker, struct sonde_outgoing *item)
 {
 	struct sonde__hook *hook = maker->pipeline->hook;
 	struct sonde__arena *arena = maker->arena;
 	const size_t capacity = arena->capacity;
-	const uint64_t from_ns = sonde__monotonic_ns();
-	struct sonde_context previous = sonde_context_attach(&hook->context);
 
 	if (room_of(arena) < capacity - arena->used)
 		arena->capacity = arena->used + room_of(arena);
 	item->arena = arena;
 	item->event = SONDE_OUTGOING_SELF;
+	sonde__callout_enter(&hook->callout);
 	hook->before_send(hook->user, item);
+	sonde__timing_add(&hook->timing, sonde__callout_leave(&hook->callout));
 	arena->capacity = capacity;
-	(void)sonde_context_attach(&previous);
-	note_duration(hook, from_ns);
 	return !item->is_dropped;
 }
 

@@ -12,6 +12,7 @@
 
 #include <sonde/hooks.h>
 
+#include "pipeline/callout.h"
 #include "pipeline/timing.h"
 #include "record/mend.h"
 
@@ -23,13 +24,8 @@ struct sonde__hook {
 	void *user;
 	struct sonde__mender span_mender; /* With limits and redaction. */
 	struct sonde__mender log_mender;
-	/* What the hook records carries these ids, by which it is known. */
-	struct sonde_context context;
+	struct sonde__callout callout;
 	struct sonde__timing timing;
-	uint64_t n_slow; /* Since it was last said, */
-	uint64_t slowest_ns;
-	uint64_t said_ns;
-	bool has_said;
 };
 
 /* Takes the menders' rules over and leaves them none. SONDE_E_NOMEM. Nothing without a hook. */
