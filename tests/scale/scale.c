@@ -234,11 +234,11 @@ static void thousand_sites(void)
 
 static void run_sites(void)
 {
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 50; i++)
 		thousand_sites();
 	sonde_agent_flush(agent, DEADLINE_MS);
 	stop_at("first");
-	for (int i = 0; i < 90; i++)
+	for (int i = 0; i < 50; i++)
 		thousand_sites();
 	sonde_agent_flush(agent, DEADLINE_MS);
 	stop_at("last");

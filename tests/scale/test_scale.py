@@ -190,7 +190,7 @@ class Content(ScaleCase):
                             names[span["name"]] = names.get(span["name"], 0) + 1
         self.assertEqual(names, {f"site {i:03}": 100 for i in range(1000)})
         self.assertEqual(facts["captured"], 100000)
-        self.assertLessEqual(growth, 512 * KIB)
+        self.assertLessEqual(growth, 256 * KIB)
 
     def test_a_hundred_thousand_values(self):
         growth, facts = self.grows_by("values", OTEL_TRACES_EXPORTER="null")
