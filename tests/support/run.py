@@ -82,6 +82,7 @@ LEFT_OUT = {
     ("valgrind", "fault-host"): "it measures memory, deadlines and what the kernel refuses, all valgrind's own then",
     ("valgrind", "fault-plugin"): "it counts mappings, and valgrind makes some of its own",
     ("valgrind", "fault-webhook"): "its deadlines are in milliseconds, and a handshake under valgrind takes seconds",
+    ("valgrind", "fault-flood"): "valgrind runs one thread at a time, and a flood leaves the worker hardly a turn",
     ("valgrind", "fault-scope"): "a child keeps what its parent's worker had allocated, which valgrind calls lost",
     ("valgrind", "fault-quiet"): "it counts allocations and forbids system calls, which valgrind makes itself",
 }
