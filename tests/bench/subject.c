@@ -96,6 +96,7 @@ void subject_start(const struct subject_options *subject)
 	options.memory_limit_bytes = subject->memory;
 	options.sampler = subject->never_samples ? SONDE_SAMPLER_ALWAYS_OFF : SONDE_SAMPLER_DEFAULT;
 	options.no_figures = subject->has_no_figures;
+	options.no_error_limit = true; /* All that is captured is to be delivered here. */
 	is_stuck = subject->is_stuck;
 	if (is_stuck)
 		pthread_mutex_lock(&stuck);
