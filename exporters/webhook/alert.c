@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static bool is_equal(struct sonde_text text, const char *plain)
-{
-	return text.size == strlen(plain) && !memcmp(text.data, plain, text.size);
-}
-
 static void read_text(struct sonde__webhook_alert *alert, struct sonde_text key,
 		      struct sonde_text value)
 {
@@ -26,7 +21,7 @@ static void read_text(struct sonde__webhook_alert *alert, struct sonde_text key,
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (is_equal(key, texts[i].key)) {
+		if (sonde__webhook_text_is(key, texts[i].key)) {
 			*texts[i].to = value;
 			return;
 		}
@@ -39,13 +34,13 @@ static void read_attribute(struct sonde__webhook_alert *alert, const struct sond
 
 	if (value->type == SONDE_VALUE_STR)
 		read_text(alert, item->name, value->as.string);
-	else if (value->type == SONDE_VALUE_INT && is_equal(item->name, "code.line.number"))
+	else if (value->type == SONDE_VALUE_INT && sonde__webhook_text_is(item->name, "code.line.number"))
 		alert->line = value->as.integer;
 	else if (value->type != SONDE_VALUE_BOOL || !value->as.boolean)
 		return;
-	else if (is_equal(item->name, "sonde.error.first_seen"))
+	else if (sonde__webhook_text_is(item->name, "sonde.error.first_seen"))
 		alert->reasons |= SONDE__WEBHOOK_FIRST_SEEN;
-	else if (is_equal(item->name, "sonde.error.regressed"))
+	else if (sonde__webhook_text_is(item->name, "sonde.error.regressed"))
 		alert->reasons |= SONDE__WEBHOOK_REGRESSED;
 }
 
@@ -64,7 +59,7 @@ static bool read_log(const struct sonde_log_view *log, unsigned int wanted,
 		     struct sonde__webhook_alert *ret)
 {
 	bool is_fatal = log->severity >= SONDE_FATAL && (wanted & SONDE__WEBHOOK_FATAL);
-	bool is_exception = is_equal(log->event_name, "exception");
+	bool is_exception = sonde__webhook_text_is(log->event_name, "exception");
 
 	if (!is_exception && !is_fatal)
 		return false;
@@ -87,7 +82,7 @@ static bool read_log(const struct sonde_log_view *log, unsigned int wanted,
 static bool read_event(const struct sonde_span_view *span, const struct sonde_item_view *event,
 		       unsigned int wanted, struct sonde__webhook_alert *ret)
 {
-	if (event->type != SONDE_ITEM_EVENT || !is_equal(event->name, "exception"))
+	if (event->type != SONDE_ITEM_EVENT || !sonde__webhook_text_is(event->name, "exception"))
 		return false;
 	*ret = (struct sonde__webhook_alert){ .unix_ns = event->unix_ns };
 	memcpy(ret->trace_id, span->trace_id, sizeof(ret->trace_id));

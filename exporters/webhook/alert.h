@@ -11,8 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <sonde/exporter.h>
+
+static inline bool sonde__webhook_text_is(struct sonde_text text, const char *plain)
+{
+	return text.size == strlen(plain) && !memcmp(text.data, plain, text.size);
+}
 
 /* Why; bits. */
 enum sonde__webhook_reason {

@@ -11,11 +11,6 @@
 
 #include "json/write.h"
 
-static bool is_equal(struct sonde_text text, const char *plain)
-{
-	return text.size == strlen(plain) && !memcmp(text.data, plain, text.size);
-}
-
 static void read_service(struct sonde__webhook_service *service, struct sonde_bytes attributes)
 {
 	const struct {
@@ -35,7 +30,7 @@ static void read_service(struct sonde__webhook_service *service, struct sonde_by
 		if (item.type != SONDE_ITEM_ATTRIBUTE || item.value.type != SONDE_VALUE_STR)
 			continue;
 		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-			if (is_equal(item.name, texts[i].key))
+			if (sonde__webhook_text_is(item.name, texts[i].key))
 				*texts[i].to = item.value.as.string;
 	}
 }
