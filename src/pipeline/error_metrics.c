@@ -16,18 +16,11 @@ static const struct sonde__metric errors = { "sonde.errors", "{error}", "Errors 
 static void add_site(struct sonde__points *points, uint32_t site, uint64_t n)
 {
 	struct sonde__label label;
-	struct sonde__sample sample = {
-		.metric = &errors,
-		.number = site,
-		.attrs = label.attrs,
-		.value = (int64_t)n,
-	};
 
 	if (!n)
 		return;
 	sonde__label_site(&label, "error.type", site);
-	sample.n_attrs = label.n_attrs;
-	sonde__points_add(points, &sample);
+	sonde__label_count(&label, &errors, site, n, points);
 }
 
 void sonde__error_metrics(struct sonde__pipeline *pipeline SONDE__UNUSED,

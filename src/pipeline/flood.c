@@ -163,12 +163,6 @@ static void add_series(struct sonde__points *points, const struct sonde__group_s
 {
 	char fingerprint[17];
 	struct sonde__label label;
-	struct sonde__sample sample = {
-		.metric = &grouped,
-		.number = number,
-		.attrs = label.attrs,
-		.value = (int64_t)series->n,
-	};
 
 	sonde__label_init(&label);
 	sonde__label_text(&label, "error.type",
@@ -177,22 +171,18 @@ static void add_series(struct sonde__points *points, const struct sonde__group_s
 		       (unsigned long long)series->fingerprint);
 	sonde__label_text(&label, "sonde.error.fingerprint",
 			  (struct sonde_text){ fingerprint, 16 });
-	sample.n_attrs = label.n_attrs;
-	sonde__points_add(points, &sample);
+	sonde__label_count(&label, &grouped, number, series->n, points);
 }
 
 static void add_overflow(struct sonde__points *points, uint64_t n)
 {
 	struct sonde__label label;
-	struct sonde__sample sample = {
-		.metric = &grouped, .attrs = label.attrs, .value = (int64_t)n
-	};
 
+	if (!n)
+		return;
 	sonde__label_init(&label);
 	sonde__label_overflow(&label);
-	sample.n_attrs = label.n_attrs;
-	if (n)
-		sonde__points_add(points, &sample);
+	sonde__label_count(&label, &grouped, /* number= */ 0, n, points);
 }
 
 void sonde__group_metrics(struct sonde__pipeline *pipeline, struct sonde__points *points)

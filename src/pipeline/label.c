@@ -40,3 +40,17 @@ void sonde__label_site(struct sonde__label *label, const char *name_key, uint32_
 	if (site.line)
 		label->attrs[label->n_attrs++] = sonde_int("code.line.number", site.line);
 }
+
+void sonde__label_count(const struct sonde__label *label, const struct sonde__metric *metric,
+			uint64_t number, uint64_t n, struct sonde__points *points)
+{
+	const struct sonde__sample sample = {
+		.metric = metric,
+		.number = number,
+		.attrs = label->attrs,
+		.n_attrs = label->n_attrs,
+		.value = (int64_t)n,
+	};
+
+	sonde__points_add(points, &sample);
+}

@@ -10,6 +10,7 @@
 #include <sonde/attribute.h>
 
 #include "base/arena.h"
+#include "pipeline/points.h"
 
 #define SONDE__LABEL_ATTRS 4
 /* Both names and paths are at most 512 bytes; mended, a byte becomes three at worst. */
@@ -32,5 +33,9 @@ void sonde__label_overflow(struct sonde__label *label);
 
 /* A site's name under `name_key`, and its place; overflow where there is no such site. */
 void sonde__label_site(struct sonde__label *label, const char *name_key, uint32_t id);
+
+/* What a counter stands at under these attributes; `number` is the series'. */
+void sonde__label_count(const struct sonde__label *label, const struct sonde__metric *metric,
+			uint64_t number, uint64_t n, struct sonde__points *points);
 
 #endif

@@ -44,16 +44,9 @@ static void add_durations(struct sonde__points *points, const struct sonde__figu
 static void add_errors(struct sonde__points *points, uint32_t site, uint64_t n_errors)
 {
 	struct sonde__label label;
-	struct sonde__sample sample = {
-		.metric = &errors,
-		.number = site,
-		.attrs = label.attrs,
-		.value = (int64_t)n_errors,
-	};
 
 	sonde__label_site(&label, "sonde.site.name", site);
-	sample.n_attrs = label.n_attrs;
-	sonde__points_add(points, &sample);
+	sonde__label_count(&label, &errors, site, n_errors, points);
 }
 
 void sonde__site_metrics(struct sonde__pipeline *pipeline SONDE__UNUSED,
