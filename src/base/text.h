@@ -2,11 +2,12 @@
 #ifndef SONDE_BASE_TEXT_H
 #define SONDE_BASE_TEXT_H
 
-/* Numbers and lists as the OpenTelemetry environment variables write them. */
+/* Texts compared, and numbers and lists as the OpenTelemetry environment variables write them. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <sonde/base.h>
 
@@ -34,6 +35,11 @@ struct sonde__pair {
 };
 
 int sonde__pair_next(const char **rest, char *scratch, struct sonde__pair *ret);
+
+static inline bool sonde__text_equal(struct sonde_text a, struct sonde_text b)
+{
+	return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+}
 
 /* Equal without regard to ASCII case. */
 bool sonde__text_equal_nocase(const char *a, const char *b);

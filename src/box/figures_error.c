@@ -17,6 +17,8 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/hash.h"
+#include "base/text.h"
 #include "box/box.h"
 #include "box/cpu.h"
 #include "box/figures_inline.h"
@@ -40,30 +42,20 @@ static SONDE__ALWAYS_INLINE uint64_t word_at(const char *data)
 	return word;
 }
 
-static SONDE__ALWAYS_INLINE uint64_t word_mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 32;
-}
-
 static SONDE__ALWAYS_INLINE uint64_t text_mix(uint64_t hash, struct sonde_text text)
 {
 	uint64_t tail = 0;
 	size_t i = 0;
 
 	for (; i + sizeof(tail) <= text.size; i += sizeof(tail))
-		hash = word_mix(hash, word_at(text.data + i));
+		hash = sonde__hash_word(hash, word_at(text.data + i));
 	/* The last eight bytes once more, or what is less than eight. */
 	if (text.size >= sizeof(tail))
-		return word_mix(hash, word_at(text.data + text.size - sizeof(tail)) ^ text.size);
+		return sonde__hash_word(hash, word_at(text.data + text.size - sizeof(tail)) ^
+						      text.size);
 	for (; i < text.size; i++)
 		tail = tail << 8 | (uint8_t)text.data[i];
-	return word_mix(hash, tail ^ text.size << 56);
-}
-
-static bool text_equal(struct sonde_text a, struct sonde_text b)
-{
-	return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+	return sonde__hash_word(hash, tail ^ text.size << 56);
 }
 
 static bool is_site(uint32_t id, const struct sonde__site_view *place)
@@ -71,8 +63,9 @@ static bool is_site(uint32_t id, const struct sonde__site_view *place)
 	struct sonde__site_view site;
 
 	return sonde__site_get(id, &site) && site.kind == place->kind && site.line == place->line &&
-	       text_equal(site.function, place->function) && text_equal(site.name, place->name) &&
-	       text_equal(site.file, place->file);
+	       sonde__text_equal(site.function, place->function) &&
+	       sonde__text_equal(site.name, place->name) &&
+	       sonde__text_equal(site.file, place->file);
 }
 
 static SONDE__COLD uint32_t site_find(const struct sonde__site_view *place, uint64_t hash)

@@ -25,7 +25,7 @@
 #include "base/compiler.h"
 #include "base/process.h"
 #include "base/random.h"
-#include "base/utf8.h"
+#include "base/text.h"
 
 #define TEXT_UNIT 8u
 #define TEXT_PART_MAX 512u
@@ -109,18 +109,14 @@ static struct sonde__site_view view_of(const struct sonde__site_text *text)
 	return view;
 }
 
-static bool text_equal(struct sonde_text a, struct sonde_text b)
-{
-	return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
-}
-
 static bool content_equal(const struct content *content, const struct sonde__site_text *text)
 {
 	struct sonde__site_view view = view_of(text);
 
 	return content->hash == text->hash && content->line == text->line &&
-	       content->kind == view.kind && text_equal(content->name, view.name) &&
-	       text_equal(content->file, view.file) && text_equal(content->function, view.function);
+	       content->kind == view.kind && sonde__text_equal(content->name, view.name) &&
+	       sonde__text_equal(content->file, view.file) &&
+	       sonde__text_equal(content->function, view.function);
 }
 
 static uint32_t text_size(size_t n_bytes)

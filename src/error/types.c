@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/random.h"
 
 #define SONDE__DEFINE_ERROR_TYPE(type_name, type_parent, type_code, status, level, retry, shown) \
@@ -93,27 +94,21 @@ static uint64_t word_of_rest(const char *text, size_t size)
 	return word;
 }
 
-static uint64_t hash_add(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 32;
-}
-
 /* By words, of which the last may overlap the one before: lengths are part of the hash. */
 static uint64_t text_hash(const char *text, uint64_t seed)
 {
 	size_t size = text ? strlen(text) : 0;
-	uint64_t hash = hash_add(seed, size + 1);
+	uint64_t hash = sonde__hash_word(seed, size + 1);
 	uint64_t word;
 
 	if (size < sizeof(word))
-		return hash_add(hash, word_of_rest(text, size));
+		return sonde__hash_word(hash, word_of_rest(text, size));
 	for (size_t at = 0; at + sizeof(word) < size; at += sizeof(word)) {
 		memcpy(&word, text + at, sizeof(word));
-		hash = hash_add(hash, word);
+		hash = sonde__hash_word(hash, word);
 	}
 	memcpy(&word, text + size - sizeof(word), sizeof(word));
-	return hash_add(hash, word);
+	return sonde__hash_word(hash, word);
 }
 
 size_t sonde__type_identify(const struct sonde_error_type *type, uint32_t *ret, size_t capacity)
