@@ -12,29 +12,14 @@
 
 #include "box/box.h"
 #include "pipeline/state.h"
-#include "rig.h"
+#include "flood_rig.h"
 #include "support/records.h"
 
-static struct rig rig;
-
-static int begin(void **state)
+static int begin_metered(void **state)
 {
-	(void)state;
-	rig_init(&rig, /* n_destinations= */ 1);
+	(void)begin(state);
 	rig.options.destinations[0].takes_metrics = true;
 	rig.options.metric_interval_ns = 3600 * RIG_S;
-	rig.options.flood = (struct sonde__flood_options){
-		.group = { .burst = 10, .period_ns = RIG_S },
-		.total = { .burst = 200, .period_ns = 10 * RIG_MS },
-		.summary_ns = 60 * RIG_S,
-	};
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	rig_end(&rig);
 	return 0;
 }
 
@@ -302,7 +287,7 @@ static void a_summary_is_accounted_for(void **state)
 	assert_int_equal(rig_account(&rig, 0, SONDE_SIGNAL_LOG).lost[SONDE_LOSS_REFUSED], 11);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_metered, end)
 
 int main(void)
 {
