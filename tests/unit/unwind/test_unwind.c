@@ -15,13 +15,10 @@
 #include <cmocka.h>
 
 #include <limits.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -31,6 +28,7 @@
 
 #include "stack/stack.h"
 #include "frameless.h"
+#include "support/system_calls.h"
 
 #define CAPACITY 96
 #define PAGE 4096
@@ -45,9 +43,7 @@
 /* It makes system calls of its own, and does not follow a change of stacks. */
 static void skip_under_valgrind(void)
 {
-	const char *preload = getenv("LD_PRELOAD");
-
-	if (preload && strstr(preload, "vgpreload"))
+	if (is_under_valgrind())
 		skip();
 }
 
@@ -269,22 +265,6 @@ static void test_coroutines(void **state)
 	/* On memory of the thread's own stack it is walked to its own end. */
 	coroutine_run(inside, sizeof(inside));
 	expect_trail(&coroutine_trail);
-}
-
-/* From here on the kernel kills the process at any system call but exit_group. */
-static void forbid_system_calls(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-	};
-	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-		_exit(77);
 }
 
 /* Runs first, when nothing is remembered yet. */
