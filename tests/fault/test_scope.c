@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -137,44 +135,10 @@ static void test_a_failure_in_a_worker_thread(void **state)
 	sonde_agent_stop(agent, 5000);
 }
 
-static void test_in_a_forked_child(void **state)
-{
-	struct sonde_agent *agent = start();
-	int status;
-	pid_t child;
-	SONDE_SCOPE();
-
-	(void)state;
-	sonde_context_set_str("request.id", "of the parent");
-	sonde_breadcrumb(SONDE_INFO, "parent", "before the fork");
-	child = fork();
-	if (child == 0) {
-		SONDE_ERROR_AUTOFREE struct sonde_error *error =
-			sonde_error_raise(&sonde_timeout, "in the child");
-		char *text;
-
-		sonde_breadcrumb(SONDE_INFO, "child", "after the fork");
-		sonde_error_capture(error);
-		if (sonde_agent_flush(agent, 10000) != SONDE_OK)
-			_exit(1);
-		text = sonde_memory_take();
-		/* Or its box would wait for somebody who reads what is left in it. */
-		sonde_agent_stop(agent, 5000);
-		_exit(!text || !strstr(text, "of the parent") ||
-		      !strstr(text, " INFO parent: before the fork") ||
-		      !strstr(text, " INFO child: after the fork"));
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
-	sonde_agent_stop(agent, 5000);
-	free(sonde_memory_take());
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_failure_in_a_worker_thread),
-		cmocka_unit_test(test_in_a_forked_child),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
