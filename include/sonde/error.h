@@ -89,7 +89,12 @@ sonde__error_type_make(const char *name, const struct sonde_error_type *parent, 
 	X(sonde_out_of_memory, &sonde_internal, "OUT_OF_MEMORY", 503, 0, SONDE_YES, 0) \
 	X(sonde_external_service, &sonde_error_base, "EXTERNAL_SERVICE", 502, SONDE_ERROR, SONDE_YES, SONDE_NO) \
 	X(sonde_unavailable, &sonde_error_base, "UNAVAILABLE", 503, SONDE_ERROR, SONDE_YES, SONDE_NO) \
+	X(sonde_circuit_open, &sonde_unavailable, "CIRCUIT_OPEN", 503, 0, SONDE_NO, 0) \
+	X(sonde_closed, &sonde_unavailable, "CLOSED", 503, 0, SONDE_NO, 0) \
 	X(sonde_exhausted, &sonde_unavailable, "EXHAUSTED", 503, 0, 0, 0) \
+	X(sonde_bulkhead_full, &sonde_exhausted, "BULKHEAD_FULL", 503, 0, 0, 0) \
+	X(sonde_queue_full, &sonde_exhausted, "QUEUE_FULL", 503, 0, 0, 0) \
+	X(sonde_rate_limited, &sonde_exhausted, "RATE_LIMITED", 429, SONDE_WARN, 0, SONDE_YES) \
 	X(sonde_timeout, &sonde_error_base, "TIMEOUT", 504, SONDE_ERROR, SONDE_YES, SONDE_NO)
 
 #define SONDE__DECLARE_ERROR_TYPE(name, ...) SONDE_API extern const struct sonde_error_type name;

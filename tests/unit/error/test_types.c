@@ -62,7 +62,12 @@ static void test_each_type(void **state)
 		{ &sonde_out_of_memory, &sonde_internal, 503, SONDE_ERROR, true, false },
 		{ &sonde_external_service, &sonde_error_base, 502, SONDE_ERROR, true, false },
 		{ &sonde_unavailable, &sonde_error_base, 503, SONDE_ERROR, true, false },
+		{ &sonde_circuit_open, &sonde_unavailable, 503, SONDE_ERROR, false, false },
+		{ &sonde_closed, &sonde_unavailable, 503, SONDE_ERROR, false, false },
 		{ &sonde_exhausted, &sonde_unavailable, 503, SONDE_ERROR, true, false },
+		{ &sonde_bulkhead_full, &sonde_exhausted, 503, SONDE_ERROR, true, false },
+		{ &sonde_queue_full, &sonde_exhausted, 503, SONDE_ERROR, true, false },
+		{ &sonde_rate_limited, &sonde_exhausted, 429, SONDE_WARN, true, true },
 		{ &sonde_timeout, &sonde_error_base, 504, SONDE_ERROR, true, false },
 	};
 
@@ -85,7 +90,8 @@ static void test_each_type(void **state)
 		assert_true(sonde_error_is(error, cases[i].parent));
 		for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++)
 			assert_int_equal(sonde_error_is(error, cases[k].type),
-					 k == i || cases[k].type == cases[i].parent);
+					 k == i || cases[k].type == cases[i].parent ||
+						 cases[k].type == cases[i].parent->parent);
 	}
 }
 
