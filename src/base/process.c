@@ -8,6 +8,10 @@
  * Identity: a pid is used again, a pid with the start time of its process is not, and both mean
  * nothing after a reboot, hence the boot id. Everything below sonde__process_identify is plain
  * system calls on stack memory, because crash and fork paths call it.
+ *
+ * The key is both in one word: 22 bits of pid, which is all that the kernel gives out, and 42 of
+ * start time, which at 100 ticks a second are 1,394 years. Its cache is in the wiped page, and so
+ * no child ever takes its parent's for its own.
  */
 
 #include "base/process.h"
@@ -22,7 +26,17 @@
 
 #include <sonde/base.h>
 
+#define KEY_PID_BITS 22
+
+struct wiped_page {
+	uint32_t mark;
+	uint32_t reserved;
+	uint64_t key; /* 0: not asked for in this process. */
+};
+
 static uint32_t static_mark = 1;
+static uint64_t static_key; /* Before there is a page: never cached. */
+static uint64_t *key_cache = &static_key;
 static uint8_t boot_id_cache[16];
 static bool boot_id_known;
 
@@ -31,10 +45,11 @@ const uint32_t *sonde__process_mark = &static_mark;
 static void mark_reset(void)
 {
 	__atomic_store_n(&static_mark, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&static_key, 0, __ATOMIC_RELAXED);
 }
 
 /* NULL where the kernel cannot wipe. */
-static uint32_t *wiped_page_map(void)
+static struct wiped_page *wiped_page_map(void)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -53,26 +68,39 @@ static uint32_t *wiped_page_map(void)
 
 static void boot_id_read(uint8_t ret[16]);
 
-int sonde__process_init(void)
-{
-	static bool done;
-	uint32_t *page;
+static int init_status;
+static bool forks_are_seen; /* By a page or by a handler. Release, R3, partner A3. */
 
-	if (done)
-		return SONDE_OK;
+static void init_once(void)
+{
+	struct wiped_page *page;
+
 	boot_id_read(boot_id_cache);
 	boot_id_known = true;
 	page = wiped_page_map();
 	if (page) {
-		/* Relaxed: readers reach the word through the pointer alone. */
-		__atomic_store_n(page, 1, __ATOMIC_RELAXED);
+		/* Relaxed: readers reach the words through the pointers alone. */
+		__atomic_store_n(&page->mark, 1, __ATOMIC_RELAXED);
+		/*
+		 * R2, partner A2 in sonde__process_key: or the page may be seen before it is
+		 * mapped.
+		 */
+		__atomic_store_n(&key_cache, &page->key, __ATOMIC_RELEASE);
 		/* R1, partner A1 in sonde__process_word. */
-		__atomic_store_n(&sonde__process_mark, page, __ATOMIC_RELEASE);
+		__atomic_store_n(&sonde__process_mark, &page->mark, __ATOMIC_RELEASE);
 	} else if (pthread_atfork(/* prepare= */ NULL, /* parent= */ NULL, mark_reset) != 0) {
-		return SONDE_E_NOMEM;
+		init_status = SONDE_E_NOMEM;
+		return;
 	}
-	done = true;
-	return SONDE_OK;
+	__atomic_store_n(&forks_are_seen, true, __ATOMIC_RELEASE);
+}
+
+int sonde__process_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init_once);
+	return init_status;
 }
 
 void sonde__process_adopt(void)
@@ -250,4 +278,37 @@ bool sonde__process_is_alive(const struct sonde__process_id *id)
 
 	errno = saved_errno;
 	return is_alive;
+}
+
+static uint64_t key_make(const struct sonde__process_id *id)
+{
+	return (uint64_t)(uint32_t)id->pid | id->start_time << KEY_PID_BITS;
+}
+
+uint64_t sonde__process_key(void)
+{
+	/* A2, partner R2 in init_once. */
+	uint64_t *cache = __atomic_load_n(&key_cache, __ATOMIC_ACQUIRE);
+	/* Relaxed, both: the word is all there is to know, and every thread writes the same. */
+	uint64_t key = __atomic_load_n(cache, __ATOMIC_RELAXED);
+	struct sonde__process_id id;
+
+	if (SONDE__LIKELY(key))
+		return key;
+	sonde__process_identify(getpid(), &id);
+	key = key_make(&id);
+	/* Before sonde__process_init nothing would tell a child that it is not its own. */
+	if (__atomic_load_n(&forks_are_seen, __ATOMIC_ACQUIRE)) /* A3 */
+		__atomic_store_n(cache, key, __ATOMIC_RELAXED);
+	return key;
+}
+
+bool sonde__process_key_is_alive(uint64_t key)
+{
+	struct sonde__process_id id = {
+		.pid = (int32_t)(key & ((UINT64_C(1) << KEY_PID_BITS) - 1)),
+		.start_time = key >> KEY_PID_BITS,
+	};
+
+	return key != 0 && sonde__process_is_alive(&id);
 }

@@ -19,8 +19,8 @@
 extern const uint32_t *sonde__process_mark;
 
 /*
- * Maps the page. Idempotent; called at the agent's start, by one thread at a time. Not
- * async-signal-safe.
+ * Maps the page. Idempotent, on any thread: at the agent's start, and by what is shared with other
+ * processes. Not async-signal-safe.
  */
 int sonde__process_init(void);
 
@@ -65,5 +65,14 @@ struct sonde__process_id {
  */
 void sonde__process_identify(pid_t pid, struct sonde__process_id *ret);
 bool sonde__process_is_alive(const struct sonde__process_id *id);
+
+/*
+ * The same in one word, so that in memory shared with other processes one exchange takes something
+ * and says who did: pid and start time, for processes of this boot and pid namespace; never 0.
+ * After sonde__process_init it is read from /proc once in every process, and costs one load from
+ * then on. Async-signal-safe, keep errno.
+ */
+uint64_t sonde__process_key(void);
+bool sonde__process_key_is_alive(uint64_t key);
 
 #endif

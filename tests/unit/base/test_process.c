@@ -300,6 +300,49 @@ static void test_nonsense_pids_are_dead(void **state)
 	}
 }
 
+/* Asked for in every generation, so that each has a parent's in its memory. */
+static void test_key_is_of_one_process(void **state)
+{
+	uint64_t ours;
+	uint64_t dead;
+	int ends[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(sonde__process_init(), 0);
+	ours = sonde__process_key();
+	assert_int_not_equal(ours, 0);
+	assert_true(ours == sonde__process_key());
+	assert_int_equal(ours & 0x3fffff, getpid());
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		uint64_t child = sonde__process_key();
+
+		pid = fork();
+		if (pid == 0) {
+			uint64_t grandchild = sonde__process_key();
+
+			_exit(grandchild != child && grandchild != ours &&
+					      sonde__process_key_is_alive(child) &&
+					      sonde__process_key_is_alive(grandchild) ?
+				      0 :
+				      1);
+		}
+		(void)!write(ends[1], &child, sizeof(child));
+		_exit(child != ours && sonde__process_key_is_alive(ours) ? child_status(pid) : 2);
+	}
+	assert_int_equal(read(ends[0], &dead, sizeof(dead)), sizeof(dead));
+	assert_int_equal(child_status(pid), 0);
+	assert_false(sonde__process_key_is_alive(dead));
+	assert_false(sonde__process_key_is_alive(0));
+	/* The same pid, but another start. */
+	assert_false(sonde__process_key_is_alive(ours + (UINT64_C(1) << 22)));
+	assert_true(sonde__process_key_is_alive(ours));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_process_without_leader_is_alive),
 		cmocka_unit_test(test_hostile_name_is_no_field),
 		cmocka_unit_test(test_nonsense_pids_are_dead),
+		cmocka_unit_test(test_key_is_of_one_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
