@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sonde/deadline.h>
 #include <sonde/exporter.h>
 #include <sonde/memory.h>
 #include <sonde/otlp.h>
@@ -136,6 +137,20 @@ static int is_recorded(const char *lines, const char *text)
 	return 0;
 }
 
+static void deadlines(void)
+{
+	SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
+	struct sonde_error *error = sonde_deadline_error(NULL);
+
+	sonde_deadline_begin(&deadline, 1000, NULL);
+	SONDE_DEADLINE(100);
+	SONDE_DEADLINE_SHIELD();
+	SONDE_DEADLINE(10);
+	if (sonde_deadline_is_over(NULL))
+		say("%d", sonde_deadline_poll_ms(NULL));
+	sonde_error_free(error);
+}
+
 int main(void)
 {
 	static struct sonde_site site = SONDE_SITE_INIT("by hand");
@@ -154,6 +169,7 @@ int main(void)
 	errors();
 	problems();
 	contexts();
+	deadlines();
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 2;
 	spans();
