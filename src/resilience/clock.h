@@ -32,6 +32,12 @@ static inline uint64_t sonde__moment_after(uint64_t now_ns, uint64_t duration_ns
 	return duration_ns < SONDE__NEVER - now_ns ? now_ns + duration_ns : SONDE__NEVER;
 }
 
+/* As options have durations; UINT64_MAX, and what is longer than time goes, is never. */
+static inline uint64_t sonde__ms_to_ns(uint64_t ms)
+{
+	return ms <= SONDE__NEVER / SONDE__NS_PER_MS ? ms * SONDE__NS_PER_MS : SONDE__NEVER;
+}
+
 /* How long until `moment_ns`; 0: it is over. */
 static inline uint64_t sonde__time_until(uint64_t moment_ns, uint64_t now_ns)
 {
