@@ -3,6 +3,7 @@
 
 #include <sonde/exporter.h>
 #include <sonde/hooks.h>
+#include <sonde/queue.h>
 #include <sonde/sonde.h>
 #include <sonde/stack.h>
 
@@ -43,6 +44,8 @@ SIZE(sonde_exporter_host, 32);
 SIZE(sonde_result, 288);
 SIZE(sonde_request, 56);
 SIZE(sonde_exporter, 88);
+SIZE(sonde_queue, 320);
+SIZE(sonde_queue_options, 72);
 
 AT(sonde_site, id, 28);
 AT(sonde_attr, value, 24);
