@@ -124,6 +124,7 @@ struct sonde__span *sonde__span_start(struct sonde_span *memory,
 	/* Another process's context, and none, bring no values: what the thread carries goes on. */
 	if (!words.extension2 && (words.flags & SONDE__CONTEXT_REMOTE || !words.span_id))
 		words.extension2 = sonde__context_current()->extension2;
+	sonde__deadline_inherit(&words);
 	sampled = context_make(span, &words, known.root);
 	span->kind = kind_of((unsigned)known.kind);
 	if (known.detached)
@@ -332,8 +333,11 @@ struct sonde_context sonde_span_context(const struct sonde_span *memory)
 		return current;
 	context = span->context;
 	/* What was set since the span began is of the same request. */
-	if (!memcmp(context.trace_id, current.trace_id, sizeof(context.trace_id)))
+	if (!memcmp(context.trace_id, current.trace_id, sizeof(context.trace_id))) {
 		context.extension[SONDE__EXTENSION_VALUES] =
 			current.extension[SONDE__EXTENSION_VALUES];
+		context.extension[SONDE__EXTENSION_DEADLINE] =
+			current.extension[SONDE__EXTENSION_DEADLINE];
+	}
 	return context;
 }

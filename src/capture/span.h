@@ -136,9 +136,24 @@ static SONDE__ALWAYS_INLINE void sonde__span_enter_below(struct sonde__span *spa
 	current->flags = own->flags = flags | sonde__span_place(span);
 }
 
+/* A deadline as a context has it: 0, none, is later than all others. */
+static SONDE__ALWAYS_INLINE bool sonde__deadline_is_sooner(uint64_t a, uint64_t b)
+{
+	return a - 1 < b - 1;
+}
+
+/* A span's parent may be elsewhere; never is its deadline later than the thread's. */
+static SONDE__ALWAYS_INLINE void sonde__deadline_inherit(struct sonde__context_words *words)
+{
+	const uint64_t current = sonde__context_current()->extension01[SONDE__EXTENSION_DEADLINE];
+
+	if (sonde__deadline_is_sooner(current, words->extension01[SONDE__EXTENSION_DEADLINE]))
+		words->extension01[SONDE__EXTENSION_DEADLINE] = current;
+}
+
 /*
  * Makes what sonde__span_enter_below found current again, but for values: those that were set below
- * a span stay for its parent.
+ * a span stay for its parent. A deadline that is no longer there stays ended, see deadline.md.
  */
 static SONDE__ALWAYS_INLINE void sonde__span_leave_to_parent(const struct sonde__span *span)
 {
@@ -148,7 +163,10 @@ static SONDE__ALWAYS_INLINE void sonde__span_leave_to_parent(const struct sonde_
 	current->trace_id = own->trace_id;
 	current->span_id = span->parent_id;
 	current->flags = span->previous_flags;
-	current->extension01 = own->extension01;
+	if (SONDE__UNLIKELY(sonde__deadline_is_sooner(
+		    current->extension01[SONDE__EXTENSION_DEADLINE],
+		    own->extension01[SONDE__EXTENSION_DEADLINE])))
+		current->extension01 = own->extension01;
 }
 
 /* A span that is sampled out: begins below the current one; ends, however it was begun. */

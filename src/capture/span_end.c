@@ -32,15 +32,23 @@ static bool current_was_left(const struct sonde__span *span, uint64_t flags)
 	return current && current < here && here < mine && mine - current < STACK_REACH;
 }
 
-/* What was current, whole; but a span that is no scope leaves the values that were set below it. */
+/*
+ * What was current, whole; but a span that is no scope leaves the values that were set below it,
+ * and a deadline that has ended since the begin stays ended.
+ */
 static SONDE__ALWAYS_INLINE void context_put_back_whole(const struct sonde__span *span)
 {
 	struct sonde__context_words *current = sonde__context_current();
 	const uint64_t values = current->extension2;
+	const uint64_t deadline = current->extension01[SONDE__EXTENSION_DEADLINE];
+	const uint64_t own = sonde__context_words(&span->context)
+				     ->extension01[SONDE__EXTENSION_DEADLINE];
 
 	*current = *sonde__span_previous(span);
 	if (!(span->own_flags & SONDE__SPAN_IS_SCOPE))
 		current->extension2 = values;
+	if (SONDE__UNLIKELY(sonde__deadline_is_sooner(own, deadline)))
+		current->extension01[SONDE__EXTENSION_DEADLINE] = deadline;
 }
 
 static SONDE__ALWAYS_INLINE void context_put_back(const struct sonde__span *span)
