@@ -19,13 +19,6 @@ static inline uint64_t sonde__now_ns(const struct sonde_clock *clock)
 	return clock && clock->now_ns ? clock->now_ns(clock->user) : sonde__monotonic_ns();
 }
 
-/* A limit as options say it; UINT64_MAX, and what no clock reaches, is no limit. */
-static inline uint64_t sonde__ms_to_ns(uint64_t limit_ms)
-{
-	return limit_ms < SONDE__NEVER / SONDE__NS_PER_MS ? limit_ms * SONDE__NS_PER_MS :
-							   SONDE__NEVER;
-}
-
 /* The moment `duration_ns` after `now_ns`; never where that is further than time goes. */
 static inline uint64_t sonde__moment_after(uint64_t now_ns, uint64_t duration_ns)
 {

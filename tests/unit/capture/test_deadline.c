@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What spans do to the deadline: inherited, never later than the thread's, and never left behind. */
+/* What spans do to the deadline: inherited, never later than the thread's, never left behind. */
 
 #include "fixture.h"
 
