@@ -99,6 +99,69 @@ SONDE_API struct sonde_error *sonde_deadline_error_at(struct sonde_error *cause,
 						      int line, const char *function)
 	__attribute__((returns_nonnull, warn_unused_result));
 
+/* ---- To others, and from them ---------------------------------------------------------------- */
+
+/*
+ * Which headers say how much time is left: gRPC's "grpc-timeout"; "x-request-timeout", in seconds
+ * with a fraction; Envoy's, which has one for the request that it is sent
+ * ("x-envoy-upstream-rq-timeout-ms") and one for the request that it sends on
+ * ("x-envoy-expected-rq-timeout-ms").
+ */
+#define SONDE_DEADLINE_HEADER_GRPC 1u
+#define SONDE_DEADLINE_HEADER_SECONDS 2u
+#define SONDE_DEADLINE_HEADER_ENVOY 4u
+
+/*
+ * Sets those of the headers (an or of the above) to what is left; none where there is no deadline.
+ * Rounded down, so that nobody is given more than there is, but never to 0, which would be "no
+ * limit" for some: where it is over, the smallest amount that the header can say.
+ */
+SONDE_API void sonde_deadline_inject(unsigned headers, const struct sonde_clock *clock,
+				     sonde_header_set_fn *set, void *carrier);
+
+/*
+ * Reads all three from a request; the shortest counts. SONDE_E_NOT_FOUND: there is none;
+ * SONDE_E_MALFORMED: none that could be read; *ret_limit_ns is untouched then. It is the sender's
+ * word: bound it, as the next function does. Pure.
+ */
+SONDE_API int sonde_deadline_extract(sonde_header_get_fn *get, void *carrier,
+				     uint64_t *ret_limit_ns);
+
+/*
+ * A request's scope: what its headers leave it, and at most `limit_ms`, which also counts where
+ * they say nothing, or nonsense.
+ */
+SONDE_API void sonde_deadline_begin_request(struct sonde_deadline *deadline, uint64_t limit_ms,
+					    const struct sonde_clock *clock,
+					    sonde_header_get_fn *get, void *carrier);
+
+/* For the rest of the enclosing block: SONDE_REQUEST_DEADLINE(30000, header_get, request); */
+#define SONDE_REQUEST_DEADLINE(limit_ms, get, carrier) \
+	SONDE__REQUEST_DEADLINE(SONDE__CAT(sonde__deadline_, __COUNTER__), limit_ms, get, carrier)
+#define SONDE__REQUEST_DEADLINE(variable, limit_ms, get, carrier) \
+	struct sonde_deadline variable __attribute__((cleanup(sonde_deadline_end), unused)); \
+	sonde_deadline_begin_request(&variable, (limit_ms), /* clock= */ 0, (get), (carrier))
+
+/*
+ * The value of "grpc-timeout": up to 8 digits and a unit (HMSmun). The first writes what
+ * `limit_ns`, which is not UINT64_MAX, is in the smallest unit that has room for it, and a zero;
+ * the second returns SONDE_E_MALFORMED for anything else, and UINT64_MAX for what is longer than
+ * time goes. Standard: gRPC over HTTP/2, Requests. Pure.
+ */
+#define SONDE_DEADLINE_GRPC_SIZE 10
+SONDE_API void sonde_deadline_format_grpc(uint64_t limit_ns, char buffer[SONDE_DEADLINE_GRPC_SIZE]);
+SONDE_API int sonde_deadline_parse_grpc(const char *value, uint64_t *ret_limit_ns);
+
+/* ---- In an event loop ------------------------------------------------------------------------ */
+
+/*
+ * A timerfd that is readable from the current deadline on, never where there is none: to be polled,
+ * and closed by the caller. The second gives one the deadline that is current now. Of
+ * CLOCK_MONOTONIC alone. SONDE_E_SYSTEM: the system gave none, or it is no timerfd.
+ */
+SONDE_API int sonde_deadline_timer_open(void);
+SONDE_API int sonde_deadline_timer_set(int fd);
+
 /* ---- A context's ----------------------------------------------------------------------------- */
 
 /* As sonde_deadline_moment_ns(), of a context that is kept: a request in an event loop. */

@@ -145,6 +145,7 @@ static void deadlines(void)
 	sonde_deadline_begin(&deadline, 1000, NULL);
 	SONDE_DEADLINE(100);
 	SONDE_DEADLINE_SHIELD();
+	SONDE_REQUEST_DEADLINE(1000, no_header, NULL);
 	SONDE_DEADLINE(10);
 	if (sonde_deadline_is_over(NULL))
 		say("%d", sonde_deadline_poll_ms(NULL));
