@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SONDE_RESILIENCE_EMITTER_H
+#define SONDE_RESILIENCE_EMITTER_H
+
+/*
+ * The emitter's insides: who has subscribed, and who is inside. docs/design/emitter.md argues it.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <sonde/emitter.h>
+
+#include "base/compiler.h"
+#include "base/hash.h"
+#include "resilience/park.h"
+
+#define SONDE__EMITTER_INDEX_BITS 16
+#define SONDE__EMITTER_INDEX_MASK ((UINT64_C(1) << SONDE__EMITTER_INDEX_BITS) - 1)
+
+_Static_assert(SONDE_EMITTER_SUBSCRIPTIONS_MAX <= SONDE__EMITTER_INDEX_MASK, "an id has room for the place");
+
+struct sonde__emitter_entry {
+	struct sonde_subscription what;
+	struct sonde__emitter_entry *next; /* In the list; or in that of the free ones. */
+	struct sonde__emitter_entry *previous;
+	uint64_t id; /* sequence << SONDE__EMITTER_INDEX_BITS | place; 0: free. */
+	uint64_t hash;
+	uint32_t n_running; /* Handlers, and a call of `end`. */
+	bool is_over;
+	struct sonde__waiters waiters; /* For n_running to be 0. */
+};
+
+/* An emit that is under way, or a call of `end`. */
+struct sonde__emit_frame {
+	struct sonde__emit_frame *next;
+	struct sonde__emit_frame *previous;
+	pthread_t thread;
+};
+
+struct sonde__emitter {
+	_Atomic uint64_t mask; /* Bits of the events that somebody may want. */
+	pthread_mutex_t lock; /* Of all below. */
+	const char *name;
+	const struct sonde_clock *clock;
+	const struct sonde_observer *observer;
+	struct sonde__emitter_entry *entries;
+	struct sonde__emitter_entry *free;
+	struct sonde__emitter_entry *first;
+	struct sonde__emitter_entry *last;
+	struct sonde__emit_frame *frames;
+	uint64_t sequence; /* Of the newest. */
+	uint32_t n_entries; /* That are in the list and not over. */
+	uint32_t max_entries;
+	uint32_t max_depth;
+} SONDE__MAY_ALIAS;
+
+_Static_assert(sizeof(struct sonde__emitter) <= sizeof(struct sonde_emitter), "an emitter fits");
+_Static_assert(_Alignof(struct sonde__emitter) <= _Alignof(struct sonde_emitter), "and is aligned");
+
+static inline struct sonde__emitter *sonde__emitter_of(const struct sonde_emitter *emitter)
+{
+	return (struct sonde__emitter *)(uintptr_t)emitter;
+}
+
+static inline uint64_t sonde__event_hash(const char *name, uint64_t number)
+{
+	return name ? sonde__hash_bytes(/* seed= */ 1, name, strlen(name)) : sonde__mix64(number);
+}
+
+static inline uint64_t sonde__event_bit(uint64_t hash)
+{
+	return UINT64_C(1) << (hash & 63);
+}
+
+/* All below under the lock. */
+
+/* In the calling thread's stack, until it is popped. */
+void sonde__emit_frame_push(struct sonde__emitter *emitter, struct sonde__emit_frame *frame);
+void sonde__emit_frame_pop(struct sonde__emitter *emitter, struct sonde__emit_frame *frame);
+
+/* Is the calling thread inside? How many times, one within the other? */
+uint32_t sonde__emitter_depth(const struct sonde__emitter *emitter);
+
+/* No call of it begins any more. */
+void sonde__subscription_end(struct sonde__emitter *emitter, struct sonde__emitter_entry *entry);
+
+/*
+ * Who ran it, or holds it, lets it go; returns the one behind it. The last one of what is over ends
+ * it: without the lock, while it stays where it is.
+ */
+struct sonde__emitter_entry *sonde__subscription_let_go(struct sonde__emitter *emitter,
+							struct sonde__emitter_entry *entry);
+
+#endif
