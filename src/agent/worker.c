@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +21,7 @@
 #include "base/compiler.h"
 #include "base/diagnostic.h"
 #include "base/random.h"
+#include "base/thread.h"
 #include "box/box.h"
 #include "capture/capture.h"
 #include "pipeline/pipeline.h"
@@ -271,40 +271,6 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
-/*
- * Every signal is blocked in the worker but those that a fault of its own would raise: blocked,
- * such a fault would kill the process past the host's handler.
- */
-static void block_signals(sigset_t *ret_previous)
-{
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
-	sigset_t blocked;
-
-	sigfillset(&blocked);
-	for (size_t i = 0; i < SONDE__ARRAY_SIZE(faults); i++)
-		sigdelset(&blocked, faults[i]);
-	pthread_sigmask(SIG_SETMASK, &blocked, ret_previous);
-}
-
-static int start_thread(struct sonde__worker *worker)
-{
-	pthread_attr_t attributes;
-	sigset_t previous;
-	int error;
-
-	if (pthread_attr_init(&attributes) != 0)
-		return SONDE_E_SYSTEM;
-	(void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	block_signals(&previous);
-	error = pthread_create(&worker->thread, &attributes, thread_main, worker);
-	pthread_sigmask(SIG_SETMASK, &previous, /* previous= */ NULL);
-	pthread_attr_destroy(&attributes);
-	if (error)
-		return SONDE_E_SYSTEM;
-	(void)pthread_setname_np(worker->thread, "sonde");
-	return SONDE_OK;
-}
-
 static void init_lock(struct sonde__worker *worker)
 {
 	pthread_condattr_t attributes;
@@ -332,7 +298,8 @@ int sonde__worker_new(const struct sonde__settings *settings, const uint64_t *de
 	if (!in_child)
 		status = open_pipeline(worker);
 	if (status == SONDE_OK) {
-		status = start_thread(worker);
+		status = sonde__thread_start(&worker->thread, thread_main, worker, STACK_SIZE,
+					     "sonde");
 		if (status < 0)
 			worker->pipeline =
 				sonde__pipeline_free(worker->pipeline, /* forked= */ false);
