@@ -135,6 +135,12 @@ uint32_t sonde__site_id(struct sonde_site *site);
 enum sonde__site_kind {
 	SONDE__SITE_CALL = 0, /* Of a span, a timed scope, a message. */
 	SONDE__SITE_ERROR = 1, /* The type of an error that was raised there. */
+	/*
+	 * A part of the toolkit that says something. Its file is the state before or the type of
+	 * the error, its function the state after, its line what is said.
+	 */
+	SONDE__SITE_EVENT = 2,
+	SONDE__SITE_ITEM = 3, /* The same, of the items it is about. */
 };
 
 struct sonde__site_view {
@@ -147,7 +153,8 @@ struct sonde__site_view {
 
 /*
  * The id of a site by its content, given at its first use; 0 where there is no room. Errors' sites
- * never take more than half of the table. Lock-free, async-signal-safe.
+ * never take more than half of the table, the toolkit's no more than a quarter. Lock-free,
+ * async-signal-safe.
  */
 uint32_t sonde__site_find(const struct sonde__site_view *view);
 
@@ -201,7 +208,10 @@ struct sonde__figures {
  */
 bool sonde__figures_read(uint32_t site, struct sonde__figures *ret);
 
-/* Calls of sites with an id that are in the figures of site 0, for want of room. Any thread. */
+/*
+ * Calls of sites with an id that are in the figures of site 0, for want of room. What the toolkit
+ * says is not among them. Any thread.
+ */
 uint64_t sonde__figures_misplaced(void);
 
 /*
@@ -214,6 +224,18 @@ void sonde__errors_count(const struct sonde__site_view *place);
 /* Errors counted at a site, and those without one, since the box was opened. Any thread. */
 uint64_t sonde__errors_read(uint32_t site);
 uint64_t sonde__errors_misplaced(void);
+
+/*
+ * Counts what the toolkit said, at a place of the kind SONDE__SITE_EVENT or _ITEM: `n` times, or
+ * once with its duration in units of 2^-32 s. At one place it is always the one or always the
+ * other. What finds no room is counted without. Lock-free, async-signal-safe; do nothing without a
+ * box. Read by sonde__errors_read, and sonde__figures_read where it has durations.
+ */
+void sonde__events_count(const struct sonde__site_view *place, uint64_t n);
+void sonde__events_time(const struct sonde__site_view *place, uint64_t units);
+
+/* What was counted without a place, since the box was opened. Any thread. */
+uint64_t sonde__events_misplaced(enum sonde__site_kind kind);
 
 /*
  * ---- Reading (the pipeline's thread alone)

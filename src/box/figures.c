@@ -153,6 +153,20 @@ static SONDE__ALWAYS_INLINE void error_add(struct sonde__figures_entry *entry, b
 		atomic_fetch_add_explicit(&entry->errors, 1, memory_order_release);
 }
 
+static bool is_event(const struct call *call)
+{
+	struct sonde__site_view site;
+
+	return sonde__site_get(call->site, &site) && site.kind == SONDE__SITE_EVENT;
+}
+
+static _Atomic uint64_t *misplaced_of(const struct call *call)
+{
+	struct sonde__figures_head *head = sonde__figures_head(call->box);
+
+	return is_event(call) ? &head->n_events_misplaced : &head->n_misplaced;
+}
+
 static void call_add_common(struct call *call, uint32_t own)
 {
 	struct sonde__figures_entry *entry = entry_find(call, /* shard= */ 0);
@@ -160,8 +174,9 @@ static void call_add_common(struct call *call, uint32_t own)
 
 	if (!line && call->site != 0) {
 		/* Relaxed: a count that orders nothing. */
-		atomic_fetch_add_explicit(&sonde__figures_head(call->box)->n_misplaced, 1,
-					  memory_order_relaxed);
+		atomic_fetch_add_explicit(misplaced_of(call), 1, memory_order_relaxed);
+		if (is_event(call))
+			return;
 		call->site = 0;
 		entry = entry_find(call, /* shard= */ 0);
 		line = line_find(call, /* shard= */ 0, entry);
@@ -342,10 +357,13 @@ void sonde__figures_open(const struct sonde__box *box)
 
 void sonde__figures_restart(const struct sonde__box *box)
 {
+	struct sonde__figures_head *head = sonde__figures_head(box);
+
 	/* Relaxed, all: nobody counts between a stop and a start but calls that were inside. */
-	atomic_store_explicit(&sonde__figures_head(box)->n_misplaced, 0, memory_order_relaxed);
-	atomic_store_explicit(&sonde__figures_head(box)->n_errors_misplaced, 0,
-			      memory_order_relaxed);
+	atomic_store_explicit(&head->n_misplaced, 0, memory_order_relaxed);
+	atomic_store_explicit(&head->n_errors_misplaced, 0, memory_order_relaxed);
+	atomic_store_explicit(&head->n_events_misplaced, 0, memory_order_relaxed);
+	atomic_store_explicit(&head->n_items_misplaced, 0, memory_order_relaxed);
 	for (uint32_t i = 1; i <= box->figures_shape.n_entries; i++) {
 		atomic_store_explicit(&sonde__figures_entry_at(box, i)->units, 0,
 				      memory_order_relaxed);

@@ -191,7 +191,8 @@ struct sonde__box_header {
 #define SONDE__BOX_SIZE_MIN (256u * 1024)
 #define SONDE__BOX_SIZE_MAX (256u * 1024 * 1024)
 #define SONDE__SITES_MAX 1024u
-#define SONDE__ERROR_SITES_MAX (SONDE__SITES_MAX / 2) /* Of these, of errors. */
+#define SONDE__ERROR_SITES_MAX (SONDE__SITES_MAX / 2) /* Of these, of errors, */
+#define SONDE__EVENT_SITES_MAX (SONDE__SITES_MAX / 4) /* and of what the toolkit says. */
 #define SONDE__TEXTS_MAX (128u * 1024)
 #define SONDE__RINGS_MAX 1024u
 
@@ -271,7 +272,9 @@ struct sonde__figures_head {
 	_Atomic uint32_t n_lines_used;
 	_Atomic uint64_t n_misplaced; /* Calls that were counted with site 0 for want of room. */
 	_Atomic uint64_t n_errors_misplaced; /* Captured errors that found no site, or no entry. */
-	uint8_t pad2[2 * SONDE__CACHE_LINE - 24];
+	_Atomic uint64_t n_events_misplaced; /* The same of what the toolkit says, */
+	_Atomic uint64_t n_items_misplaced; /* and of the items that it says it about. */
+	uint8_t pad2[2 * SONDE__CACHE_LINE - 40];
 };
 
 /* ---- Open spans ------------------------------------------------------------------------------ */

@@ -36,9 +36,16 @@ static _Alignas(TEXT_UNIT) uint8_t texts[SONDE__TEXTS_MAX];
 static _Atomic uint32_t texts_used = TEXT_UNIT;
 static _Atomic uint32_t texts_limit = SONDE__TEXTS_MAX;
 static _Atomic uint32_t epoch;
-/* Of all, what errors have: so much that they leave the other half to spans. */
-static _Atomic uint32_t n_error_sites;
-static _Atomic uint32_t error_texts_used;
+
+/* What others than spans may have of sites and texts, and have. */
+struct share {
+	uint32_t divisor;
+	_Atomic uint32_t n_sites;
+	_Atomic uint32_t texts_used;
+};
+
+static struct share error_share = { .divisor = SONDE__SITES_MAX / SONDE__ERROR_SITES_MAX };
+static struct share event_share = { .divisor = SONDE__SITES_MAX / SONDE__EVENT_SITES_MAX };
 
 struct content {
 	struct sonde_text name;
@@ -225,32 +232,55 @@ void sonde__sites_limit(uint32_t texts_size)
 	atomic_store_explicit(&texts_limit, texts_size, memory_order_relaxed);
 }
 
-/* ---- Errors' share --------------------------------------------------------------------------- */
+/* ---- Shares ---------------------------------------------------------------------------------- */
 
-/* Spans' sites are as many as the source has; errors come with types that somebody may make up. */
-static bool error_may_add(const struct content *content)
+/*
+ * Spans' sites are as many as the source has; errors come with types, and the toolkit's objects
+ * with names, that somebody may make up.
+ */
+static struct share *share_of(const struct content *content)
 {
-	/* Relaxed, all: sums, and two that are added at once may exceed them by one. */
-	uint32_t limit = atomic_load_explicit(&texts_limit, memory_order_relaxed) / 2;
+	switch (content->kind) {
+	case SONDE__SITE_CALL:
+		return NULL;
+	case SONDE__SITE_ERROR:
+		return &error_share;
+	case SONDE__SITE_EVENT:
+	case SONDE__SITE_ITEM:
+		break;
+	}
+	return &event_share;
+}
 
-	return atomic_load_explicit(&n_error_sites, memory_order_relaxed) <
-		       SONDE__ERROR_SITES_MAX &&
-	       atomic_load_explicit(&error_texts_used, memory_order_relaxed) +
+static bool share_has_room(const struct share *share, const struct content *content)
+{
+	uint32_t limit;
+
+	if (!share)
+		return true;
+	/* Relaxed, all: sums, and two that are added at once may exceed them by one. */
+	limit = atomic_load_explicit(&texts_limit, memory_order_relaxed) / share->divisor;
+	return atomic_load_explicit(&share->n_sites, memory_order_relaxed) <
+		       SONDE__SITES_MAX / share->divisor &&
+	       atomic_load_explicit(&share->texts_used, memory_order_relaxed) +
 			       content_size(content) <=
 		       limit;
 }
 
-static void error_added(const struct content *content)
+static void share_take(struct share *share, const struct content *content)
 {
+	if (!share)
+		return;
 	/* Relaxed, both: as above. */
-	atomic_fetch_add_explicit(&n_error_sites, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&error_texts_used, content_size(content), memory_order_relaxed);
+	atomic_fetch_add_explicit(&share->n_sites, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&share->texts_used, content_size(content), memory_order_relaxed);
 }
 
 /* ---- Finding and adding ---------------------------------------------------------------------- */
 
 static uint32_t content_find_or_add(const struct content *content)
 {
+	struct share *share = share_of(content);
 	uint32_t own = 0;
 	uint32_t id = 0;
 
@@ -260,7 +290,7 @@ static uint32_t content_find_or_add(const struct content *content)
 		uint32_t value = atomic_load_explicit(&slots[slot], memory_order_acquire);
 
 		if (!value) {
-			if (!own && (content->kind != SONDE__SITE_ERROR || error_may_add(content)))
+			if (!own && share_has_room(share, content))
 				own = text_add(content);
 			if (!own)
 				return 0;
@@ -269,8 +299,7 @@ static uint32_t content_find_or_add(const struct content *content)
 								    memory_order_release,
 								    memory_order_acquire)) {
 				slot_mirror(slot, own);
-				if (content->kind == SONDE__SITE_ERROR)
-					error_added(content);
+				share_take(share, content);
 				return slot + 1;
 			}
 		}
