@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline/label.h"
 
-#include "box/box.h"
 #include "record/mend.h"
 
 void sonde__label_init(struct sonde__label *label)
@@ -50,6 +49,29 @@ void sonde__label_count(const struct sonde__label *label, const struct sonde__me
 		.attrs = label->attrs,
 		.n_attrs = label->n_attrs,
 		.value = (int64_t)n,
+	};
+
+	sonde__points_add(points, &sample);
+}
+
+void sonde__label_figures(const struct sonde__label *label, const struct sonde__metric *metric,
+			  const struct sonde__figures *figures, struct sonde__points *points)
+{
+	const struct sonde__sample sample = {
+		.metric = metric,
+		.number = figures->site,
+		.attrs = label->attrs,
+		.n_attrs = label->n_attrs,
+		.histogram = {
+			.count = figures->calls,
+			.sum = figures->sum_seconds,
+			.zero_count = figures->zero_count,
+			.zero_threshold = SONDE__FIGURES_ZERO_THRESHOLD,
+			.scale = figures->scale,
+			.offset = figures->offset,
+			.buckets = figures->buckets,
+			.n_buckets = figures->n_buckets,
+		},
 	};
 
 	sonde__points_add(points, &sample);

@@ -10,9 +10,10 @@
 #include <sonde/attribute.h>
 
 #include "base/arena.h"
+#include "box/box.h"
 #include "pipeline/points.h"
 
-#define SONDE__LABEL_ATTRS 4
+#define SONDE__LABEL_ATTRS 6
 /* Both names and paths are at most 512 bytes; mended, a byte becomes three at worst. */
 #define SONDE__LABEL_TEXTS (3 * 3 * 520)
 
@@ -37,5 +38,9 @@ void sonde__label_site(struct sonde__label *label, const char *name_key, uint32_
 /* What a counter stands at under these attributes; `number` is the series'. */
 void sonde__label_count(const struct sonde__label *label, const struct sonde__metric *metric,
 			uint64_t number, uint64_t n, struct sonde__points *points);
+
+/* A site's durations under these attributes. */
+void sonde__label_figures(const struct sonde__label *label, const struct sonde__metric *metric,
+			  const struct sonde__figures *figures, struct sonde__points *points);
 
 #endif

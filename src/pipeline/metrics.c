@@ -14,7 +14,8 @@
 #define FLUSH_PATIENCE_NS (200 * SONDE__NS_PER_MS)
 
 static sonde__metric_source *const sources[] = { sonde__site_metrics, sonde__error_metrics,
-					       sonde__group_metrics, sonde__own_metrics };
+					       sonde__event_metrics, sonde__group_metrics,
+					       sonde__own_metrics };
 
 /* Later than every time told so far: points of one series never go back, as the clock may. */
 static uint64_t unix_ns_now(struct sonde__pipeline *pipeline)

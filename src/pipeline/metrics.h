@@ -35,6 +35,7 @@ typedef void sonde__metric_source(struct sonde__pipeline *pipeline, struct sonde
 
 sonde__metric_source sonde__site_metrics;
 sonde__metric_source sonde__error_metrics;
+sonde__metric_source sonde__event_metrics;
 sonde__metric_source sonde__group_metrics;
 sonde__metric_source sonde__own_metrics;
 

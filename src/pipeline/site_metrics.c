@@ -20,25 +20,9 @@ static const struct sonde__metric errors = { "sonde.site.errors", "{error}",
 static void add_durations(struct sonde__points *points, const struct sonde__figures *figures)
 {
 	struct sonde__label label;
-	struct sonde__sample sample = {
-		.metric = &durations,
-		.number = figures->site,
-		.attrs = label.attrs,
-		.histogram = {
-			.count = figures->calls,
-			.sum = figures->sum_seconds,
-			.zero_count = figures->zero_count,
-			.zero_threshold = SONDE__FIGURES_ZERO_THRESHOLD,
-			.scale = figures->scale,
-			.offset = figures->offset,
-			.buckets = figures->buckets,
-			.n_buckets = figures->n_buckets,
-		},
-	};
 
 	sonde__label_site(&label, "sonde.site.name", figures->site);
-	sample.n_attrs = label.n_attrs;
-	sonde__points_add(points, &sample);
+	sonde__label_figures(&label, &durations, figures, points);
 }
 
 static void add_errors(struct sonde__points *points, uint32_t site, uint64_t n_errors)
@@ -49,6 +33,14 @@ static void add_errors(struct sonde__points *points, uint32_t site, uint64_t n_e
 	sonde__label_count(&label, &errors, site, n_errors, points);
 }
 
+/* The toolkit's, which has metrics of its own. */
+static bool is_event(uint32_t site)
+{
+	struct sonde__site_view view;
+
+	return sonde__site_get(site, &view) && view.kind == SONDE__SITE_EVENT;
+}
+
 void sonde__site_metrics(struct sonde__pipeline *pipeline SONDE__UNUSED,
 			 struct sonde__points *points)
 {
@@ -57,7 +49,7 @@ void sonde__site_metrics(struct sonde__pipeline *pipeline SONDE__UNUSED,
 	struct sonde__figures figures;
 
 	for (uint32_t site = 0; site < SONDE__FIGURES_READ_SITES; site++) {
-		if (!sonde__figures_read(site, &figures))
+		if (is_event(site) || !sonde__figures_read(site, &figures))
 			continue;
 		n_errors[site] = figures.errors;
 		add_durations(points, &figures);
