@@ -11,6 +11,7 @@
 
 #include <sonde/base.h>
 #include <sonde/breadcrumb.h>
+#include <sonde/resilience.h>
 
 SONDE_BEGIN_DECLS
 
@@ -231,6 +232,14 @@ struct sonde_options {
 	 */
 	const char *audit_file;
 	uint64_t audit_limit_bytes;
+
+	/*
+	 * Hears of all that retries, breakers and the rest of the toolkit do, after it was
+	 * recorded, while the agent runs; none. See <sonde/resilience.h>. What it does itself is
+	 * recorded, but not told to it again.
+	 */
+	sonde_observer_fn *observer;
+	void *observer_user;
 };
 
 #define SONDE_OPTIONS_INIT \
@@ -239,7 +248,8 @@ struct sonde_options {
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
 			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL, NULL, NULL, 0, false, \
-			false, NULL, NULL, NULL, NULL, (enum sonde_level)0, NULL, 0 \
+			false, NULL, NULL, NULL, NULL, (enum sonde_level)0, NULL, 0, \
+			NULL, NULL \
 	}
 
 /*

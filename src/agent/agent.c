@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "agent/barrier.h"
+#include "agent/observe.h"
 #include "agent/sink.h"
 #include "agent/stacks.h"
 #include "base/clock.h"
@@ -137,6 +138,7 @@ static int start(struct sonde_agent *agent)
 	sonde__barrier_install();
 	agent->state = SONDE__AGENT_RUNNING;
 	open_gate(&agent->settings);
+	sonde__observe_begin(&agent->settings);
 	return SONDE_OK;
 }
 
@@ -243,6 +245,7 @@ static bool begin_stop(struct sonde_agent *agent)
 	pthread_mutex_lock(&agent->lock);
 	is_mine = agent->state != SONDE__AGENT_IDLE;
 	if (is_mine) {
+		sonde__observe_end();
 		sonde__capture_close();
 		sonde__child_count_parents(agent);
 	}

@@ -349,6 +349,7 @@ int sonde__settings_init(struct sonde__settings *settings, const struct sonde_op
 	settings->before_send_user = known.before_send_user;
 	settings->fingerprint = known.fingerprint;
 	settings->fingerprint_user = known.fingerprint_user;
+	settings->observer = (struct sonde_observer){ known.observer, known.observer_user };
 	sonde__audit_read(settings, &known);
 	settings->has_open_spans = sonde__environment_switch(&settings->environment,
 							     "SONDE_OPEN_SPANS", true);

@@ -9,6 +9,7 @@
 
 #include <sonde/agent.h>
 #include <sonde/exporter.h>
+#include <sonde/resilience.h>
 
 #include "agent/environment.h"
 #include "pipeline/pipeline.h"
@@ -69,6 +70,7 @@ struct sonde__settings {
 	uint32_t regression_days;
 	sonde_fingerprint_fn *fingerprint;
 	void *fingerprint_user;
+	struct sonde_observer observer;
 	uint32_t breaker_failures;
 	uint32_t breaker_reset_ms;
 	uint32_t breaker_trials;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/observe.h"
 #include "agent/opened.h"
 #include "agent/privacy.h"
 #include "agent/resource.h"
@@ -255,6 +256,7 @@ static void *thread_main(void *argument)
 {
 	struct sonde__worker *worker = argument;
 
+	sonde__observe_leave_out_thread();
 	if (!worker->pipeline) {
 		int status;
 

@@ -60,6 +60,11 @@ void sonde__capture_close(void)
 	__atomic_store_n(&sonde_gate, 0, __ATOMIC_RELAXED);
 }
 
+bool sonde__capture_begin(void)
+{
+	return sonde_is_recording() && sonde__capture_enter();
+}
+
 SONDE__COLD bool sonde__capture_enter_child(void)
 {
 	bool (*enter_child)(bool signal_safe) = SONDE__SETTING(enter_child);

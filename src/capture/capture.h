@@ -36,6 +36,16 @@ struct sonde__capture_options {
 /* Copies the options and opens the gate; capture works from here on. */
 void sonde__capture_open(const struct sonde__capture_options *options);
 
+/* Whether the calling process may record now: a forked child is let in, see enter_child. */
+bool sonde__capture_begin(void);
+
+/*
+ * Captures an error that its owner is about to free unseen. The current span does not fail by it:
+ * it is not of that span's work. The error is marked as captured and stays its owner's.
+ */
+struct sonde_error;
+void sonde__error_capture_orphan(const struct sonde_error *error);
+
 /* How often a thread's trail of breadcrumbs was taken, or it found none. */
 uint64_t sonde__trail_losses(void);
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "box/box.h"
+#include "capture/capture.h"
 #include "capture/error_plan.h"
 #include "capture/part.h"
 #include "capture/problem.h"
@@ -200,5 +201,17 @@ void sonde__error_capture_at(struct sonde_error *error, const char *file, int li
 	if (!error || !sonde__capture_enter())
 		return;
 	(void)capture(error, /* fails_span= */ true, &place);
+	errno = saved_errno;
+}
+
+void sonde__error_capture_orphan(const struct sonde_error *error)
+{
+	/* No error is a constant: who observes it is only not to change it. */
+	struct sonde_error *own = (struct sonde_error *)(uintptr_t)error;
+	int saved_errno = errno;
+
+	if (!own || !sonde__capture_begin())
+		return;
+	(void)capture(own, /* fails_span= */ false, /* place= */ NULL);
 	errno = saved_errno;
 }
