@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layout of every public struct on 64-bit systems. A change here is a change of the ABI. */
 
+#include <sonde/bulkhead.h>
 #include <sonde/exporter.h>
 #include <sonde/hooks.h>
 #include <sonde/queue.h>
@@ -44,6 +45,10 @@ SIZE(sonde_exporter_host, 32);
 SIZE(sonde_result, 288);
 SIZE(sonde_request, 56);
 SIZE(sonde_exporter, 88);
+SIZE(sonde_bulkhead, 320);
+SIZE(sonde_bulkhead_options, 48);
+SIZE(sonde_bulkhead_waiter, 96);
+SIZE(sonde_bulkhead_figures, 64);
 SIZE(sonde_queue, 320);
 SIZE(sonde_queue_options, 72);
 
