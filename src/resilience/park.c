@@ -119,16 +119,27 @@ bool sonde__sleep_until(const struct sonde_clock *clock, uint64_t until_ns,
 	return sonde__park(&parker, clock, until_ns, cancel) != SONDE__WOKEN_CANCELLED;
 }
 
-void sonde__waiters_push(struct sonde__waiters *waiters, struct sonde__waiter *waiter)
+void sonde__waiters_insert(struct sonde__waiters *waiters, struct sonde__waiter *waiter,
+			   struct sonde__waiter *next)
 {
-	waiter->next = NULL;
-	waiter->previous = waiters->last;
-	if (waiters->last)
-		waiters->last->next = waiter;
+	struct sonde__waiter *previous = next ? next->previous : waiters->last;
+
+	waiter->next = next;
+	waiter->previous = previous;
+	if (previous)
+		previous->next = waiter;
 	else
 		waiters->first = waiter;
-	waiters->last = waiter;
+	if (next)
+		next->previous = waiter;
+	else
+		waiters->last = waiter;
 	waiters->n_waiters++;
+}
+
+void sonde__waiters_push(struct sonde__waiters *waiters, struct sonde__waiter *waiter)
+{
+	sonde__waiters_insert(waiters, waiter, /* next= */ NULL);
 }
 
 void sonde__waiters_remove(struct sonde__waiters *waiters, struct sonde__waiter *waiter)

@@ -83,6 +83,9 @@ static inline void sonde__waiter_init(struct sonde__waiter *waiter)
 }
 
 void sonde__waiters_push(struct sonde__waiters *waiters, struct sonde__waiter *waiter);
+/* Before `next`, which is in the list; NULL: as the last. */
+void sonde__waiters_insert(struct sonde__waiters *waiters, struct sonde__waiter *waiter,
+			   struct sonde__waiter *next);
 void sonde__waiters_remove(struct sonde__waiters *waiters, struct sonde__waiter *waiter);
 
 /* Takes the first one out, grants and wakes it. False: nobody waits. */
