@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <sonde/deadline.h>
+#include <sonde/exit_stack.h>
 #include <sonde/exporter.h>
 #include <sonde/memory.h>
 #include <sonde/otlp.h>
@@ -139,9 +140,11 @@ static int is_recorded(const char *lines, const char *text)
 
 static void deadlines(void)
 {
+	SONDE_EXIT_STACK_AUTODEINIT struct sonde_exit_stack stack;
 	SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
 	struct sonde_error *error = sonde_deadline_error(NULL);
 
+	(void)sonde_exit_stack_init(&stack, NULL);
 	sonde_deadline_begin(&deadline, 1000, NULL);
 	SONDE_DEADLINE(100);
 	SONDE_DEADLINE_SHIELD();
