@@ -58,6 +58,31 @@ SONDE_API struct sonde_error *sonde_cancel_error(const struct sonde_cancel *canc
  */
 SONDE_API int sonde_cancel_fd(struct sonde_cancel *cancel);
 
+/*
+ * To be told in a call, for what waits where no token and no descriptor reaches: sqlite3_interrupt,
+ * curl_multi_wakeup, shutdown of a socket. The hook is the caller's memory from its add to its
+ * remove.
+ */
+struct sonde_cancel_hook {
+	uint64_t opaque[4];
+};
+
+/*
+ * `call` is called once, on the thread that fires the token (or its parent), or at once where it
+ * was fired already. It is called under the token's lock: it returns soon, and calls nothing of
+ * the token but sonde_cancel_is_fired. Takes that lock itself: not async-signal-safe. Nothing is
+ * done where one of the three is NULL.
+ */
+SONDE_API void sonde_cancel_hook_add(struct sonde_cancel *cancel, struct sonde_cancel_hook *hook,
+				     void (*call)(void *user), void *user);
+
+/*
+ * From its return on the hook is not called any more, and nobody is within a call. To be called
+ * once for each add, also where it was called, before the token's deinit. Harmless for NULL.
+ */
+SONDE_API void sonde_cancel_hook_remove(struct sonde_cancel *cancel,
+					struct sonde_cancel_hook *hook);
+
 /* Ends at the end of the block: SONDE_CANCEL_AUTODEINIT struct sonde_cancel cancel; */
 #define SONDE_CANCEL_AUTODEINIT SONDE_CLEANUP(sonde_cancel_deinit)
 

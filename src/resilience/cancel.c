@@ -22,6 +22,7 @@ struct token {
 
 _Static_assert(sizeof(struct token) <= sizeof(struct sonde_cancel), "a token fits");
 _Static_assert(_Alignof(struct token) <= _Alignof(struct sonde_cancel), "and is aligned");
+_Static_assert(sizeof(struct sonde__cancel_hook) == sizeof(struct sonde_cancel_hook), "a hook fits");
 
 static struct token *token_of(const struct sonde_cancel *cancel)
 {
@@ -176,4 +177,27 @@ void sonde__cancel_hook_remove(struct sonde_cancel *cancel, struct sonde__cancel
 	hook->next = NULL;
 	hook->previous = NULL;
 	pthread_mutex_unlock(&token->lock);
+}
+
+static struct sonde__cancel_hook *hook_of(struct sonde_cancel_hook *hook)
+{
+	return (struct sonde__cancel_hook *)(void *)hook;
+}
+
+void sonde_cancel_hook_add(struct sonde_cancel *cancel, struct sonde_cancel_hook *memory,
+			   void (*call)(void *user), void *user)
+{
+	struct sonde__cancel_hook *hook = hook_of(memory);
+
+	if (!cancel || !hook || !call)
+		return;
+	hook->call = call;
+	hook->user = user;
+	sonde__cancel_hook_add(cancel, hook);
+}
+
+void sonde_cancel_hook_remove(struct sonde_cancel *cancel, struct sonde_cancel_hook *hook)
+{
+	if (hook)
+		sonde__cancel_hook_remove(cancel, hook_of(hook));
 }

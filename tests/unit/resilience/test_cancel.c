@@ -157,6 +157,33 @@ static void test_hooks(void **state)
 	sonde_cancel_deinit(&cancel);
 }
 
+static void test_hooks_of_the_service(void **state)
+{
+	struct sonde_cancel_hook hooks[3];
+	struct sonde_cancel cancel;
+	int n_calls[3] = { 0 };
+
+	(void)state;
+	sonde_cancel_init(&cancel, NULL);
+	sonde_cancel_hook_add(&cancel, &hooks[0], count_call, &n_calls[0]);
+	sonde_cancel_hook_add(&cancel, &hooks[1], count_call, &n_calls[1]);
+	sonde_cancel_hook_add(NULL, &hooks[2], count_call, &n_calls[2]);
+	sonde_cancel_hook_add(&cancel, NULL, count_call, &n_calls[2]);
+	sonde_cancel_hook_add(&cancel, &hooks[2], NULL, &n_calls[2]);
+	sonde_cancel_hook_remove(&cancel, &hooks[1]);
+	sonde_cancel_hook_remove(&cancel, NULL);
+	sonde_cancel_hook_remove(NULL, &hooks[0]);
+	sonde_cancel_fire(&cancel, "now");
+	assert_int_equal(n_calls[0], 1);
+	assert_int_equal(n_calls[1], 0);
+	sonde_cancel_hook_add(&cancel, &hooks[2], count_call, &n_calls[2]);
+	assert_int_equal(n_calls[2], 1);
+	sonde_cancel_hook_remove(&cancel, &hooks[2]);
+	sonde_cancel_hook_remove(&cancel, &hooks[0]);
+	sonde_cancel_deinit(&cancel);
+	assert_int_equal(n_calls[0], 1);
+}
+
 struct race {
 	struct sonde_cancel parent;
 	pthread_barrier_t barrier;
@@ -206,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_children_are_fired_and_not_parents),
 		cmocka_unit_test(test_nothing_is_no_token),
 		cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_hooks_of_the_service),
 		cmocka_unit_test(test_children_come_and_go_while_the_parent_fires),
 	};
 
