@@ -194,6 +194,12 @@ SONDE_API void sonde_error_add_field(struct sonde_error *error, const char *fiel
 				     const char *format, ...) SONDE_PRINTF(3, 4);
 /* In place of the errno that was found when it was raised; 0: there is none to speak of. */
 SONDE_API void sonde_error_set_errno(struct sonde_error *error, int number);
+/*
+ * How long whoever refused asked us to wait before the next attempt: Retry-After, RetryInfo. What
+ * retries waits that long, sonde_problem_retry_after passes it on. Nanoseconds, kept to a
+ * microsecond or better; an attribute, in seconds: sonde.error.retry_after.
+ */
+SONDE_API void sonde_error_set_retry_after(struct sonde_error *error, uint64_t delay_ns);
 /* Takes the stack here, where the type asked for none. By frame pointers. */
 SONDE_API void sonde_error_add_stack(struct sonde_error *error);
 
@@ -215,6 +221,11 @@ SONDE_API bool sonde_error_is(const struct sonde_error *error, const struct sond
 SONDE_API const char *sonde_error_code(const struct sonde_error *error);
 SONDE_API int sonde_error_http_status(const struct sonde_error *error);
 SONDE_API bool sonde_error_is_retryable(const struct sonde_error *error);
+/*
+ * The delay that was set on the error, else on the nearest of its causes; of joined ones the
+ * longest. UINT64_MAX: nobody asked for one.
+ */
+SONDE_API uint64_t sonde_error_retry_after_ns(const struct sonde_error *error);
 SONDE_API const char *sonde_error_message(const struct sonde_error *error);
 SONDE_API const char *sonde_error_detail(const struct sonde_error *error); /* Until it is set. */
 SONDE_API const struct sonde_error *sonde_error_cause(const struct sonde_error *error);

@@ -49,6 +49,13 @@ struct sonde_problem_options {
 SONDE_API int sonde_problem_status(const struct sonde_error *error);
 
 /*
+ * What the answer's Retry-After header says, in whole seconds, rounded up; -1: none is sent. It is
+ * what sonde_error_retry_after_ns tells, with the statuses that say "later": 413, 429 and 503.
+ * Async-signal-safe. Standard: RFC 9110, section 10.2.3.
+ */
+SONDE_API int64_t sonde_problem_retry_after(const struct sonde_error *error);
+
+/*
  * Writes the document and a zero; returns its length. Members: type, title, status, code, trace_id
  * (of the current context), detail, instance, errors. Always valid JSON, whatever bytes the texts
  * hold; where `size` is short the detail is cut and marked, and members are left out from the end,

@@ -17,6 +17,7 @@
 #include <sonde/context.h>
 #include <sonde/exporter.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "capture/problem.h"
 #include "capture/problem_text.h"
@@ -93,6 +94,16 @@ int sonde_problem_status(const struct sonde_error *error)
 	if (!error)
 		return 200;
 	return status >= 400 && status <= 599 ? status : 500;
+}
+
+int64_t sonde_problem_retry_after(const struct sonde_error *error)
+{
+	const int status = sonde_problem_status(error);
+	const uint64_t delay_ns = sonde_error_retry_after_ns(error);
+
+	if (delay_ns == UINT64_MAX || (status != 413 && status != 429 && status != 503))
+		return -1;
+	return (int64_t)(delay_ns / SONDE__NS_PER_S + (delay_ns % SONDE__NS_PER_S != 0));
 }
 
 /* ---- Members --------------------------------------------------------------------------------- */

@@ -67,8 +67,17 @@ uint64_t sonde__error_format_address(const struct sonde_error *error);
 struct sonde_bytes sonde__error_attributes(const struct sonde_error *error,
 					   uint16_t *ret_n_dropped);
 
+/*
+ * Makes `cause` the cause of an error that has none, and takes it over; lets go of it where there
+ * is one already. Returns the error; the cause where that says more: there is no error, or it says
+ * only that memory ran out.
+ */
+struct sonde_error *sonde__error_caused_by(struct sonde_error *error, struct sonde_error *cause);
+
 /* Keys of the attributes that sonde_error_add_field sets. */
 #define SONDE__ERROR_FIELD_PREFIX "sonde.error.field."
+/* The key of what sonde_error_set_retry_after sets. */
+#define SONDE__ERROR_RETRY_AFTER "sonde.error.retry_after"
 
 /* Whether there is nothing in the error that was not captured. */
 bool sonde__error_is_captured(const struct sonde_error *error);

@@ -244,6 +244,22 @@ struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type,
 	return error;
 }
 
+struct sonde_error *sonde__error_caused_by(struct sonde_error *error, struct sonde_error *cause)
+{
+	if (!cause || error == cause)
+		return error;
+	if (!error || sonde__error_is_static(error)) {
+		(void)sonde_error_free(error);
+		return cause;
+	}
+	if (error->cause || error->joined) {
+		(void)sonde_error_free(cause);
+		return error;
+	}
+	cause_take(error, cause);
+	return error;
+}
+
 /* Puts the joined ones of `error` before those that wait to be freed. */
 static struct sonde_error *joined_queue(struct sonde_error *error, struct sonde_error *waiting)
 {

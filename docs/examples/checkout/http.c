@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkout.h"
 
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,12 +115,19 @@ long http_number(const struct request *request, const char *name)
 	return text && *text && !*end ? number : -1;
 }
 
-static void reply(struct request *request, unsigned status, const char *type, const char *body)
+/* `retry_after` in seconds; less than 0: none. */
+static void reply(struct request *request, unsigned status, const char *type, const char *body,
+		  int64_t retry_after)
 {
+	char seconds[24];
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
 
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	if (retry_after >= 0) {
+		(void)snprintf(seconds, sizeof(seconds), "%" PRId64, retry_after);
+		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+	}
 	MHD_queue_response(request->connection, status, response);
 	MHD_destroy_response(response);
 }
@@ -127,7 +135,7 @@ static void reply(struct request *request, unsigned status, const char *type, co
 void http_reply(struct request *request, unsigned status, const char *body)
 {
 	sonde_current_set(sonde_int("http.response.status_code", status));
-	reply(request, status, "application/json", body);
+	reply(request, status, "application/json", body, /* retry_after= */ -1);
 }
 
 void http_reply_error(struct request *request, struct sonde_error *error)
@@ -135,5 +143,6 @@ void http_reply_error(struct request *request, struct sonde_error *error)
 	char body[SONDE_PROBLEM_SIZE];
 	int status = sonde_problem_answer(error, body, sizeof(body), /* options= */ NULL);
 
-	reply(request, (unsigned)status, SONDE_PROBLEM_CONTENT_TYPE, body);
+	reply(request, (unsigned)status, SONDE_PROBLEM_CONTENT_TYPE, body,
+	      sonde_problem_retry_after(error));
 }

@@ -370,6 +370,27 @@ static void test_detail_is_cut(void **state)
 	sonde_error_free(error);
 }
 
+static void test_retry_after(void **state)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_rate_limited, "slower");
+
+	(void)state;
+	assert_int_equal(sonde_problem_retry_after(NULL), -1);
+	assert_int_equal(sonde_problem_retry_after(error), -1);
+	sonde_error_set_retry_after(error, 0);
+	assert_int_equal(sonde_problem_retry_after(error), 0);
+	sonde_error_set_retry_after(error, 1);
+	assert_int_equal(sonde_problem_retry_after(error), 1);
+	sonde_error_set_retry_after(error, UINT64_C(2000000000));
+	assert_int_equal(sonde_problem_retry_after(error), 2);
+	error = sonde_error_wrap(error, &sonde_unavailable, "not now");
+	assert_int_equal(sonde_problem_retry_after(error), 2);
+	/* Another attempt would not help, whatever somebody below asked for. */
+	error = sonde_error_wrap(error, &sonde_internal, "lost");
+	assert_int_equal(sonde_problem_retry_after(error), -1);
+	sonde_error_free(error);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
 
 int main(void)
@@ -385,6 +406,7 @@ int main(void)
 		TEST(test_every_size),
 		TEST(test_any_bytes),
 		TEST(test_detail_is_cut),
+		TEST(test_retry_after),
 	};
 
 	return cmocka_run_group_tests(tests, /* group_setup= */ NULL, /* group_teardown= */ NULL);
