@@ -13,6 +13,7 @@
 #include <sonde/exporter.h>
 #include <sonde/memory.h>
 #include <sonde/otlp.h>
+#include <sonde/retry.h>
 #include <sonde/sonde.h>
 
 SONDE_ERROR_TYPE(plain_error, sonde_conflict, "PLAIN");
@@ -138,6 +139,18 @@ static int is_recorded(const char *lines, const char *text)
 	return 0;
 }
 
+static void retries(void)
+{
+	SONDE_RETRY_BUDGET_AUTODEINIT struct sonde_retry_budget budget;
+	SONDE_RETRY_AUTODEINIT struct sonde_retry retry;
+	SONDE_RETRY_CALL_AUTODEINIT struct sonde_retry_call call;
+
+	sonde_retry_budget_init(&budget, NULL);
+	sonde_retry_init(&retry, NULL);
+	sonde_retry_call_begin(&call, &retry);
+	sonde_retry_call_attempt(&call);
+}
+
 static void deadlines(void)
 {
 	SONDE_EXIT_STACK_AUTODEINIT struct sonde_exit_stack stack;
@@ -174,6 +187,7 @@ int main(void)
 	problems();
 	contexts();
 	deadlines();
+	retries();
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 2;
 	spans();

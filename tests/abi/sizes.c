@@ -5,6 +5,7 @@
 #include <sonde/exporter.h>
 #include <sonde/hooks.h>
 #include <sonde/queue.h>
+#include <sonde/retry.h>
 #include <sonde/sonde.h>
 #include <sonde/stack.h>
 
@@ -51,6 +52,11 @@ SIZE(sonde_bulkhead_waiter, 96);
 SIZE(sonde_bulkhead_figures, 64);
 SIZE(sonde_queue, 320);
 SIZE(sonde_queue_options, 72);
+SIZE(sonde_retry, 256);
+SIZE(sonde_retry_options, 136);
+SIZE(sonde_retry_call, 320);
+SIZE(sonde_retry_budget, 96);
+SIZE(sonde_retry_budget_options, 40);
 
 AT(sonde_site, id, 28);
 AT(sonde_attr, value, 24);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "resilience/retry.h"
 
 #define S UINT64_C(1000000000)
@@ -31,7 +32,11 @@ static struct sonde__retry make(uint64_t initial_ns, uint64_t max_ns, sonde__ran
 	struct sonde__retry retry;
 
 	sonde__retry_init(&retry,
-			  &(struct sonde__retry_options){ initial_ns, max_ns, 1.5, random, user });
+			  &(struct sonde__retry_options){ .initial_ns = initial_ns,
+							  .max_ns = max_ns,
+							  .factor = 1.5,
+							  .random = random,
+							  .random_user = user });
 	return retry;
 }
 
