@@ -18,6 +18,7 @@
 #include <sonde/span.h>
 
 #include "agent/observe_limit.h"
+#include "agent/observe_stream.h"
 #include "agent/observe_text.h"
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -190,10 +191,12 @@ void sonde__observe_begin(const struct sonde__settings *settings)
 	/* R1, partner A1. */
 	atomic_store_explicit(&hook, own->observe ? own : NULL, memory_order_release);
 	sonde__observer_install(observe);
+	sonde__observe_streams_begin();
 }
 
 void sonde__observe_end(void)
 {
+	sonde__observe_streams_end();
 	sonde__observer_install(NULL);
 	/* Relaxed: nothing is said by it. */
 	atomic_store_explicit(&hook, NULL, memory_order_relaxed);

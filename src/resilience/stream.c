@@ -13,9 +13,9 @@
 
 #include "resilience/stream.h"
 
-#include <signal.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "resilience/clock.h"
 #include "resilience/observe.h"
 #include "resilience/stream_state.h"
@@ -148,9 +148,7 @@ static bool thread_claim(struct sonde__stream *stream)
 int sonde_stream_start(struct sonde_stream *public, sonde_producer_fn *producer, void *argument)
 {
 	struct sonde__stream *stream = sonde__stream_of(public);
-	sigset_t all;
-	sigset_t previous;
-	int error;
+	int status;
 
 	if (!public || !producer)
 		return SONDE_E_INVALID;
@@ -159,17 +157,14 @@ int sonde_stream_start(struct sonde_stream *public, sonde_producer_fn *producer,
 	stream->producer = producer;
 	stream->argument = argument;
 	stream->context = sonde_context_current();
-	/* Signals are for the threads that the service made. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &previous);
-	error = pthread_create(&stream->thread, /* attributes= */ NULL, thread_main, public);
-	pthread_sigmask(SIG_SETMASK, &previous, /* previous= */ NULL);
-	if (!error)
+	status = sonde__thread_start(&stream->thread, thread_main, public, /* stack_size= */ 0,
+				     "sonde-stream");
+	if (status == SONDE_OK)
 		return SONDE_OK;
 	pthread_mutex_lock(&stream->lock);
 	stream->has_thread = false;
 	pthread_mutex_unlock(&stream->lock);
-	return SONDE_E_SYSTEM;
+	return status;
 }
 
 /* ---- Pushing --------------------------------------------------------------------------------- */

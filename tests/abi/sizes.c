@@ -8,6 +8,7 @@
 #include <sonde/retry.h>
 #include <sonde/sonde.h>
 #include <sonde/stack.h>
+#include <sonde/stream.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
 #define AT(type, member, offset) \
@@ -53,10 +54,12 @@ SIZE(sonde_bulkhead_figures, 64);
 SIZE(sonde_queue, 320);
 SIZE(sonde_queue_options, 72);
 SIZE(sonde_retry, 256);
-SIZE(sonde_retry_options, 136);
-SIZE(sonde_retry_call, 320);
 SIZE(sonde_retry_budget, 96);
 SIZE(sonde_retry_budget_options, 40);
+SIZE(sonde_retry_call, 320);
+SIZE(sonde_retry_options, 136);
+SIZE(sonde_stream, 1536);
+SIZE(sonde_stream_options, 88);
 
 AT(sonde_site, id, 28);
 AT(sonde_attr, value, 24);

@@ -16,6 +16,7 @@
 
 #include <sonde/memory.h>
 #include <sonde/sonde.h>
+#include <sonde/stream.h>
 
 #include "agent/observe_limit.h"
 #include "resilience/observe.h"
@@ -512,6 +513,68 @@ static void the_service_hears_and_is_not_called_from_inside(void **state)
 	stop(NULL);
 }
 
+/* ---- Streams --------------------------------------------------------------------------------- */
+
+static uint64_t ten_bytes(void *user, const void *item)
+{
+	(void)user;
+	(void)item;
+	return 10;
+}
+
+static void pull_all(struct sonde_stream *stream)
+{
+	void *item;
+
+	while (sonde_stream_try_next(stream, &item) == SONDE_OK)
+		;
+	sonde_error_free(sonde_stream_error(stream));
+}
+
+static void a_stream_is_one_span(void **state)
+{
+	const struct sonde_stream_options options = { .name = "rows", .size_of = ten_bytes };
+	struct sonde_stream stream;
+	int item = 0;
+	char *text;
+
+	(void)state;
+	{
+		SONDE_SPAN(span, "request");
+		assert_int_equal(sonde_stream_init(&stream, &options), SONDE_OK);
+	}
+	for (int i = 0; i < 7; i++)
+		assert_int_equal(sonde_stream_try_push(&stream, &item), SONDE_OK);
+	sonde_stream_end(&stream, sonde_error_raise(&sonde_external_service, "cut off"));
+	pull_all(&stream);
+	text = take();
+	assert_int_equal(count_in(text, "\"name\":\"rows\""), 1);
+	assert_non_null(strstr(text, "{\"key\":\"sonde.stream.items\",\"value\":{\"intValue\":\"7\"}}"));
+	assert_non_null(strstr(text, "{\"key\":\"sonde.stream.bytes\",\"value\":{\"intValue\":\"70\"}}"));
+	assert_non_null(strstr(text, "{\"key\":\"sonde.stream.outcome\",\"value\":{\"stringValue\":\"failed\"}}"));
+	assert_non_null(strstr(text, "\"message\":\"cut off\""));
+	free(text);
+	sonde_stream_deinit(&stream);
+}
+
+static void a_stream_outlives_the_agent(void **state)
+{
+	struct sonde_stream stream;
+	struct sonde_stream late;
+	char *text;
+
+	(void)state;
+	assert_int_equal(sonde_stream_init(&stream, /* options= */ NULL), SONDE_OK);
+	assert_int_equal(sonde_agent_stop(agent, 10000), SONDE_OK);
+	assert_int_equal(sonde_stream_init(&late, /* options= */ NULL), SONDE_OK);
+	start_with(/* observer= */ NULL, /* user= */ NULL);
+	sonde_stream_deinit(&stream);
+	sonde_stream_deinit(&late);
+	text = take();
+	assert_null(strstr(text, "sonde.stream.outcome"));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +591,8 @@ int main(void)
 		cmocka_unit_test(spans_have_their_limit_each),
 		cmocka_unit_test_setup_teardown(counts_are_exact, start, stop),
 		cmocka_unit_test_setup_teardown(breakers_are_counted_by_state, start, stop),
+		cmocka_unit_test_setup_teardown(a_stream_is_one_span, start, stop),
+		cmocka_unit_test_setup_teardown(a_stream_outlives_the_agent, start, stop),
 		cmocka_unit_test(without_an_agent_nobody_hears),
 		cmocka_unit_test(the_service_hears_and_is_not_called_from_inside),
 		cmocka_unit_test_setup_teardown(made_up_names_overflow_and_nothing_is_lost, start,
