@@ -33,6 +33,14 @@ static SONDE__ALWAYS_INLINE size_t sonde__stack_walk(uint64_t *frames, size_t ca
 }
 
 /*
+ * The stack of what a signal interrupted: `context` is what its handler was given, and the calling
+ * thread is in that handler, on whichever stack. The first is the interrupted instruction, counted
+ * as one that is returned to, so that all of a stack mean the byte before. 0: not on this system.
+ * Wait-free, async-signal-safe, never faults.
+ */
+size_t sonde__stack_walk_interrupted(const void *context, uint64_t *frames, size_t capacity);
+
+/*
  * Writes a line for each frame,
  *
  *	#0 checkout_charge+0x1c (checkout, build-id 3f2a…, +0x4a1c)

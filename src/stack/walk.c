@@ -28,6 +28,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "stack/provider.h"
@@ -153,36 +154,59 @@ static SONDE__NO_SANITIZE size_t follow(uint64_t next, uint64_t low, uint64_t to
 
 /* The provider as far as it knows the way, frame pointers from there on. */
 static SONDE__NO_SANITIZE size_t follow_provider(const struct sonde_stack_provider *provider,
-						 uint64_t frame, uint64_t top, uint64_t *frames,
-						 size_t capacity)
+						 struct sonde_stack_cursor *cursor,
+						 uint64_t *frames, size_t capacity)
 {
-	const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
-	uint64_t low = frame + 2 * sizeof(uint64_t);
-	struct sonde_stack_cursor cursor = {
-		.pc = words[1],
-		.sp = low,
-		.fp = words[0],
-		.end = top,
-	};
-	size_t n = provider->walk(&cursor, frames, capacity);
+	uint64_t low = cursor->sp;
+	size_t n = provider->walk(cursor, frames, capacity);
 
 	n = n < capacity ? n : capacity;
-	if (cursor.is_complete)
+	if (cursor->is_complete)
 		return n;
-	low = cursor.sp > low ? cursor.sp : low;
-	return n + follow(cursor.fp, low, top, frames + n, capacity - n);
+	low = cursor->sp > low ? cursor->sp : low;
+	return n + follow(cursor->fp, low, cursor->end, frames + n, capacity - n);
 }
 
 SONDE__NO_SANITIZE size_t sonde__stack_follow(const void *frame_address, uint64_t *frames,
 					      size_t capacity)
 {
 	const struct sonde_stack_provider *provider = sonde__stack_provider();
+	const uint64_t *words = frame_address;
 	uint64_t frame = (uint64_t)(uintptr_t)frame_address;
 	uint64_t top = stack_top(frame);
+	struct sonde_stack_cursor cursor;
 
 	if (top < 2 * sizeof(uint64_t) || frame > top - 2 * sizeof(uint64_t))
 		return 0;
+	if (!provider)
+		return follow(words[0], frame + 1, top, frames, capacity);
+	cursor = (struct sonde_stack_cursor){
+		.pc = words[1],
+		.sp = frame + 2 * sizeof(uint64_t),
+		.fp = words[0],
+		.end = top,
+	};
+	return follow_provider(provider, &cursor, frames, capacity);
+}
+
+SONDE__NO_SANITIZE size_t sonde__stack_walk_interrupted(const void *context, uint64_t *frames,
+							size_t capacity)
+{
+	const struct sonde_stack_provider *provider = sonde__stack_provider();
+	const greg_t *registers = ((const ucontext_t *)context)->uc_mcontext.gregs;
+	struct sonde_stack_cursor cursor = {
+		.pc = (uint64_t)registers[REG_RIP] + 1,
+		.sp = (uint64_t)registers[REG_RSP],
+		.fp = (uint64_t)registers[REG_RBP],
+		.end = stack_top((uint64_t)registers[REG_RSP]),
+	};
+
+	if (capacity == 0)
+		return 0;
+	frames[0] = cursor.pc;
+	if (!cursor.end)
+		return 1;
 	if (provider)
-		return follow_provider(provider, frame, top, frames, capacity);
-	return follow(*(const uint64_t *)(uintptr_t)frame, frame + 1, top, frames, capacity);
+		return 1 + follow_provider(provider, &cursor, frames + 1, capacity - 1);
+	return 1 + follow(cursor.fp, cursor.sp, cursor.end, frames + 1, capacity - 1);
 }

@@ -11,3 +11,11 @@ size_t sonde__stack_follow(const void *frame, uint64_t *frames, size_t capacity)
 	(void)capacity;
 	return 0;
 }
+
+size_t sonde__stack_walk_interrupted(const void *context, uint64_t *frames, size_t capacity)
+{
+	(void)context;
+	(void)frames;
+	(void)capacity;
+	return 0;
+}
