@@ -210,6 +210,15 @@ void sonde_error_add_stack(struct sonde_error *error)
 		error->n_frames = (uint8_t)sonde__stack_walk(error->frames, SONDE_ERROR_FRAMES);
 }
 
+void sonde__error_set_stack(struct sonde_error *error, const uint64_t *frames, size_t n_frames)
+{
+	if (!sonde__error_is_writable(error))
+		return;
+	n_frames = n_frames < SONDE_ERROR_FRAMES ? n_frames : SONDE_ERROR_FRAMES;
+	memcpy(error->frames, frames, n_frames * sizeof(*frames));
+	error->n_frames = (uint8_t)n_frames;
+}
+
 struct sonde_bytes sonde__error_attributes(const struct sonde_error *error, uint16_t *ret_n_dropped)
 {
 	struct sonde_bytes bytes = { 0 };

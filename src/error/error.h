@@ -60,6 +60,12 @@ uint32_t sonde__error_n_omitted(const struct sonde_error *error);
 /* Return addresses where this error was raised, the innermost first. */
 size_t sonde__error_frames(const struct sonde_error *error, const uint64_t **ret_frames);
 
+/*
+ * Gives it this stack, another thread's, in place of where it was raised; what is more than
+ * SONDE_ERROR_FRAMES is left out. For an error of the caller's.
+ */
+void sonde__error_set_stack(struct sonde_error *error, const uint64_t *frames, size_t n_frames);
+
 /* Where the format of its message was when it was raised; 0: it had none. Not to be followed. */
 uint64_t sonde__error_format_address(const struct sonde_error *error);
 
