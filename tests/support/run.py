@@ -60,6 +60,7 @@ LEFT_OUT = {
     ("tsan", "fault-exchange"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-host-files"): "closing descriptors that others use is its point, and a race to ThreadSanitizer",
     ("tsan", "fault-scope-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
+    ("tsan", "resilience-watchdog_fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-symbols-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("asan", "fault-symbols-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
     ("asan", "fault-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
