@@ -20,7 +20,7 @@
  * or, for those who can wait: error = sonde_bulkhead_run(&bulkhead, cancel, charge, request);
  *
  * Shared, its permits are of all processes forked after its init. What a process held when it died,
- * however it died, comes back.
+ * however it died, comes back. NULL for a bulkhead is no limit.
  */
 
 #include <sonde/cancel.h>

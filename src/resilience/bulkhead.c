@@ -211,7 +211,7 @@ bool sonde_bulkhead_try_acquire(struct sonde_bulkhead *bulkhead)
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
 
-	if (SONDE__LIKELY(try_acquire(self)))
+	if (SONDE__LIKELY(!bulkhead || try_acquire(self)))
 		return true;
 	reject_quietly(self, REASON_LIMIT);
 	return false;
@@ -271,6 +271,8 @@ struct sonde_error *sonde_bulkhead_acquire(struct sonde_bulkhead *bulkhead,
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
 
+	if (SONDE__UNLIKELY(!bulkhead))
+		return NULL;
 	if (SONDE__UNLIKELY(sonde_cancel_is_fired(cancel)))
 		return reject(self, REASON_CANCELLED, /* waited_ns= */ 0, cancel);
 	if (SONDE__LIKELY(try_acquire(self)))
@@ -334,7 +336,7 @@ bool sonde_bulkhead_withdraw(struct sonde_bulkhead *bulkhead, struct sonde_bulkh
 	struct bulkhead *self = bulkhead_of(bulkhead);
 	struct sonde__permit_waiter *place = (struct sonde__permit_waiter *)(uintptr_t)waiter;
 
-	if (!sonde__permits_leave(&self->permits, place))
+	if (!bulkhead || !waiter || !sonde__permits_leave(&self->permits, place))
 		return false;
 	count(&self->n_rejected[REASON_CANCELLED]);
 	return true;
@@ -364,6 +366,9 @@ void sonde_bulkhead_read(struct sonde_bulkhead *bulkhead, struct sonde_bulkhead_
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
 
+	*ret = (struct sonde_bulkhead_figures){ 0 };
+	if (!bulkhead)
+		return;
 	*ret = (struct sonde_bulkhead_figures){
 		.n_rejected_limit = figure(&self->n_rejected[REASON_LIMIT]),
 		.n_rejected_queue = figure(&self->n_rejected[REASON_QUEUE]),
