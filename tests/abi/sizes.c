@@ -4,6 +4,7 @@
 #include <sonde/bulkhead.h>
 #include <sonde/exporter.h>
 #include <sonde/hooks.h>
+#include <sonde/limiter.h>
 #include <sonde/queue.h>
 #include <sonde/retry.h>
 #include <sonde/sonde.h>
@@ -51,6 +52,9 @@ SIZE(sonde_bulkhead, 320);
 SIZE(sonde_bulkhead_options, 48);
 SIZE(sonde_bulkhead_waiter, 96);
 SIZE(sonde_bulkhead_figures, 64);
+SIZE(sonde_limiter, 256);
+SIZE(sonde_limiter_options, 64);
+SIZE(sonde_limiter_figures, 56);
 SIZE(sonde_queue, 320);
 SIZE(sonde_queue_options, 72);
 SIZE(sonde_retry, 256);
