@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is called, and the memory of tasks: chunks that double what is there, so that a task stays
+ * where it is, and is found by its index.
+ */
+#include "resilience/group.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <sonde/deadline.h>
+
+#define MAX_RUNNING 32u
+#define MAX_TASKS 4096u
+#define MAX_TASKS_MAX (SONDE__GROUP_CHUNK << (SONDE__GROUP_CHUNKS - 1))
+#define SLOW_LEAVE_MS 10000u
+
+_Static_assert(sizeof(struct sonde__group) <= sizeof(struct sonde_group), "a group fits");
+_Static_assert(_Alignof(struct sonde__group) <= _Alignof(struct sonde_group), "and is aligned");
+_Static_assert(MAX_TASKS_MAX == 1u << 20, "as the header says");
+
+static struct sonde__group *group_of(const struct sonde_group *group)
+{
+	return (struct sonde__group *)(uintptr_t)group;
+}
+
+/* NULL where it is none, or another process's. */
+static struct sonde__group *group_here(const struct sonde_group *sonde_group)
+{
+	struct sonde__group *group = group_of(sonde_group);
+
+	return group && group->process == getpid() ? group : NULL;
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+static unsigned chunk_of(size_t index)
+{
+	return index < SONDE__GROUP_CHUNK
+		       ? 0
+		       : 1 + (unsigned)(31 - __builtin_clz((uint32_t)(index / SONDE__GROUP_CHUNK)));
+}
+
+/* Of a chunk: how many tasks come before it. */
+static size_t chunk_begin(unsigned chunk)
+{
+	return chunk ? (size_t)SONDE__GROUP_CHUNK << (chunk - 1) : 0;
+}
+
+struct sonde__group_task *sonde__group_task_at(struct sonde__group *group, size_t index)
+{
+	unsigned chunk = chunk_of(index);
+
+	return &group->chunks[chunk][index - chunk_begin(chunk)];
+}
+
+/* Memory for the next task; NULL: there is none. With the lock held. */
+static struct sonde__group_task *task_new(struct sonde__group *group)
+{
+	size_t index = group->figures.spawned;
+	unsigned chunk = chunk_of(index);
+
+	if (!group->chunks[chunk]) {
+		size_t n_tasks = chunk ? chunk_begin(chunk) : SONDE__GROUP_CHUNK;
+
+		group->chunks[chunk] = calloc(n_tasks, sizeof(struct sonde__group_task));
+	}
+	if (!group->chunks[chunk])
+		return NULL;
+	return sonde__group_task_at(group, index);
+}
+
+/* ---- Init and deinit ------------------------------------------------------------------------- */
+
+static bool options_are_valid(const struct sonde_group_options *options)
+{
+	return options->mode <= SONDE_GROUP_FIRST_SUCCESS && options->max_tasks <= MAX_TASKS_MAX &&
+	       !(options->parent && options->cancel);
+}
+
+static void options_set(struct sonde__group *group, const struct sonde_group_options *options)
+{
+	uint64_t limit_ns = options->limit_ms ? sonde__ms_to_ns(options->limit_ms) : SONDE__NEVER;
+
+	group->name = options->name;
+	group->mode = options->mode;
+	group->max_running = options->max_running ? options->max_running : MAX_RUNNING;
+	group->max_tasks = options->max_tasks ? options->max_tasks : MAX_TASKS;
+	group->slow_leave_ns = sonde__ms_to_ns(options->slow_leave_ms ? options->slow_leave_ms
+								      : SLOW_LEAVE_MS);
+	group->stack_size = options->stack_size;
+	group->clock = options->clock;
+	group->observer = options->observer;
+	group->end_ns = limit_ns == SONDE__NEVER
+				? sonde__deadline_current()
+				: sonde__wait_end(sonde__now_ns(options->clock), limit_ns);
+}
+
+int sonde_group_init(struct sonde_group *sonde_group, const struct sonde_group_options *options)
+{
+	static const struct sonde_group_options defaults;
+	struct sonde__group *group = group_of(sonde_group);
+
+	if (!options)
+		options = &defaults;
+	if (!group)
+		return SONDE_E_INVALID;
+	group->process = 0; /* Nothing to free. */
+	if (!options_are_valid(options))
+		return SONDE_E_INVALID;
+	memset(group, 0, sizeof(*group));
+	options_set(group, options);
+	group->process = getpid();
+	group->fd = -1;
+	group->winner = group->first_error = SIZE_MAX;
+	pthread_mutex_init(&group->lock, /* attributes= */ NULL);
+	(void)sonde_cancel_init(&group->token, options->parent ? &group_of(options->parent)->token
+							       : options->cancel);
+	return SONDE_OK;
+}
+
+/* What nobody was given is told; an answer to being told to end says nothing. */
+static void errors_free(struct sonde__group *group)
+{
+	for (size_t i = 0; i < group->figures.spawned; i++) {
+		struct sonde__group_task *task = sonde__group_task_at(group, i);
+
+		if (task->error && task->state == SONDE__GROUP_FAILED)
+			sonde__group_tell(group, SONDE_OBSERVED_ORPHAN, /* duration_ns= */ 0,
+					  /* count= */ 0, task->error);
+		task->error = sonde_error_free(task->error);
+	}
+}
+
+void sonde_group_deinit(struct sonde_group *sonde_group)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	bool have_all_ended;
+
+	if (!group)
+		return;
+	if (sonde__group_is_inside(group)) {
+		SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(
+			&sonde_internal, "a group is not freed by a task of its own");
+
+		sonde__group_tell(group, SONDE_OBSERVED_ORPHAN, /* duration_ns= */ 0,
+				  /* count= */ 0, error);
+		return;
+	}
+	pthread_mutex_lock(&group->lock);
+	have_all_ended = sonde__group_have_all_ended(group);
+	pthread_mutex_unlock(&group->lock);
+	if (!have_all_ended)
+		sonde__group_end(group, SONDE__GROUP_LEFT, "the group is left", /* error= */ NULL);
+	sonde__group_wait(group, /* wants_all= */ true);
+	errors_free(group);
+	for (unsigned i = 0; i < SONDE__GROUP_CHUNKS; i++)
+		free(group->chunks[i]);
+	if (group->fd >= 0)
+		close(group->fd);
+	sonde_cancel_deinit(&group->token);
+	pthread_mutex_destroy(&group->lock);
+	group->process = 0;
+}
+
+/* ---- Spawning -------------------------------------------------------------------------------- */
+
+static void task_set(struct sonde__group_task *task, struct sonde__group *group, const char *name,
+		     sonde_operation_fn *operation, void *argument)
+{
+	memset(task, 0, sizeof(*task));
+	task->group = group;
+	task->name = name;
+	task->operation = operation;
+	task->argument = argument;
+	task->index = (uint32_t)group->figures.spawned;
+	task->spawned_ns = sonde__now_ns(group->clock);
+	task->context = sonde_context_current();
+	sonde_context_limit(&task->context, group->end_ns);
+}
+
+/* With the lock held. */
+static int spawn(struct sonde__group *group, const char *name, sonde_operation_fn *operation,
+		 void *argument)
+{
+	struct sonde__group_task *task;
+	int status;
+
+	if (group->is_closed)
+		return SONDE_E_CLOSED;
+	if (group->figures.spawned >= group->max_tasks)
+		return SONDE_E_LIMITED;
+	task = task_new(group);
+	if (!task)
+		return SONDE_E_NOMEM;
+	/* Else it never begins. */
+	if (!sonde_cancel_is_fired(&group->token)) {
+		status = sonde__group_thread_provide(group);
+		if (status < 0)
+			return status;
+	}
+	task_set(task, group, name, operation, argument);
+	group->figures.spawned++;
+	group->figures.queued++;
+	sonde__group_list_push(&group->queue, task);
+	return SONDE_OK;
+}
+
+int sonde_group_spawn(struct sonde_group *sonde_group, const char *name,
+		      sonde_operation_fn *operation, void *argument, size_t *ret_index)
+{
+	struct sonde__group *group = group_of(sonde_group);
+	size_t index;
+	int status;
+
+	if (!group || !operation)
+		return SONDE_E_INVALID;
+	if (!group_here(sonde_group))
+		return SONDE_E_CLOSED;
+	pthread_mutex_lock(&group->lock);
+	index = group->figures.spawned;
+	status = spawn(group, name, operation, argument);
+	pthread_mutex_unlock(&group->lock);
+	if (status < 0)
+		return status;
+	sonde__group_look(group);
+	if (ret_index)
+		*ret_index = index;
+	return SONDE_OK;
+}
+
+struct sonde_cancel *sonde_group_token(struct sonde_group *group)
+{
+	return group ? &group_of(group)->token : NULL;
+}
+
+void sonde_group_cancel(struct sonde_group *sonde_group, const char *reason)
+{
+	struct sonde__group *group = group_here(sonde_group);
+
+	if (group)
+		sonde__group_end(group, SONDE__GROUP_TOLD, reason, /* error= */ NULL);
+}
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+/* All errors that are there and are no answers, the first one first. With the lock held. */
+static struct sonde_error *errors_take(struct sonde__group *group)
+{
+	struct sonde_error *all = NULL;
+
+	if (group->first_error != SIZE_MAX)
+		all = sonde_error_steal(&sonde__group_task_at(group, group->first_error)->error);
+	for (size_t i = 0; i < group->figures.spawned; i++) {
+		struct sonde__group_task *task = sonde__group_task_at(group, i);
+
+		if (task->state == SONDE__GROUP_FAILED)
+			all = sonde_error_join(all, sonde_error_steal(&task->error));
+	}
+	return all;
+}
+
+static struct sonde_error *outcome(const struct sonde__group *group, struct sonde_error *errors)
+{
+	const char *name = group->name ? group->name : "";
+
+	switch ((enum sonde__group_why)group->why) {
+	case SONDE__GROUP_GOES_ON:
+	case SONDE__GROUP_FAILS:
+	case SONDE__GROUP_WON:
+		break;
+	case SONDE__GROUP_LATE:
+		return sonde_error_wrap(errors, &sonde_timeout,
+					"the group \"%s\" was not done in time", name);
+	case SONDE__GROUP_TOLD:
+	case SONDE__GROUP_LEFT:
+		if (errors || group->figures.cancelled)
+			return sonde_error_wrap(errors, &sonde_cancelled,
+						"the group \"%s\" was cancelled", name);
+		break;
+	}
+	return errors;
+}
+
+struct sonde_error *sonde_group_wait(struct sonde_group *sonde_group)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	struct sonde_error *error = NULL;
+	bool is_won;
+
+	if (!group)
+		return sonde_error_raise(&sonde_closed, "there is no group to wait for");
+	if (sonde__group_is_inside(group))
+		return sonde_error_raise(&sonde_internal,
+					 "a group is not waited for by a task of its own");
+	sonde__group_wait(group, /* wants_all= */ true);
+	pthread_mutex_lock(&group->lock);
+	/* Their errors stay, to be taken or told at the end. */
+	is_won = group->why == SONDE__GROUP_WON;
+	if (!is_won)
+		error = errors_take(group);
+	pthread_mutex_unlock(&group->lock);
+	if (is_won)
+		return NULL;
+	error = outcome(group, error);
+	if (error) {
+		sonde_error_set(error, sonde_int("sonde.group.failed",
+						 (int64_t)group->figures.failed));
+		sonde_error_set(error, sonde_int("sonde.group.cancelled",
+						 (int64_t)group->figures.cancelled));
+	}
+	return error;
+}
+
+size_t sonde_group_gather(struct sonde_group *sonde_group)
+{
+	struct sonde__group *group = group_here(sonde_group);
+
+	if (!group || sonde__group_is_inside(group))
+		return 0;
+	sonde__group_wait(group, /* wants_all= */ true);
+	return group->figures.failed + group->figures.cancelled;
+}
+
+/* ---- Results --------------------------------------------------------------------------------- */
+
+static struct sonde_group_result result_of(const struct sonde__group_task *task)
+{
+	bool has_ended = task->state > SONDE__GROUP_RUNNING;
+
+	return (struct sonde_group_result){
+		.index = task->index,
+		.name = task->name,
+		.argument = task->argument,
+		.error = has_ended ? task->error : NULL,
+		.has_ended = has_ended,
+		.has_run = task->has_run,
+		.queued_ns = has_ended ? task->started_ns - task->spawned_ns : 0,
+		.duration_ns = has_ended ? task->ended_ns - task->started_ns : 0,
+	};
+}
+
+int sonde_group_result(struct sonde_group *sonde_group, size_t index,
+		       struct sonde_group_result *ret)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	int status = SONDE_E_NOT_FOUND;
+
+	if (!group || !ret)
+		return SONDE_E_INVALID;
+	pthread_mutex_lock(&group->lock);
+	if (index < group->figures.spawned) {
+		*ret = result_of(sonde__group_task_at(group, index));
+		status = SONDE_OK;
+	}
+	pthread_mutex_unlock(&group->lock);
+	return status;
+}
+
+struct sonde_error *sonde_group_take(struct sonde_group *sonde_group, size_t index)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	struct sonde_error *error = NULL;
+
+	if (!group)
+		return NULL;
+	pthread_mutex_lock(&group->lock);
+	if (index < group->figures.spawned) {
+		struct sonde__group_task *task = sonde__group_task_at(group, index);
+
+		if (task->state > SONDE__GROUP_RUNNING)
+			error = sonde_error_steal(&task->error);
+	}
+	pthread_mutex_unlock(&group->lock);
+	return error;
+}
+
+int sonde_group_winner(struct sonde_group *sonde_group, size_t *ret_index)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	size_t winner;
+
+	if (!group || !ret_index)
+		return SONDE_E_INVALID;
+	pthread_mutex_lock(&group->lock);
+	winner = group->winner;
+	pthread_mutex_unlock(&group->lock);
+	if (winner == SIZE_MAX)
+		return SONDE_E_NOT_FOUND;
+	*ret_index = winner;
+	return SONDE_OK;
+}
+
+int sonde_group_try_next(struct sonde_group *sonde_group, struct sonde_group_result *ret)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	struct sonde__group_task *task;
+	int status = SONDE_OK;
+	uint64_t n;
+
+	if (!group || !ret)
+		return SONDE_E_INVALID;
+	if (group->end_ns != SONDE__NEVER && sonde__now_ns(group->clock) >= group->end_ns)
+		sonde__group_end(group, SONDE__GROUP_LATE, "the group's time is over",
+				 /* error= */ NULL);
+	pthread_mutex_lock(&group->lock);
+	task = sonde__group_list_pop(&group->ended);
+	if (task) {
+		*ret = result_of(task);
+		task->error = NULL;
+		group->n_returned++;
+	} else {
+		status = group->n_returned == group->figures.spawned ? SONDE_E_NOT_FOUND
+								     : SONDE_INCOMPLETE;
+		if (group->fd >= 0)
+			(void)!read(group->fd, &n, sizeof(n));
+	}
+	pthread_mutex_unlock(&group->lock);
+	return status;
+}
+
+bool sonde_group_next(struct sonde_group *sonde_group, struct sonde_group_result *ret)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	int status = SONDE_INCOMPLETE;
+
+	if (!group || !ret || sonde__group_is_inside(group))
+		return false;
+	/* Another thread may have been given the one that was waited for. */
+	while ((status = sonde_group_try_next(sonde_group, ret)) == SONDE_INCOMPLETE)
+		sonde__group_wait(group, /* wants_all= */ false);
+	return status == SONDE_OK;
+}
+
+int sonde_group_fd(struct sonde_group *sonde_group)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	int fd;
+
+	if (!group)
+		return SONDE_E_INVALID;
+	pthread_mutex_lock(&group->lock);
+	if (group->fd < 0)
+		group->fd = eventfd(group->ended.first != NULL, EFD_CLOEXEC | EFD_NONBLOCK);
+	fd = group->fd;
+	pthread_mutex_unlock(&group->lock);
+	return fd >= 0 ? fd : SONDE_E_SYSTEM;
+}
+
+void sonde_group_figures(struct sonde_group *sonde_group, struct sonde_group_figures *ret)
+{
+	struct sonde__group *group = group_here(sonde_group);
+
+	if (!ret)
+		return;
+	*ret = (struct sonde_group_figures){ 0 };
+	if (!group)
+		return;
+	pthread_mutex_lock(&group->lock);
+	*ret = group->figures;
+	pthread_mutex_unlock(&group->lock);
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What has the tasks of a group told to end, what comes of that, and that none outlives it. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sonde/context.h>
+#include <sonde/deadline.h>
+#include <sonde/group.h>
+
+#include "base/clock.h"
+#include "support/yard.h"
+
+/* ---- Told to end ----------------------------------------------------------------------------- */
+
+static void test_limit_ends_it_with_the_errors_as_cause(void **state)
+{
+	struct patient_clock clock;
+	struct yard yard;
+	struct sonde_error *error;
+
+	(void)state;
+	patient_clock_init(&clock, 5 * SECOND);
+	yard_init(&yard, (struct sonde_group_options){ .mode = SONDE_GROUP_ALL,
+						       .limit_ms = 250,
+						       .clock = &clock.clock });
+	yard_spawn(&yard, 3);
+	yard_await(&yard, 3);
+	gate_open(&yard.gates[1], true);
+	while (!figures_of(&yard).failed)
+		sched_yield();
+	patient_clock_let(&clock, 5 * SECOND + 250 * MS);
+	error = sonde_group_wait(&yard.group);
+	assert_int_equal(patient_clock_now_ns(&clock), 5 * SECOND + 250 * MS);
+	assert_ptr_equal(sonde_error_type_of(error), &sonde_timeout);
+	assert_string_equal(sonde_error_message(error), "the group \"yard\" was not done in time");
+	assert_string_equal(sonde_error_message(sonde_error_cause(error)), "gate 1");
+	sonde_error_free(error);
+	assert_string_equal(yard.told.to, "late");
+	sonde_group_deinit(&yard.group);
+	assert_int_equal(yard.told.n[SONDE_OBSERVED_ORPHAN], 0);
+}
+
+static void test_deadline_of_the_context_ends_it(void **state)
+{
+	struct patient_clock clock;
+	struct yard yard;
+
+	(void)state;
+	patient_clock_init(&clock, 5 * SECOND);
+	yard_init(&yard, (struct sonde_group_options){ .clock = &clock.clock });
+	yard_spawn(&yard, 1);
+	yard_await(&yard, 1);
+	patient_clock_let(&clock, 6 * SECOND);
+	{
+		SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
+
+		sonde_deadline_begin_at(&deadline, 6 * SECOND);
+		error_expect(sonde_group_wait(&yard.group), &sonde_timeout);
+	}
+	sonde_group_deinit(&yard.group);
+}
+
+static struct sonde_error *look_at_the_context(void *argument)
+{
+	*(struct sonde_context *)argument = sonde_context_current();
+	return NULL;
+}
+
+static void test_tasks_have_the_spawners_context_and_the_sooner_deadline(void **state)
+{
+	struct sonde_context context = SONDE_CONTEXT_INIT;
+	struct sonde_context seen[2];
+	struct sonde_group group;
+	uint64_t now_ns = sonde__monotonic_ns();
+
+	(void)state;
+	memset(context.trace_id, 7, sizeof(context.trace_id));
+	memset(context.span_id, 9, sizeof(context.span_id));
+	SONDE_CONTEXT_SCOPE(&context);
+	assert_int_equal(sonde_group_init(&group,
+					  &(struct sonde_group_options){ .limit_ms = 60000 }),
+			 SONDE_OK);
+	sonde_group_spawn(&group, NULL, look_at_the_context, &seen[0], NULL);
+	{
+		SONDE_DEADLINE(30000);
+		sonde_group_spawn(&group, NULL, look_at_the_context, &seen[1], NULL);
+	}
+	assert_null(sonde_group_wait(&group));
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t limit_ns = (i ? 30 : 60) * SECOND;
+
+		assert_memory_equal(seen[i].trace_id, context.trace_id, 16);
+		assert_memory_equal(seen[i].span_id, context.span_id, 8);
+		assert_in_range(sonde_context_deadline_ns(&seen[i]), now_ns + limit_ns,
+				now_ns + limit_ns + 20 * SECOND);
+	}
+	sonde_group_deinit(&group);
+}
+
+static void test_task_whose_deadline_is_over_never_begins(void **state)
+{
+	struct patient_clock clock;
+	struct yard yard;
+	struct sonde_group_result result;
+
+	(void)state;
+	patient_clock_init(&clock, 5 * SECOND);
+	yard_init(&yard, (struct sonde_group_options){ .mode = SONDE_GROUP_ALL,
+						       .max_running = 1,
+						       .clock = &clock.clock });
+	yard_spawn(&yard, 1);
+	{
+		SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
+
+		sonde_deadline_begin_at(&deadline, 6 * SECOND);
+		assert_int_equal(sonde_group_spawn(&yard.group, NULL, gate_pass, &yard.gates[1],
+						   NULL),
+				 SONDE_OK);
+	}
+	yard_await(&yard, 1);
+	atomic_store(&clock.now_ns, 6 * SECOND);
+	gate_open(&yard.gates[0], false);
+	assert_int_equal(sonde_group_gather(&yard.group), 1);
+	assert_int_equal(sonde_group_result(&yard.group, 1, &result), SONDE_OK);
+	assert_false(result.has_run);
+	error_expect(sonde_group_take(&yard.group, 1), &sonde_timeout);
+	assert_false(gate_has_begun(&yard.gates[1]));
+	assert_int_equal(yard.told.n[SONDE_OBSERVED_REJECTION], 1);
+	sonde_group_deinit(&yard.group);
+}
+
+static void test_cancel_is_the_outcome_where_it_was_heeded(void **state)
+{
+	struct yard yard;
+
+	(void)state;
+	yard_init(&yard, (struct sonde_group_options){ 0 });
+	yard_spawn(&yard, 1);
+	sonde_group_cancel(&yard.group, "enough");
+	error_expect(sonde_group_wait(&yard.group), &sonde_cancelled);
+	sonde_group_deinit(&yard.group);
+
+	yard_init(&yard, (struct sonde_group_options){ 0 });
+	assert_int_equal(sonde_group_spawn(&yard.group, NULL, gate_pass, &yard.gates[1], NULL),
+			 SONDE_OK);
+	gate_await(&yard.gates[1]);
+	sonde_group_cancel(&yard.group, "enough");
+	gate_open(&yard.gates[1], false);
+	assert_null(sonde_group_wait(&yard.group));
+	sonde_group_deinit(&yard.group);
+}
+
+static void test_spawn_into_a_cancelled_group_never_begins(void **state)
+{
+	struct yard yard;
+
+	(void)state;
+	yard_init(&yard, (struct sonde_group_options){ 0 });
+	sonde_group_cancel(&yard.group, NULL);
+	yard_spawn(&yard, 3);
+	assert_int_equal(figures_of(&yard).cancelled, 3);
+	error_expect(sonde_group_take(&yard.group, 1), &sonde_cancelled);
+	error_expect(sonde_group_wait(&yard.group), &sonde_cancelled);
+	assert_false(gate_has_begun(&yard.gates[0]));
+	sonde_group_deinit(&yard.group);
+	assert_int_equal(yard.told.n[SONDE_OBSERVED_ORPHAN], 0);
+}
+
+static void test_parents_token_fires_the_childs(void **state)
+{
+	struct yard outer;
+	struct yard inner;
+
+	(void)state;
+	yard_init(&outer, (struct sonde_group_options){ 0 });
+	yard_init(&inner, (struct sonde_group_options){ .parent = &outer.group });
+	yard_spawn(&inner, 1);
+	gate_await(&inner.gates[0]);
+	sonde_group_cancel(&outer.group, NULL);
+	error_expect(sonde_group_wait(&inner.group), &sonde_cancelled);
+	assert_string_equal(inner.told.to, "cancelled");
+	sonde_group_deinit(&inner.group);
+	/* And the child's only the child. */
+	yard_init(&outer, (struct sonde_group_options){ 0 });
+	yard_init(&inner, (struct sonde_group_options){
+				  .cancel = sonde_group_token(&outer.group) });
+	sonde_group_cancel(&inner.group, NULL);
+	assert_false(sonde_cancel_is_fired(sonde_group_token(&outer.group)));
+	sonde_group_deinit(&inner.group);
+	sonde_group_deinit(&outer.group);
+}
+
+struct nest {
+	struct sonde_group *parent;
+	struct gate gate;
+};
+
+static struct sonde_error *make_a_group(void *argument)
+{
+	SONDE_GROUP_AUTODEINIT struct sonde_group group;
+	struct nest *nest = argument;
+
+	sonde_group_init(&group, &(struct sonde_group_options){ .parent = nest->parent });
+	gate_init(&nest->gate, 0, sonde_group_token(&group));
+	sonde_group_spawn(&group, "inner", gate_pass, &nest->gate, NULL);
+	return sonde_group_wait(&group);
+}
+
+static void test_failure_reaches_groups_inside_tasks(void **state)
+{
+	struct yard yard;
+	struct nest nest = { .parent = &yard.group };
+	struct sonde_error *error;
+
+	(void)state;
+	yard_init(&yard, (struct sonde_group_options){ 0 });
+	assert_int_equal(sonde_group_spawn(&yard.group, "nest", make_a_group, &nest, NULL),
+			 SONDE_OK);
+	assert_int_equal(sonde_group_spawn(&yard.group, "gate", gate_pass, &yard.gates[1], NULL),
+			 SONDE_OK);
+	gate_open(&yard.gates[1], true);
+	error = sonde_group_wait(&yard.group);
+	assert_string_equal(sonde_error_message(error), "gate 1");
+	sonde_error_free(error);
+	assert_int_equal(figures_of(&yard).cancelled, 1);
+	sonde_group_deinit(&yard.group);
+}
+
+/* ---- Nothing outlives it --------------------------------------------------------------------- */
+
+static void leave_early(struct gate *gates, struct told *told)
+{
+	struct sonde_observer observer = { told_hear, told };
+	SONDE_GROUP_AUTODEINIT struct sonde_group group;
+
+	sonde_group_init(&group, &(struct sonde_group_options){ .observer = &observer });
+	for (unsigned i = 0; i < 2; i++) {
+		gate_init(&gates[i], i, sonde_group_token(&group));
+		sonde_group_spawn(&group, NULL, gate_pass, &gates[i], NULL);
+		gate_await(&gates[i]);
+	}
+}
+
+static void test_end_of_the_block_tells_and_waits(void **state)
+{
+	struct told told = { 0 };
+	struct gate gates[2];
+
+	(void)state;
+	leave_early(gates, &told);
+	assert_int_equal(told.n[SONDE_OBSERVED_RUN], 2);
+	assert_int_equal(told.n[SONDE_OBSERVED_ORPHAN], 0);
+	assert_string_equal(told.to, "cancelled");
+}
+
+/* Opens the gate when it hears that somebody is slow. */
+struct opener {
+	struct gate *gate;
+	struct told told;
+};
+
+static void open_at_stall(void *user, const struct sonde_observation *observation)
+{
+	struct opener *opener = user;
+
+	told_hear(&opener->told, observation);
+	if (observation->what == SONDE_OBSERVED_STALL) {
+		assert_non_null(strstr(sonde_error_message(observation->error),
+				       "1 tasks still run 10 s after they were told to end; "
+				       "the first is \"stubborn\""));
+		gate_open(opener->gate, false);
+	}
+}
+
+static void test_slow_leave_is_told_after_ten_seconds_by_default(void **state)
+{
+	struct patient_clock clock;
+	struct gate gate;
+	struct opener opener = { .gate = &gate };
+	struct sonde_observer observer = { open_at_stall, &opener };
+	struct sonde_group group;
+
+	(void)state;
+	patient_clock_init(&clock, 5 * SECOND);
+	patient_clock_let(&clock, 3600 * SECOND);
+	gate_init(&gate, 0, NULL);
+	assert_int_equal(sonde_group_init(&group, &(struct sonde_group_options){
+							  .clock = &clock.clock,
+							  .observer = &observer }),
+			 SONDE_OK);
+	assert_int_equal(sonde_group_spawn(&group, "stubborn", gate_pass, &gate, NULL), SONDE_OK);
+	gate_await(&gate);
+	sonde_group_cancel(&group, NULL);
+	assert_null(sonde_group_wait(&group));
+	assert_int_equal(patient_clock_now_ns(&clock), 15 * SECOND);
+	assert_int_equal(opener.told.n[SONDE_OBSERVED_STALL], 1);
+	assert_int_equal(opener.told.n[SONDE_OBSERVED_RECOVERY], 1);
+	sonde_group_deinit(&group);
+}
+
+static struct sonde_error *wait_inside(void *argument)
+{
+	struct sonde_group *group = argument;
+	struct sonde_group_result result;
+
+	sonde_group_deinit(group);
+	if (sonde_group_next(group, &result) || sonde_group_gather(group))
+		return NULL;
+	return sonde_group_wait(group);
+}
+
+static void test_no_task_waits_for_its_own_group(void **state)
+{
+	struct yard yard;
+
+	(void)state;
+	yard_init(&yard, (struct sonde_group_options){ 0 });
+	assert_int_equal(sonde_group_spawn(&yard.group, NULL, wait_inside, &yard.group, NULL),
+			 SONDE_OK);
+	error_expect(sonde_group_wait(&yard.group), &sonde_internal);
+	assert_int_equal(yard.told.n[SONDE_OBSERVED_ORPHAN], 1);
+	sonde_group_deinit(&yard.group);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_limit_ends_it_with_the_errors_as_cause),
+		cmocka_unit_test(test_deadline_of_the_context_ends_it),
+		cmocka_unit_test(test_tasks_have_the_spawners_context_and_the_sooner_deadline),
+		cmocka_unit_test(test_task_whose_deadline_is_over_never_begins),
+		cmocka_unit_test(test_cancel_is_the_outcome_where_it_was_heeded),
+		cmocka_unit_test(test_spawn_into_a_cancelled_group_never_begins),
+		cmocka_unit_test(test_parents_token_fires_the_childs),
+		cmocka_unit_test(test_failure_reaches_groups_inside_tasks),
+		cmocka_unit_test(test_end_of_the_block_tells_and_waits),
+		cmocka_unit_test(test_slow_leave_is_told_after_ten_seconds_by_default),
+		cmocka_unit_test(test_no_task_waits_for_its_own_group),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
