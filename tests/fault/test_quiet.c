@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include <sonde/exporter.h>
+#include <sonde/retry.h>
 #include <sonde/sonde.h>
 
 #define ROUNDS 20000
@@ -55,6 +56,15 @@ void *realloc(void *memory, size_t size)
 	return __libc_realloc(memory, size);
 }
 
+static _Thread_local unsigned long n_heard;
+
+static void hear(void *user, const struct sonde_observation *observation)
+{
+	(void)user;
+	(void)observation;
+	n_heard++;
+}
+
 static struct sonde_agent *start(void)
 {
 	static const struct sonde_destination destination = { .exporter = &sonde_null_exporter };
@@ -63,12 +73,39 @@ static struct sonde_agent *start(void)
 
 	options.destinations = &destination;
 	options.n_destinations = 1;
+	options.observer = hear;
 	assert_int_equal(sonde_agent_start(&options, &agent), SONDE_OK);
 	return agent;
 }
 
 static const struct sonde_context remote = { { 1 }, { 2 }, SONDE_TRACE_FLAG_SAMPLED,
 					     true,  { 0 }, { 0 } };
+
+static double half(void *user)
+{
+	(void)user;
+	return 0.5;
+}
+
+/* A failed attempt goes into the span, the log, the metrics and to the service's own hook. */
+static void retry_once(void)
+{
+	const struct sonde_retry_options options = { .name = "price list", .random = half };
+	struct sonde_retry_call call;
+	struct sonde_retry retry;
+	uint64_t delay_ns;
+	SONDE_SPAN(span, "retried");
+
+	(void)sonde_retry_init(&retry, &options);
+	sonde_retry_call_begin(&call, &retry);
+	if (!sonde_retry_call_report(&call, sonde_error_raise(&sonde_timeout, "late"),
+				     SONDE_RETRY_NO_WISH, &delay_ns))
+		_exit(4);
+	if (sonde_retry_call_report(&call, NULL, SONDE_RETRY_NO_WISH, &delay_ns) ||
+	    sonde_retry_call_end(&call))
+		_exit(5);
+	sonde_retry_deinit(&retry);
+}
 
 /* One of everything that a request does. */
 static void record_all(int i)
@@ -100,6 +137,7 @@ static void record_all(int i)
 	error = sonde_error_wrap(sonde_error_raise(&sonde_timeout, "after %d ms", i), &declined, "card %d", i);
 	sonde_error_capture(error);
 	sonde_error_free(error);
+	retry_once();
 }
 
 static void test_recording_allocates_nothing(void **state)
@@ -113,6 +151,7 @@ static void test_recording_allocates_nothing(void **state)
 		record_all(i);
 	is_counting = false;
 	assert_int_equal(n_allocations, 0);
+	assert_int_equal(n_heard, 2 * (ROUNDS + 1));
 	sonde_agent_stop(agent, 5000);
 }
 

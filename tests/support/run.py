@@ -59,6 +59,7 @@ LEFT_OUT = {
     ("tsan", "fault-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-exchange"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-host-files"): "closing descriptors that others use is its point, and a race to ThreadSanitizer",
+    ("tsan", "fault-observe-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-scope-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "resilience-watchdog_fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-symbols-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
@@ -85,6 +86,7 @@ LEFT_OUT = {
     ("valgrind", "fault-plugin"): "it counts mappings, and valgrind makes some of its own",
     ("valgrind", "fault-webhook"): "its deadlines are in milliseconds, and a handshake under valgrind takes seconds",
     ("valgrind", "fault-flood"): "valgrind runs one thread at a time, and a flood leaves the worker hardly a turn",
+    ("valgrind", "fault-observe-fork"): "a child keeps what its parent's worker had allocated, which valgrind calls lost",
     ("valgrind", "fault-scope-fork"): "a child keeps what its parent's worker had allocated, which valgrind calls lost",
     ("valgrind", "fault-quiet"): "it counts allocations and forbids system calls, which valgrind makes itself",
 }
