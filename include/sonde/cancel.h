@@ -34,7 +34,10 @@ struct sonde_cancel {
  */
 SONDE_API int sonde_cancel_init(struct sonde_cancel *cancel, struct sonde_cancel *parent);
 
-/* Nobody waits on it any more, and it has no children left. Harmless for NULL. */
+/*
+ * Nobody waits on it any more, and it has no children left. Harmless for NULL, for one that is all
+ * zero, and the second time.
+ */
 SONDE_API void sonde_cancel_deinit(struct sonde_cancel *cancel);
 
 /*

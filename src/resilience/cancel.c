@@ -12,6 +12,7 @@
 
 struct token {
 	_Atomic uint32_t is_fired;
+	bool is_open; /* From init to deinit. */
 	int fd; /* -1: nobody asked for it yet. Under the lock, as all below. */
 	pthread_mutex_t lock;
 	struct sonde__cancel_hook *hooks;
@@ -39,6 +40,7 @@ int sonde_cancel_init(struct sonde_cancel *cancel, struct sonde_cancel *parent)
 		return SONDE_E_INVALID;
 	memset(token, 0, sizeof(*token));
 	token->fd = -1;
+	token->is_open = true;
 	pthread_mutex_init(&token->lock, NULL);
 	token->parent = parent;
 	token->parent_hook.call = fire_child;
@@ -51,13 +53,12 @@ void sonde_cancel_deinit(struct sonde_cancel *cancel)
 {
 	struct token *token = token_of(cancel);
 
-	if (!cancel)
+	if (!cancel || !token->is_open)
 		return;
+	token->is_open = false;
 	sonde__cancel_hook_remove(token->parent, &token->parent_hook);
-	token->parent = NULL;
 	if (token->fd >= 0)
 		close(token->fd);
-	token->fd = -1;
 	pthread_mutex_destroy(&token->lock);
 }
 
