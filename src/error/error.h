@@ -99,4 +99,15 @@ uint64_t sonde__error_event_id(const struct sonde_error *error);
 bool sonde__error_mark_captured(struct sonde_error *error, uint64_t event_id,
 				uint64_t *ret_event_id);
 
+/*
+ * Keeps what an error says beyond its life: this one, without causes and what is joined in it, as
+ * never captured. The image is aligned to 8 bytes. One that is for other processes names its type
+ * by the nearest that is the library's; sonde_error_is answers as it did all the same.
+ */
+#define SONDE__ERROR_IMAGE_SIZE 1024
+
+void sonde__error_save(const struct sonde_error *error, bool is_for_others, void *ret_image);
+/* An error of the caller's that says it again; NULL: out of memory. */
+struct sonde_error *sonde__error_restore(const void *image);
+
 #endif
