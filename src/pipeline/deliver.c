@@ -71,7 +71,8 @@ static void back_off(struct sonde__pipeline *pipeline, struct sonde__lane *lane,
 	uint64_t wish_ns = wish_of(result);
 	uint64_t delay_ns = sonde__retry_next_delay(&lane->retry, wish_ns);
 
-	if (wish_ns == SONDE__RETRY_NO_WISH && lane->breaker.state == SONDE__BREAKER_OPEN)
+	if (wish_ns == SONDE__RETRY_NO_WISH &&
+	    sonde__lane_breaker_state(lane) == SONDE_BREAKER_OPEN)
 		delay_ns = 0;
 	lane->next_attempt_ns = pipeline->now_ns + delay_ns;
 	if (lane->is_flushing && !lane->is_forced)
@@ -82,14 +83,16 @@ static void report_breaker(struct sonde__pipeline *pipeline, struct sonde__lane_
 			   bool is_ok)
 {
 	struct sonde__lane *lane = lane_at(pipeline, place);
-	enum sonde__breaker_state before = lane->breaker.state;
+	enum sonde_breaker_state before = sonde__lane_breaker_state(lane);
+	enum sonde_breaker_state after;
 
-	sonde__breaker_report(&lane->breaker, pipeline->now_ns, is_ok);
-	if (lane->breaker.state == before)
+	sonde__lane_report(lane, is_ok, pipeline->now_ns);
+	after = sonde__lane_breaker_state(lane);
+	if (after == before)
 		return;
-	if (lane->breaker.state == SONDE__BREAKER_OPEN && before == SONDE__BREAKER_CLOSED)
+	if (after == SONDE_BREAKER_OPEN && before == SONDE_BREAKER_CLOSED)
 		sonde__report_breaker(pipeline, place, /* is_open= */ true);
-	if (lane->breaker.state == SONDE__BREAKER_CLOSED)
+	if (after == SONDE_BREAKER_CLOSED)
 		sonde__report_breaker(pipeline, place, /* is_open= */ false);
 }
 

@@ -16,11 +16,13 @@
 /* So long without a batch accepted, and a lane is not waited for. */
 #define MOVING_NS SONDE__NS_PER_S
 
-void sonde__lane_init(struct sonde__lane *lane, const struct sonde__breaker_options *breaker,
+void sonde__lane_init(struct sonde__lane *lane, const struct sonde__circuit_options *breaker,
 		      const struct sonde__retry_options *retry)
 {
 	*lane = (struct sonde__lane){ .is_open = true };
-	sonde__breaker_init(&lane->breaker, breaker);
+	/* The settings keep within its limits. */
+	(void)sonde__circuit_init(&lane->breaker, breaker, &(struct sonde__outcomes){ 0 },
+				  &lane->breaker_state, &lane->breaker_slot);
 	sonde__retry_init(&lane->retry, retry);
 }
 
@@ -81,11 +83,27 @@ uint64_t sonde__lane_count(const struct sonde__lane *lane)
 	return n;
 }
 
+enum sonde_breaker_state sonde__lane_breaker_state(const struct sonde__lane *lane)
+{
+	/* Relaxed: it has one owner. */
+	return sonde__circuit_word_state(
+		atomic_load_explicit(&lane->breaker_state.word, memory_order_relaxed));
+}
+
+void sonde__lane_report(struct sonde__lane *lane, bool is_ok, uint64_t now_ns)
+{
+	struct sonde__circuit_changes changes = { 0 };
+
+	sonde__circuit_report(&lane->breaker, &lane->ticket, now_ns,
+			      is_ok ? SONDE_BREAKER_GOOD : SONDE_BREAKER_BAD, /* is_slow= */ false,
+			      &changes);
+}
+
 bool sonde__lane_is_moving(const struct sonde__lane *lane, uint64_t now_ns)
 {
 	uint64_t since_ns = lane->accepted_ns;
 
-	if (lane->retry.n_failures || lane->breaker.state != SONDE__BREAKER_CLOSED)
+	if (lane->retry.n_failures || sonde__lane_breaker_state(lane) != SONDE_BREAKER_CLOSED)
 		return false;
 	if (!lane->is_sending)
 		return true;
@@ -104,17 +122,19 @@ uint64_t sonde__lane_wait_ns(const struct sonde__lane *lane, uint64_t now_ns)
 	if (lane->is_forced)
 		return 0;
 	wait_ns = lane->next_attempt_ns > now_ns ? lane->next_attempt_ns - now_ns : 0;
-	breaker_ns = sonde__breaker_wait_ns(&lane->breaker, now_ns);
+	breaker_ns = sonde__circuit_wait_ns(&lane->breaker, now_ns);
 	return wait_ns > breaker_ns ? wait_ns : breaker_ns;
 }
 
 bool sonde__lane_is_due(struct sonde__lane *lane, uint64_t now_ns)
 {
+	struct sonde__circuit_changes changes = { 0 };
+
 	if (sonde__lane_wait_ns(lane, now_ns) > 0)
 		return false;
 	if (!lane->is_forced)
-		return sonde__breaker_allow(&lane->breaker, now_ns);
-	sonde__breaker_force(&lane->breaker, now_ns);
+		return sonde__circuit_admit(&lane->breaker, now_ns, &lane->ticket, &changes);
+	sonde__circuit_admit_by_force(&lane->breaker, now_ns, &lane->ticket, &changes);
 	lane->is_forced = false;
 	return true;
 }

@@ -18,7 +18,7 @@
 #include "pipeline/blob.h"
 #include "pipeline/report.h"
 #include "pipeline/timing.h"
-#include "resilience/breaker.h"
+#include "resilience/circuit.h"
 #include "resilience/retry.h"
 
 /* Accepted, to be tried again, refused. */
@@ -42,7 +42,11 @@ struct sonde__lane {
 	uint64_t next_attempt_ns; /* Not before, unless forced. */
 	uint64_t accepted_ns; /* The last time something was. */
 	struct sonde__retry retry;
-	struct sonde__breaker breaker;
+	/* With one trial at a time: one that just came back is not met by all that waited. */
+	struct sonde__circuit breaker;
+	struct sonde__circuit_state breaker_state;
+	struct sonde__circuit_slot breaker_slot;
+	struct sonde_breaker_ticket ticket; /* Of the attempt under way. */
 
 	bool is_flushing; /* Blobs up to flush_serial are to have their attempt. */
 	bool is_forced; /* The attempt that the flush guarantees was not made yet. */
@@ -53,7 +57,7 @@ struct sonde__lane {
 	struct sonde__lane_news news;
 };
 
-void sonde__lane_init(struct sonde__lane *lane, const struct sonde__breaker_options *breaker,
+void sonde__lane_init(struct sonde__lane *lane, const struct sonde__circuit_options *breaker,
 		      const struct sonde__retry_options *retry);
 void sonde__lane_push(struct sonde__lane *lane, struct sonde__blob *blob);
 /* Removes the oldest; the caller frees it. */
@@ -63,6 +67,11 @@ struct sonde__blob *sonde__lane_evict(struct sonde__lane *lane);
 
 /* Items in the queue, found by walking. */
 uint64_t sonde__lane_count(const struct sonde__lane *lane);
+
+/* Also of a lane that was not initialised: closed. */
+enum sonde_breaker_state sonde__lane_breaker_state(const struct sonde__lane *lane);
+/* What became of the attempt under way. */
+void sonde__lane_report(struct sonde__lane *lane, bool is_ok, uint64_t now_ns);
 
 /* Whether what is in it goes out by itself soon, so that waiting for room makes sense. */
 bool sonde__lane_is_moving(const struct sonde__lane *lane, uint64_t now_ns);

@@ -41,10 +41,12 @@ static bool destination_accepts(const struct sonde__pipeline_destination *destin
 static void init_lanes(struct sonde__pipeline *pipeline)
 {
 	const struct sonde__pipeline_options *options = &pipeline->options;
-	struct sonde__breaker_options breaker = {
+	struct sonde__circuit_options breaker = {
 		.failures = options->breaker_failures,
-		.trials = options->breaker_trials,
+		.calls = options->breaker_trials,
+		.concurrent = 1,
 		.reset_ns = options->breaker_reset_ns,
+		.trial_ns = options->breaker_reset_ns,
 	};
 	struct sonde__retry_options retry = {
 		.initial_ns = options->retry_initial_ns,

@@ -110,7 +110,7 @@ void sonde__report_success(struct sonde__pipeline *pipeline, struct sonde__lane_
 	struct sonde__lane *lane = &pipeline->lanes[place.destination][place.signal];
 
 	/* After a pause it is said when the pause is over. */
-	if (!lane->news.is_failing || lane->breaker.state != SONDE__BREAKER_CLOSED)
+	if (!lane->news.is_failing || sonde__lane_breaker_state(lane) != SONDE_BREAKER_CLOSED)
 		return;
 	/* The reasons stay known: one that comes and goes is said once a minute all the same. */
 	lane->news.is_failing = false;

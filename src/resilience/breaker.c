@@ -1,105 +1,317 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The breaker's states:
- *
- *	         `failures` in a row                  reset time is over
- *	CLOSED ----------------------> OPEN ------------------------------> HALF_OPEN
- *	   ^                             ^                                    |    |
- *	   |                             '----------- a trial fails ----------'    |
- *	   '---------------------- `trials` successes in a row --------------------'
- *
- * Trials run one after another, so that somebody who just came back is not met by everything that
- * waited for him. The time passed is computed without underflow: a clock that seems to go backwards
- * only makes the breaker wait.
+ * A circuit (resilience/circuit.h) with what makes it an object for services: options, what an
+ * error means, whom to tell, and the error that opened it, so that a rejection can say why.
  */
 
-#include "resilience/breaker.h"
+#include <sonde/breaker.h>
 
-static uint64_t elapsed(const struct sonde__breaker *breaker, uint64_t now_ns)
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/compiler.h"
+#include "base/process.h"
+#include "resilience/breaker_cause.h"
+#include "resilience/breaker_options.h"
+#include "resilience/circuit.h"
+#include "resilience/clock.h"
+#include "resilience/observe.h"
+
+/* What it counts in: shared with other processes, perhaps. Slots and outcomes follow. */
+struct memory {
+	struct sonde__circuit_state state;
+	struct sonde__breaker_cause cause;
+	struct sonde__circuit_slot slots[];
+};
+
+struct breaker {
+	struct sonde__circuit circuit;
+	struct memory *memory;
+	size_t memory_size;
+	uint64_t slow_ns;
+	bool is_shared;
+	bool measures; /* Whether it matters how long a call took. */
+	struct sonde_breaker_options options;
+} SONDE__MAY_ALIAS;
+
+_Static_assert(sizeof(struct breaker) <= sizeof(struct sonde_breaker), "a breaker fits");
+_Static_assert(_Alignof(struct breaker) <= _Alignof(struct sonde_breaker), "and is aligned");
+
+static struct breaker *breaker_of(const struct sonde_breaker *breaker)
 {
-	return now_ns > breaker->since_ns ? now_ns - breaker->since_ns : 0;
+	return (struct breaker *)(uintptr_t)breaker;
 }
 
-static void open_now(struct sonde__breaker *breaker, uint64_t now_ns)
-{
-	breaker->state = SONDE__BREAKER_OPEN;
-	breaker->since_ns = now_ns;
-	breaker->n_failures = 0;
-	breaker->n_successes = 0;
-	breaker->trial_is_running = false;
-}
+/* ---- Life ------------------------------------------------------------------------------------ */
 
-static void begin_trial(struct sonde__breaker *breaker, uint64_t now_ns)
+static struct memory *memory_take(size_t size, bool is_shared)
 {
-	if (breaker->state == SONDE__BREAKER_OPEN)
-		breaker->n_successes = 0;
-	breaker->state = SONDE__BREAKER_HALF_OPEN;
-	breaker->since_ns = now_ns;
-	breaker->trial_is_running = true;
-}
+	void *memory;
 
-void sonde__breaker_init(struct sonde__breaker *breaker,
-			 const struct sonde__breaker_options *options)
-{
-	*breaker = (struct sonde__breaker){ .options = *options };
-	if (!breaker->options.failures)
-		breaker->options.failures = 1;
-	if (!breaker->options.trials)
-		breaker->options.trials = 1;
-}
-
-uint64_t sonde__breaker_wait_ns(const struct sonde__breaker *breaker, uint64_t now_ns)
-{
-	uint64_t passed_ns = elapsed(breaker, now_ns);
-	bool must_wait = breaker->state == SONDE__BREAKER_OPEN ||
-			 (breaker->state == SONDE__BREAKER_HALF_OPEN && breaker->trial_is_running);
-
-	if (!must_wait || passed_ns >= breaker->options.reset_ns)
-		return 0;
-	return breaker->options.reset_ns - passed_ns;
-}
-
-bool sonde__breaker_allow(struct sonde__breaker *breaker, uint64_t now_ns)
-{
-	if (sonde__breaker_wait_ns(breaker, now_ns) > 0)
-		return false;
-	if (breaker->state != SONDE__BREAKER_CLOSED)
-		begin_trial(breaker, now_ns);
-	return true;
-}
-
-void sonde__breaker_force(struct sonde__breaker *breaker, uint64_t now_ns)
-{
-	if (breaker->state != SONDE__BREAKER_CLOSED)
-		begin_trial(breaker, now_ns);
-}
-
-static void report_trial(struct sonde__breaker *breaker, uint64_t now_ns, bool is_ok)
-{
-	breaker->trial_is_running = false;
-	if (!is_ok) {
-		open_now(breaker, now_ns);
-		return;
+	if (!is_shared) {
+		/* Aligned to a cache line, so that the word shares none with a stranger. */
+		memory = aligned_alloc(SONDE__CACHE_LINE, size);
+		return memory ? memset(memory, 0, size) : NULL;
 	}
-	if (++breaker->n_successes < breaker->options.trials)
-		return;
-	breaker->state = SONDE__BREAKER_CLOSED;
-	breaker->n_failures = 0;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, /* fd= */ -1,
+		      /* offset= */ 0);
+	return memory != MAP_FAILED ? memory : NULL;
 }
 
-void sonde__breaker_report(struct sonde__breaker *breaker, uint64_t now_ns, bool is_ok)
+static void memory_give(struct memory *memory, size_t size, bool is_shared)
 {
-	switch (breaker->state) {
-	case SONDE__BREAKER_CLOSED:
-		if (is_ok)
-			breaker->n_failures = 0;
-		else if (++breaker->n_failures >= breaker->options.failures)
-			open_now(breaker, now_ns);
-		break;
-	case SONDE__BREAKER_HALF_OPEN:
-		report_trial(breaker, now_ns, is_ok);
-		break;
-	case SONDE__BREAKER_OPEN:
-		break;
+	if (memory && is_shared)
+		munmap(memory, size);
+	else
+		free(memory);
+}
+
+int sonde_breaker_init(struct sonde_breaker *object, const struct sonde_breaker_options *options)
+{
+	static const struct sonde_breaker_options defaults;
+	struct breaker *breaker = breaker_of(object);
+	struct sonde__breaker_plan plan;
+	size_t slots_size;
+	size_t size;
+	int status;
+
+	if (!object)
+		return SONDE_E_INVALID;
+	if (!options)
+		options = &defaults;
+	status = sonde__breaker_plan(options, &plan);
+	if (status < 0)
+		return status;
+	memset(breaker, 0, sizeof(*breaker));
+	slots_size = plan.circuit.concurrent * sizeof(struct sonde__circuit_slot);
+	size = sizeof(struct memory) + slots_size +
+	       sonde__outcomes_n_words(&plan.outcomes) * sizeof(uint64_t);
+	size = (size + SONDE__CACHE_LINE - 1) & ~(size_t)(SONDE__CACHE_LINE - 1);
+	if (options->shared)
+		(void)sonde__process_init();
+	breaker->memory = memory_take(size, options->shared);
+	if (!breaker->memory)
+		return SONDE_E_NOMEM;
+	breaker->memory_size = size;
+	breaker->is_shared = options->shared;
+	breaker->measures = plan.measures;
+	breaker->slow_ns = plan.slow_ns;
+	breaker->options = *options;
+	breaker->memory->state.base_ns = sonde__now_ns(options->clock);
+	plan.outcomes.words = (_Atomic uint64_t *)&breaker->memory->slots[plan.circuit.concurrent];
+	return sonde__circuit_init(&breaker->circuit, &plan.circuit, &plan.outcomes,
+				   &breaker->memory->state, breaker->memory->slots);
+}
+
+void sonde_breaker_deinit(struct sonde_breaker *object)
+{
+	struct breaker *breaker = breaker_of(object);
+	int number = errno;
+
+	if (!object)
+		return;
+	memory_give(breaker->memory, breaker->memory_size, breaker->is_shared);
+	memset(breaker, 0, sizeof(*breaker));
+	errno = number;
+}
+
+/* ---- Telling --------------------------------------------------------------------------------- */
+
+static void observe_changes(const struct breaker *breaker,
+			    const struct sonde__circuit_changes *changes, uint64_t now_ns,
+			    const struct sonde_error *error)
+{
+	for (uint32_t i = 0; i < changes->n; i++) {
+		const struct sonde__circuit_change *change = &changes->list[i];
+		bool is_opened = change->to == SONDE_BREAKER_OPEN;
+
+		if (is_opened && error)
+			sonde__breaker_cause_write(&breaker->memory->cause, change->generation,
+						   error, breaker->is_shared);
+		sonde__observe(breaker->options.observer,
+			       &(struct sonde_observation){
+				       .pattern = SONDE_PATTERN_BREAKER,
+				       .what = SONDE_OBSERVED_STATE,
+				       .name = breaker->options.name,
+				       .from = sonde_breaker_state_name(change->from),
+				       .to = sonde_breaker_state_name(change->to),
+				       .delay_ns = is_opened ? sonde__circuit_wait_ns(
+								       &breaker->circuit, now_ns)
+							     : 0,
+				       .error = is_opened ? error : NULL,
+			       });
 	}
+}
+
+static struct sonde_error *rejection(const struct breaker *breaker, uint64_t word, uint64_t wait_ns)
+{
+	const char *name = breaker->options.name ? breaker->options.name : "";
+	enum sonde_breaker_state state = sonde__circuit_word_state(word);
+	struct sonde_error *error;
+
+	if (state == SONDE_BREAKER_FORCED_OPEN)
+		return sonde_error_raise(&sonde_circuit_open,
+					 "the circuit breaker \"%s\" is held open", name);
+	error = sonde__breaker_cause_read(&breaker->memory->cause, word);
+	if (state == SONDE_BREAKER_HALF_OPEN)
+		return sonde_error_wrap(error, &sonde_circuit_open,
+					"the circuit breaker \"%s\" has its trials under way",
+					name);
+	if (wait_ns == SONDE__NEVER)
+		return sonde_error_wrap(error, &sonde_circuit_open,
+					"the circuit breaker \"%s\" is open", name);
+	error = sonde_error_wrap(error, &sonde_circuit_open,
+				 "the circuit breaker \"%s\" is open for another %.3f s", name,
+				 (double)wait_ns / (double)SONDE__NS_PER_S);
+	sonde_error_set_retry_after(error, wait_ns);
+	return error;
+}
+
+static SONDE__COLD struct sonde_error *reject(const struct breaker *breaker, uint64_t now_ns)
+{
+	uint64_t word = sonde__circuit_word(&breaker->circuit);
+	uint64_t wait_ns = sonde__circuit_wait_ns(&breaker->circuit, now_ns);
+	struct sonde_error *error = rejection(breaker, word, wait_ns);
+
+	sonde__observe(breaker->options.observer, &(struct sonde_observation){
+							  .pattern = SONDE_PATTERN_BREAKER,
+							  .what = SONDE_OBSERVED_REJECTION,
+							  .name = breaker->options.name,
+							  .delay_ns = wait_ns,
+							  .error = error,
+						  });
+	return error;
+}
+
+/* ---- Attempts -------------------------------------------------------------------------------- */
+
+static SONDE__COLD struct sonde_error *acquire_slowly(const struct breaker *breaker,
+						      struct sonde_breaker_ticket *ret_ticket)
+{
+	struct sonde__circuit_changes changes = { 0 };
+	uint64_t now_ns = sonde__now_ns(breaker->options.clock);
+	bool is_admitted = sonde__circuit_admit(&breaker->circuit, now_ns, ret_ticket, &changes);
+
+	observe_changes(breaker, &changes, now_ns, /* error= */ NULL);
+	return is_admitted ? NULL : reject(breaker, now_ns);
+}
+
+struct sonde_error *sonde_breaker_try_acquire(struct sonde_breaker *object,
+					      struct sonde_breaker_ticket *ret_ticket)
+{
+	const struct breaker *breaker = breaker_of(object);
+	uint64_t word;
+
+	if (SONDE__UNLIKELY(!object)) {
+		*ret_ticket = (struct sonde_breaker_ticket){ 0 };
+		return NULL;
+	}
+	word = sonde__circuit_word(&breaker->circuit);
+	if (SONDE__UNLIKELY(!sonde__circuit_passes(word)))
+		return acquire_slowly(breaker, ret_ticket);
+	*ret_ticket = (struct sonde_breaker_ticket){
+		.started_ns = breaker->measures ? sonde__now_ns(breaker->options.clock) : 0,
+		.generation = sonde__circuit_word_generation(word),
+	};
+	return NULL;
+}
+
+static void end(const struct breaker *breaker, const struct sonde_breaker_ticket *ticket,
+		enum sonde_breaker_verdict verdict, const struct sonde_error *error)
+{
+	struct sonde__circuit_changes changes = { 0 };
+	uint64_t now_ns;
+	bool is_slow;
+
+	if (sonde__circuit_is_nothing(&breaker->circuit, ticket, verdict))
+		return;
+	now_ns = sonde__now_ns(breaker->options.clock);
+	is_slow = breaker->measures &&
+		  sonde__time_until(now_ns, ticket->started_ns) >= breaker->slow_ns;
+	sonde__circuit_report(&breaker->circuit, ticket, now_ns, verdict, is_slow, &changes);
+	if (changes.n)
+		observe_changes(breaker, &changes, now_ns, error);
+}
+
+void sonde_breaker_report(struct sonde_breaker *object, struct sonde_breaker_ticket ticket,
+			  const struct sonde_error *error)
+{
+	const struct breaker *breaker = breaker_of(object);
+
+	if (object)
+		end(breaker, &ticket,
+		    error ? sonde__breaker_verdict(&breaker->options, error) : SONDE_BREAKER_GOOD,
+		    error);
+}
+
+void sonde_breaker_release(struct sonde_breaker *object, struct sonde_breaker_ticket ticket)
+{
+	if (object)
+		end(breaker_of(object), &ticket, SONDE_BREAKER_NEITHER, /* error= */ NULL);
+}
+
+struct sonde_error *sonde_breaker_run(struct sonde_breaker *breaker, sonde_operation_fn *operation,
+				      void *argument)
+{
+	struct sonde_breaker_ticket ticket;
+	struct sonde_error *error = sonde_breaker_try_acquire(breaker, &ticket);
+
+	if (error)
+		return error;
+	error = operation(argument);
+	sonde_breaker_report(breaker, ticket, error);
+	return error;
+}
+
+/* ---- By hand, and questions ------------------------------------------------------------------ */
+
+int sonde_breaker_force(struct sonde_breaker *object, enum sonde_breaker_state state)
+{
+	const struct breaker *breaker = breaker_of(object);
+	struct sonde__circuit_changes changes = { 0 };
+	uint64_t now_ns;
+
+	if (!object || (unsigned)state > SONDE_BREAKER_DISABLED)
+		return SONDE_E_INVALID;
+	now_ns = sonde__now_ns(breaker->options.clock);
+	sonde__circuit_force(&breaker->circuit, state, now_ns, &changes);
+	observe_changes(breaker, &changes, now_ns, /* error= */ NULL);
+	return SONDE_OK;
+}
+
+enum sonde_breaker_state sonde_breaker_state_of(const struct sonde_breaker *object)
+{
+	return object ? sonde__circuit_state_of(&breaker_of(object)->circuit)
+		      : SONDE_BREAKER_DISABLED;
+}
+
+uint64_t sonde_breaker_wait_ns(const struct sonde_breaker *object)
+{
+	const struct breaker *breaker = breaker_of(object);
+
+	return object ? sonde__circuit_wait_ns(&breaker->circuit,
+					       sonde__now_ns(breaker->options.clock))
+		      : 0;
+}
+
+void sonde_breaker_counts(const struct sonde_breaker *object, struct sonde_breaker_counts *ret)
+{
+	const struct breaker *breaker = breaker_of(object);
+
+	if (object)
+		sonde__circuit_counts(&breaker->circuit, sonde__now_ns(breaker->options.clock),
+				      ret);
+	else
+		*ret = (struct sonde_breaker_counts){ .state = SONDE_BREAKER_DISABLED };
+}
+
+const char *sonde_breaker_state_name(enum sonde_breaker_state state)
+{
+#define NAME(name, number, text) text,
+	static const char *const names[] = { SONDE_BREAKER_STATE_MAP(NAME) };
+#undef NAME
+
+	return (unsigned)state < SONDE__ARRAY_SIZE(names) ? names[state] : "unknown";
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sonde/breaker.h>
 #include <sonde/deadline.h>
 #include <sonde/exit_stack.h>
 #include <sonde/exporter.h>
@@ -154,10 +155,12 @@ static void retries(void)
 static void deadlines(void)
 {
 	SONDE_EXIT_STACK_AUTODEINIT struct sonde_exit_stack stack;
+	SONDE_BREAKER_AUTODEINIT struct sonde_breaker breaker;
 	SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
 	struct sonde_error *error = sonde_deadline_error(NULL);
 
 	(void)sonde_exit_stack_init(&stack, NULL);
+	(void)sonde_breaker_init(&breaker, NULL);
 	sonde_deadline_begin(&deadline, 1000, NULL);
 	SONDE_DEADLINE(100);
 	SONDE_DEADLINE_SHIELD();
