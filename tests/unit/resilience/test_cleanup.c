@@ -22,6 +22,8 @@
 #include <sonde/deadline.h>
 #include <sonde/emitter.h>
 #include <sonde/exit_stack.h>
+#include <sonde/group.h>
+#include <sonde/limiter.h>
 #include <sonde/lock.h>
 #include <sonde/queue.h>
 #include <sonde/retry.h>
@@ -135,6 +137,14 @@ static void leave_bulkhead(int *n)
 	assert_true(sonde_bulkhead_try_acquire(&shared));
 }
 
+static void leave_limiter(int *n)
+{
+	SONDE_LIMITER_AUTODEINIT struct sonde_limiter limiter;
+
+	*n += sonde_limiter_init(&limiter, NULL) == SONDE_OK;
+	assert_true(sonde_limiter_try_acquire(&limiter, "somebody", 1, NULL));
+}
+
 static struct sonde_error *handle(void *user, const struct sonde_event *event)
 {
 	(void)event;
@@ -176,6 +186,15 @@ static void leave_stream(int *n)
 	*n += item == n;
 }
 
+static void leave_group(int *n)
+{
+	SONDE_GROUP_AUTODEINIT struct sonde_group group;
+
+	*n += sonde_group_init(&group, NULL) == SONDE_OK;
+	assert_true(sonde_group_fd(&group) >= 0);
+	assert_int_equal(sonde_group_spawn(&group, NULL, succeed, n, NULL), SONDE_OK);
+}
+
 static void leave_watchdog(int *n)
 {
 	SONDE_WATCHDOG_AUTODEINIT struct sonde_watchdog watchdog;
@@ -187,7 +206,8 @@ static void leave_watchdog(int *n)
 typedef void leave_fn(int *n);
 static leave_fn *const blocks[] = {
 	leave_errors, leave_cancel, leave_deadline, leave_exit_stack, leave_queue, leave_locks,
-	leave_retry,  leave_bulkhead, leave_emitter, leave_stream, leave_watchdog,
+	leave_retry, leave_bulkhead, leave_limiter, leave_emitter, leave_stream, leave_group,
+	leave_watchdog,
 };
 
 /* ---- What is left ---------------------------------------------------------------------------- */
@@ -251,7 +271,9 @@ static int leave_at_once(bool early)
 	SONDE_RETRY_AUTODEINIT struct sonde_retry retry = { { 0 } };
 	SONDE_RETRY_CALL_AUTODEINIT struct sonde_retry_call retry_call = { { 0 } };
 	SONDE_BULKHEAD_AUTODEINIT struct sonde_bulkhead bulkhead = { { 0 } };
+	SONDE_LIMITER_AUTODEINIT struct sonde_limiter limiter = { { 0 } };
 	SONDE_EMITTER_AUTODEINIT struct sonde_emitter emitter = { { 0 } };
+	SONDE_GROUP_AUTODEINIT struct sonde_group group = { { 0 } };
 	SONDE_STREAM_AUTODEINIT struct sonde_stream stream = { { 0 } };
 	SONDE_WATCHDOG_AUTODEINIT struct sonde_watchdog watchdog = { { 0 } };
 	SONDE_ERROR_AUTOFREE struct sonde_error *error = NULL;
