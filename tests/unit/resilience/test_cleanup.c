@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include <sonde/breaker.h>
 #include <sonde/bulkhead.h>
 #include <sonde/cancel.h>
 #include <sonde/deadline.h>
@@ -124,6 +125,19 @@ static void leave_retry(int *n)
 					    SONDE_RETRY_NO_WISH, &delay_ns));
 }
 
+static void leave_breaker(int *n)
+{
+	SONDE_BREAKER_AUTODEINIT struct sonde_breaker breaker;
+	SONDE_BREAKER_AUTODEINIT struct sonde_breaker shared;
+	struct sonde_breaker_options options = { .mode = SONDE_BREAKER_COUNT_WINDOW };
+
+	assert_int_equal(sonde_breaker_init(&breaker, &options), SONDE_OK);
+	options.shared = true;
+	assert_int_equal(sonde_breaker_init(&shared, &options), SONDE_OK);
+	assert_null(sonde_breaker_run(&breaker, succeed, n));
+	assert_null(sonde_breaker_run(&shared, succeed, n));
+}
+
 static void leave_bulkhead(int *n)
 {
 	SONDE_BULKHEAD_AUTODEINIT struct sonde_bulkhead bulkhead;
@@ -206,8 +220,8 @@ static void leave_watchdog(int *n)
 typedef void leave_fn(int *n);
 static leave_fn *const blocks[] = {
 	leave_errors, leave_cancel, leave_deadline, leave_exit_stack, leave_queue, leave_locks,
-	leave_retry, leave_bulkhead, leave_limiter, leave_emitter, leave_stream, leave_group,
-	leave_watchdog,
+	leave_retry, leave_breaker, leave_bulkhead, leave_limiter, leave_emitter, leave_stream,
+	leave_group, leave_watchdog,
 };
 
 /* ---- What is left ---------------------------------------------------------------------------- */
@@ -270,6 +284,7 @@ static int leave_at_once(bool early)
 	SONDE_RETRY_BUDGET_AUTODEINIT struct sonde_retry_budget budget = { { 0 } };
 	SONDE_RETRY_AUTODEINIT struct sonde_retry retry = { { 0 } };
 	SONDE_RETRY_CALL_AUTODEINIT struct sonde_retry_call retry_call = { { 0 } };
+	SONDE_BREAKER_AUTODEINIT struct sonde_breaker breaker = { { 0 } };
 	SONDE_BULKHEAD_AUTODEINIT struct sonde_bulkhead bulkhead = { { 0 } };
 	SONDE_LIMITER_AUTODEINIT struct sonde_limiter limiter = { { 0 } };
 	SONDE_EMITTER_AUTODEINIT struct sonde_emitter emitter = { { 0 } };
