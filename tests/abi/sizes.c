@@ -5,6 +5,7 @@
 #include <sonde/exporter.h>
 #include <sonde/hooks.h>
 #include <sonde/limiter.h>
+#include <sonde/pool.h>
 #include <sonde/queue.h>
 #include <sonde/retry.h>
 #include <sonde/sonde.h>
@@ -55,6 +56,12 @@ SIZE(sonde_bulkhead_figures, 64);
 SIZE(sonde_limiter, 256);
 SIZE(sonde_limiter_options, 64);
 SIZE(sonde_limiter_figures, 56);
+SIZE(sonde_pool, 32);
+SIZE(sonde_pool_options, 56);
+SIZE(sonde_task_options, 40);
+SIZE(sonde_pool_left, 80);
+SIZE(sonde_pool_figures, 88);
+SIZE(sonde_future, 128);
 SIZE(sonde_queue, 320);
 SIZE(sonde_queue_options, 72);
 SIZE(sonde_retry, 256);
