@@ -57,7 +57,7 @@ SIZE(sonde_limiter, 256);
 SIZE(sonde_limiter_options, 64);
 SIZE(sonde_limiter_figures, 56);
 SIZE(sonde_pool, 32);
-SIZE(sonde_pool_options, 56);
+SIZE(sonde_pool_options, 48);
 SIZE(sonde_task_options, 40);
 SIZE(sonde_pool_left, 80);
 SIZE(sonde_pool_figures, 88);
