@@ -78,21 +78,25 @@ static void grant(struct sonde__waiters *waiters)
 	first->granted(first->user);
 }
 
-/* Under the lock, after permits came back or a place was left: lets in who can be. */
+/*
+ * Under the lock, after permits came back or a place was left: lets in who can be. The word comes
+ * first, because who was let in may give back before this returns.
+ */
 static void settle(struct sonde__permits *permits)
 {
 	uint64_t word = word_of(permits);
+	uint64_t n_free = limit_of(word) > taken_of(word) ? limit_of(word) - taken_of(word) : 0;
+	uint64_t n = permits->waiters.n_waiters < n_free ? permits->waiters.n_waiters : n_free;
 
 	if (!(word & SONDE__PERMITS_QUEUE))
 		return;
-	while (permits->waiters.first && taken_of(word) < limit_of(word)) {
-		word++;
-		grant(&permits->waiters);
-	}
-	if (!permits->waiters.first)
+	word += n;
+	if (n == permits->waiters.n_waiters)
 		word &= ~SONDE__PERMITS_QUEUE;
 	/* R1, partner A1 in word_change: with QUEUE set nobody else changes it. */
 	atomic_store_explicit(&permits->word, word, memory_order_release);
+	while (n--)
+		grant(&permits->waiters);
 }
 
 static void release_to_queue(struct sonde__permits *permits)
