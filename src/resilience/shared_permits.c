@@ -240,6 +240,23 @@ static bool has_room_below(struct sonde__shared_memory *memory, uint64_t setting
 	return n_below + n_past <= limit;
 }
 
+/*
+ * Frees one word of this process, from `from` on. There is one that is the caller's to free, and no
+ * other thread can take them all: another may only have freed the one that this one saw, and left
+ * it one that this one has passed. Where the kernel does not wipe, a child that gives back what its
+ * parent took finds none.
+ */
+static void word_free(struct sonde__shared_memory *memory, uint32_t from, uint64_t key)
+{
+	for (int i = 0; i < SCANS_MAX; i++) {
+		if (sonde__shared_words_change(memory->words, memory->n_permits, from, key, 0) <
+		    memory->n_permits)
+			break;
+	}
+	SONDE__TESTPOINT("bulkhead_returned");
+	wake_sleepers(memory);
+}
+
 static bool claim(struct sonde__shared_memory *memory, uint64_t key)
 {
 	for (;;) {
@@ -256,8 +273,8 @@ static bool claim(struct sonde__shared_memory *memory, uint64_t key)
 		is_same = word_now(&memory->limit) == setting;
 		if (is_same && (!(setting & LOWERED) || has_room_below(memory, setting)))
 			return true;
-		word_change(&memory->words[at], key, 0);
-		wake_sleepers(memory);
+		/* Not always this one: another thread may have freed it as its own. */
+		word_free(memory, at, key);
 		if (is_same)
 			return false;
 	}
@@ -288,20 +305,9 @@ void sonde__shared_permits_release(struct sonde__shared_permits *permits)
 	} while (!atomic_compare_exchange_weak_explicit(&permits->own->n_taken, &n_taken,
 							n_taken - 1, memory_order_relaxed,
 							memory_order_relaxed));
-	/*
-	 * There is one, and no other thread can take them all: another may only have taken the one
-	 * that this one saw, and left it one that this one has passed. Where the kernel does not
-	 * wipe, a child that gives back what its parent took finds none.
-	 */
 	from = place_of_thread(key, (uint32_t)word_now(&memory->limit));
 	SONDE__TESTPOINT("bulkhead_before_return");
-	for (int i = 0; i < SCANS_MAX; i++) {
-		if (sonde__shared_words_change(memory->words, memory->n_permits, from, key, 0) <
-		    memory->n_permits)
-			break;
-	}
-	SONDE__TESTPOINT("bulkhead_returned");
-	wake_sleepers(memory);
+	word_free(memory, from, key);
 }
 
 bool sonde__shared_permits_set_limit(struct sonde__shared_permits *permits, uint32_t limit)
