@@ -78,6 +78,9 @@ void sonde__retry_call_stop(struct sonde_retry_call *call, const struct sonde_ca
 /* The moment at which the attempt that sonde_retry_call_attempt began must end. */
 uint64_t sonde__retry_call_attempt_end(const struct sonde_retry_call *call);
 
+/* Where there is no retry: one attempt, its error as it is, and nothing is told. */
+void sonde__retry_init_single(struct sonde_retry *retry, const struct sonde_clock *clock);
+
 /* Never NULL. */
 const char *sonde__retry_budget_name(const struct sonde_retry_budget *budget);
 

@@ -141,7 +141,7 @@ static void observe(const struct call *call, uint64_t duration_ns, uint64_t dela
 		.error = call->last,
 	};
 
-	if (call->ending == WENT_WELL && call->n_attempts == 1)
+	if (call->rules->is_single || (call->ending == WENT_WELL && call->n_attempts == 1))
 		return;
 	sonde__observe(call->rules->observer, &observation);
 	if (call->ending != BUDGET_SPENT)

@@ -10,6 +10,7 @@
 struct rules {
 	struct sonde__retry_options machine;
 	const char *name;
+	bool is_single; /* A policy without a retry: nothing is told of it, nothing wrapped. */
 	uint64_t attempt_timeout_ns; /* SONDE__NEVER: none. */
 	const struct sonde_error_type *const *types;
 	size_t n_types;

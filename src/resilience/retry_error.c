@@ -59,6 +59,8 @@ struct sonde_error *sonde__retry_call_error(struct call *call)
 	char gave_up[TEXT_SIZE];
 
 	call->last = call->real = NULL;
+	if (call->rules->is_single && call->ending == USED_UP)
+		return error;
 	gave_up_text(call, gave_up);
 	switch (call->ending) {
 	case RUNNING:

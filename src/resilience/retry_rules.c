@@ -91,6 +91,16 @@ int sonde_retry_init(struct sonde_retry *retry, const struct sonde_retry_options
 	return SONDE_OK;
 }
 
+void sonde__retry_init_single(struct sonde_retry *retry, const struct sonde_clock *clock)
+{
+	struct rules *rules = (struct rules *)(void *)retry;
+
+	*rules = default_rules;
+	rules->machine.attempts = 1;
+	rules->clock = clock;
+	rules->is_single = true;
+}
+
 void sonde_retry_deinit(struct sonde_retry *retry)
 {
 	(void)retry;

@@ -14,6 +14,7 @@
 #include <sonde/exporter.h>
 #include <sonde/memory.h>
 #include <sonde/otlp.h>
+#include <sonde/policy.h>
 #include <sonde/retry.h>
 #include <sonde/sonde.h>
 
@@ -152,6 +153,16 @@ static void retries(void)
 	sonde_retry_call_attempt(&call);
 }
 
+static void policies(void)
+{
+	SONDE_POLICY_AUTODEINIT struct sonde_policy policy;
+	SONDE_POLICY_CALL_AUTODEINIT struct sonde_policy_call call;
+
+	sonde_policy_init(&policy, NULL);
+	sonde_policy_call_begin(&call, &policy, NULL);
+	say("%s", sonde_policy_order(&policy));
+}
+
 static void deadlines(void)
 {
 	SONDE_EXIT_STACK_AUTODEINIT struct sonde_exit_stack stack;
@@ -191,6 +202,7 @@ int main(void)
 	contexts();
 	deadlines();
 	retries();
+	policies();
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 2;
 	spans();

@@ -6,6 +6,7 @@
 #include <sonde/hooks.h>
 #include <sonde/limiter.h>
 #include <sonde/pool.h>
+#include <sonde/policy.h>
 #include <sonde/queue.h>
 #include <sonde/retry.h>
 #include <sonde/sonde.h>
@@ -64,6 +65,9 @@ SIZE(sonde_pool_figures, 88);
 SIZE(sonde_future, 128);
 SIZE(sonde_queue, 320);
 SIZE(sonde_queue_options, 72);
+SIZE(sonde_policy, 640);
+SIZE(sonde_policy_options, 104);
+SIZE(sonde_policy_call, 576);
 SIZE(sonde_retry, 256);
 SIZE(sonde_retry_budget, 96);
 SIZE(sonde_retry_budget_options, 40);
