@@ -163,6 +163,12 @@ bool sonde__retry_call_take(struct sonde_retry_call *call,
 		(void)sonde_error_free(outcome->error);
 		return false;
 	}
+	/* Most calls: there is nothing to keep, and nobody is told how long it took. */
+	if (SONDE__LIKELY(!outcome->error && !self->n_attempts)) {
+		self->n_attempts = 1;
+		self->ending = WENT_WELL;
+		return false;
+	}
 	self->ended_ns = sonde__now_ns(self->rules->clock);
 	duration_ns = sonde__time_until(self->ended_ns, self->attempt_ns);
 	if (self->n_attempts < UINT32_MAX)
@@ -220,7 +226,9 @@ void sonde_retry_call_deinit(struct sonde_retry_call *call)
 
 	if (!call)
 		return;
+	self->ending = ENDED;
+	if (SONDE__LIKELY(!self->last && !self->real))
+		return;
 	self->last = sonde_error_free(self->last);
 	self->real = sonde_error_free(self->real);
-	self->ending = ENDED;
 }

@@ -54,10 +54,14 @@ static struct sonde_error *too_late(struct sonde_error *error, const char *gave_
 
 struct sonde_error *sonde__retry_call_error(struct call *call)
 {
-	struct sonde_error *error = sonde__error_caused_by(call->last, call->real);
+	struct sonde_error *error;
 	char wish[DURATION_SIZE];
 	char gave_up[TEXT_SIZE];
 
+	/* No error is left then, and texts take time. */
+	if (call->ending == WENT_WELL)
+		return NULL;
+	error = sonde__error_caused_by(call->last, call->real);
 	call->last = call->real = NULL;
 	if (call->rules->is_single && call->ending == USED_UP)
 		return error;
