@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -248,6 +249,20 @@ static void assert_threads(size_t wanted)
 	assert_true(n <= wanted);
 }
 
+static void *begin_and_end(void *argument)
+{
+	return argument;
+}
+
+/* A sanitizer begins a thread of its own with the first one. */
+static int begin_a_thread(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	return pthread_create(&thread, NULL, begin_and_end, NULL) || pthread_join(thread, NULL);
+}
+
 static void test_each_gives_back_what_it_held(void **state)
 {
 	(void)state;
@@ -338,5 +353,5 @@ int main(void)
 		cmocka_unit_test(test_ends_by_hand_and_by_the_block),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, begin_a_thread, /* group_teardown= */ NULL);
 }
