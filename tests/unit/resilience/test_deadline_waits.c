@@ -3,7 +3,7 @@
 /*
  * Every wait of the toolkit spends the context's deadline: without a limit of its own it ends
  * exactly then, and where the deadline is over it does not wait at all. What it ends with has the
- * deadline's type. On virtual time, but for groups, whose tasks are threads.
+ * deadline's type. On virtual time, but for groups and pools, whose tasks are on threads.
  */
 
 #include <pthread.h>
@@ -24,6 +24,7 @@
 #include <sonde/group.h>
 #include <sonde/limiter.h>
 #include <sonde/lock.h>
+#include <sonde/pool.h>
 #include <sonde/queue.h>
 #include <sonde/retry.h>
 #include <sonde/stream.h>
@@ -136,6 +137,8 @@ static int rig_init(void **state)
 	const struct sonde_clock *clock = &rig.clock.clock;
 	struct sonde_subscription subscription = { .event = "hold", .handle = handle, .user = &rig };
 
+	/* A test that failed was left by a jump: its deadline is still there. */
+	sonde_context_attach(NULL);
 	memset(&rig, 0, sizeof(rig));
 	virtual_clock_init(&rig.clock, 5 * SECOND);
 	rig_init_locks(&rig, clock);
@@ -403,6 +406,65 @@ static void test_group_ends_at_it(void **state)
 	sonde_error_free(error);
 }
 
+/* ---- Pools ----------------------------------------------------------------------------------- */
+
+static struct sonde_error *stay(void *argument, struct sonde_cancel *cancel, void **ret_result)
+{
+	sem_t *is_over = argument;
+
+	(void)cancel;
+	(void)ret_result;
+	while (sem_wait(is_over))
+		;
+	return NULL;
+}
+
+static void assert_over(struct sonde_error *error)
+{
+	assert_ptr_equal(sonde_error_type_of(error), &sonde_timeout);
+	assert_true(sonde_deadline_is_over(NULL));
+	sonde_error_free(error);
+}
+
+/* One thread, which stays in its task, and one task that waits for it. */
+static void test_pool_ends_at_it(void **state)
+{
+	struct sonde_pool_options options = { .threads = 1, .capacity = 1 };
+	struct sonde_future future = { { 0 } };
+	struct sonde_pool pool;
+	sem_t is_over;
+
+	(void)state;
+	sem_init(&is_over, 0, 0);
+	assert_int_equal(sonde_pool_init(&pool, &options), SONDE_OK);
+	assert_null(sonde_pool_submit(&pool, stay, &is_over, NULL, &future));
+	/* Waits until the first one is taken up. */
+	assert_null(sonde_pool_submit(&pool, stay, &is_over, NULL, /* future= */ NULL));
+	{
+		SONDE_DEADLINE(5);
+		assert_over(sonde_pool_submit(&pool, stay, &is_over, NULL, /* future= */ NULL));
+	}
+	{
+		SONDE_DEADLINE(5);
+		assert_over(sonde_future_wait(&future, UINT64_MAX, NULL, /* ret_result= */ NULL));
+	}
+	{
+		SONDE_DEADLINE(5);
+		assert_over(sonde_pool_wait(&pool, UINT64_MAX, NULL));
+	}
+	{
+		SONDE_DEADLINE(5);
+		assert_over(sonde_pool_run(&pool, stay, &is_over, NULL, /* ret_result= */ NULL));
+	}
+	sem_post(&is_over);
+	sem_post(&is_over);
+	assert_null(sonde_future_wait(&future, UINT64_MAX, NULL, /* ret_result= */ NULL));
+	sonde_future_deinit(&future);
+	assert_int_equal(sonde_pool_stop(&pool, UINT64_MAX, NULL), SONDE_OK);
+	sonde_pool_deinit(&pool);
+	sem_destroy(&is_over);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_init, rig_deinit)
 
 int main(void)
@@ -414,6 +476,7 @@ int main(void)
 		TEST(test_retry_begins_no_wait_past_it),
 		TEST(test_limiter_turns_away_who_would_wait_past_it),
 		cmocka_unit_test(test_group_ends_at_it),
+		cmocka_unit_test(test_pool_ends_at_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
