@@ -66,7 +66,7 @@ SIZE(sonde_future, 128);
 SIZE(sonde_queue, 320);
 SIZE(sonde_queue_options, 72);
 SIZE(sonde_policy, 640);
-SIZE(sonde_policy_options, 104);
+SIZE(sonde_policy_options, 96);
 SIZE(sonde_policy_call, 576);
 SIZE(sonde_retry, 256);
 SIZE(sonde_retry_budget, 96);

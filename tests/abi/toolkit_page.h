@@ -36,6 +36,7 @@ void loop_finish(struct request *request, struct sonde_error *error);
 void loop_wait(int epoll_fd);
 void loop_handle(void);
 
+int price_remembered(struct order *order);
 void order_reserve(struct order *order);
 void order_release(void *order);
 struct sonde_error *order_pay(void *order);
