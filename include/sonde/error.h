@@ -156,6 +156,14 @@ SONDE_API struct sonde_error *sonde_error_join_at(struct sonde_error *a, struct 
  */
 SONDE_API struct sonde_error *sonde_error_free(struct sonde_error *error);
 
+/*
+ * The same error once more, with its causes and all that is joined in it, for somebody else who
+ * has to be told: an error has one owner. Captured before, it counts as captured. Where memory runs
+ * out it is alone, or the one that says so. NULL for NULL.
+ */
+SONDE_API struct sonde_error *sonde_error_copy(const struct sonde_error *error)
+	__attribute__((warn_unused_result));
+
 /* Frees at the end of the block: SONDE_ERROR_AUTOFREE struct sonde_error *error = f(); */
 #define SONDE_ERROR_AUTOFREE SONDE_CLEANUP(sonde__error_cleanup)
 SONDE_API void sonde__error_cleanup(struct sonde_error **error);
