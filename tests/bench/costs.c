@@ -19,6 +19,7 @@
  *	child_no_figures_ns    without calls, errors and durations by site
  *	disabled_ns            a child, and no agent
  *	sampled_out_ns         a child under a sampler that takes nothing
+ *	admit_…_ns             the toolkit (admits.h), with an agent
  *	site_figures_ns        counting by site alone: timed_fast less timed_fast_no_figures
  */
 
@@ -28,6 +29,7 @@
 
 #include <sonde/sonde.h>
 
+#include "admits.h"
 #include "counters.h"
 #include "drive.h"
 #include "floor.h"
@@ -203,6 +205,14 @@ static void full_measure(void)
 	stop(SONDE_LOSS_RING_FULL);
 }
 
+static void admits_measure(void)
+{
+	subject_start(&(struct subject_options){ .memory = alone.memory });
+	for (size_t i = 0; i < n_admits; i++)
+		measure(&admits[i], admits[i].name, &alone);
+	stop(/* expected_loss= */ -1);
+}
+
 /* Every part of the floor by itself, for a record of 128 bytes. */
 static void floor_clock_run(size_t n)
 {
@@ -265,7 +275,8 @@ int main(int argc, char **argv)
 	} parts[] = {
 		{ "floors", floors_measure },	  { "defaults", defaults_measure },
 		{ "threads", threads_measure },	  { "variants", variants_measure },
-		{ "full", full_measure },	  { "variant_threads", variant_threads_measure },
+		{ "admits", admits_measure },	  { "full", full_measure },
+		  { "variant_threads", variant_threads_measure },
 	};
 
 	if (argc != 4)
