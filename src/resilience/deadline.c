@@ -2,8 +2,8 @@
 /*
  * Deadlines: one word of the current context, a moment, 0 where there is none. A scope keeps what
  * the word was and what it made of it. Its end puts the old one back only where its own is still
- * there: so neither a context attached in between nor an end out of turn leaves a thread with a
- * deadline of work that is over. docs/design/deadline.md argues it.
+ * there: what a context that was attached in between, or a span's end, has put there stays.
+ * docs/design/deadline.md argues it.
  */
 
 #include <sonde/deadline.h>

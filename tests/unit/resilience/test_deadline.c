@@ -111,22 +111,38 @@ static void test_moment_0_is_a_deadline(void **state)
 	assert_true(sonde_deadline_is_over(&clock.clock));
 }
 
-static void test_ends_out_of_turn_leave_nothing_behind(void **state)
+static void test_end_leaves_what_was_attached_since(void **state)
 {
-	struct sonde_deadline outer;
-	struct sonde_deadline inner;
+	struct sonde_context other = SONDE_CONTEXT_INIT;
+	struct sonde_deadline deadline;
 
 	(void)state;
-	sonde_deadline_begin(&outer, 2000, NULL);
-	sonde_deadline_begin(&inner, 1000, NULL);
-	sonde_deadline_end(&outer);
-	sonde_deadline_end(&outer);
-	sonde_deadline_end(&inner);
-	assert_true(sonde_deadline_moment_ns() != 0);
+	sonde_context_limit(&other, 4711);
+	sonde_deadline_begin(&deadline, 2000, NULL);
+	sonde_context_attach(&other);
+	sonde_deadline_end(&deadline);
+	assert_true(sonde_deadline_moment_ns() == 4711);
+	sonde_deadline_end(&deadline);
+	assert_true(sonde_deadline_moment_ns() == 4711);
+	sonde_context_attach(NULL);
 	sonde_deadline_end(NULL);
 	sonde_deadline_begin(NULL, 1, NULL);
 	sonde_deadline_shield(NULL);
-	sonde_context_attach(NULL);
+	assert_true(sonde_deadline_moment_ns() == UINT64_MAX);
+}
+
+static void test_second_end_does_nothing(void **state)
+{
+	struct sonde_deadline first;
+	struct sonde_deadline second;
+
+	(void)state;
+	sonde_deadline_begin_at(&first, 4711);
+	sonde_deadline_end(&first);
+	sonde_deadline_begin_at(&second, 4711);
+	sonde_deadline_end(&first);
+	assert_true(sonde_deadline_moment_ns() == 4711);
+	sonde_deadline_end(&second);
 	assert_true(sonde_deadline_moment_ns() == UINT64_MAX);
 }
 
@@ -493,7 +509,8 @@ int main(void)
 		cmocka_unit_test(test_scope_ends_with_its_block),
 		cmocka_unit_test(test_what_is_left_is_rounded_up),
 		cmocka_unit_test(test_moment_0_is_a_deadline),
-		cmocka_unit_test(test_ends_out_of_turn_leave_nothing_behind),
+		cmocka_unit_test(test_end_leaves_what_was_attached_since),
+		cmocka_unit_test(test_second_end_does_nothing),
 		cmocka_unit_test(test_goes_with_the_context_to_another_thread),
 		cmocka_unit_test(test_attached_context_is_other_work),
 		cmocka_unit_test(test_kept_context_is_limited),
