@@ -79,17 +79,6 @@ static uint64_t ended(const struct sonde__circuit *circuit, uint64_t permit,
 	       (is_slow ? UINT64_C(1) << 20 : 0);
 }
 
-/*
- * How many of the trials are slot i's: each has its share, so that together they never let more
- * through than are wanted, and no two words have to agree on it.
- */
-static uint32_t share_of(const struct sonde__circuit *circuit, uint32_t i)
-{
-	const struct sonde__circuit_options *options = &circuit->options;
-
-	return (options->calls - i + options->concurrent - 1) / options->concurrent;
-}
-
 static uint64_t permit_load(const struct sonde__circuit *circuit, uint32_t i)
 {
 	/*
@@ -166,9 +155,22 @@ static bool slot_is_open(const struct sonde__circuit *circuit, uint32_t i, uint6
 {
 	if (!is_of(permit, word))
 		return true;
-	if (permit & PERMIT_OUT)
-		return overdue_in_ns(circuit, i, now_ns) == 0;
-	return tally_of(circuit, permit).n < share_of(circuit, i);
+	return !(permit & PERMIT_OUT) || overdue_in_ns(circuit, i, now_ns) == 0;
+}
+
+/* Trials that have shown something, or still may. */
+static uint32_t n_used(const struct sonde__circuit *circuit, uint64_t word, uint64_t now_ns)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < circuit->options.concurrent; i++) {
+		uint64_t permit = permit_load(circuit, i);
+
+		if (is_of(permit, word))
+			n += tally_of(circuit, permit).n +
+			     !slot_is_open(circuit, i, permit, word, now_ns);
+	}
+	return n;
 }
 
 static enum sonde__taken slot_take(const struct sonde__circuit *circuit, uint32_t i,
@@ -185,9 +187,14 @@ static enum sonde__taken slot_take(const struct sonde__circuit *circuit, uint32_
 	SONDE__TESTPOINT("circuit:taken");
 	if (circuit->options.has_owners)
 		sonde__owner_sign(&slot->owner, serial_of(own));
-	if (sonde__circuit_word(circuit) != word) {
+	/*
+	 * Looked at again with the own one counted: of two who each saw one place left, the later
+	 * one sees both (S1, S2), and goes.
+	 */
+	if (sonde__circuit_word(circuit) != word ||
+	    n_used(circuit, word, now_ns) > circuit->options.calls) {
 		(void)permit_change(circuit, i, own, own & ~PERMIT_OUT);
-		return SONDE__OVERTAKEN;
+		return sonde__circuit_word(circuit) != word ? SONDE__OVERTAKEN : SONDE__NOT_TAKEN;
 	}
 	*ret = (struct sonde_breaker_ticket){
 		.started_ns = now_ns,
@@ -200,6 +207,8 @@ static enum sonde__taken slot_take(const struct sonde__circuit *circuit, uint32_
 enum sonde__taken sonde__trials_take(const struct sonde__circuit *circuit, uint64_t word,
 				     uint64_t now_ns, struct sonde_breaker_ticket *ret)
 {
+	if (n_used(circuit, word, now_ns) >= circuit->options.calls)
+		return SONDE__NOT_TAKEN;
 	for (uint32_t i = 0; i < circuit->options.concurrent; i++) {
 		uint64_t permit = permit_load(circuit, i);
 		enum sonde__taken taken;
@@ -280,15 +289,19 @@ bool sonde__trials_end(const struct sonde__circuit *circuit,
 uint64_t sonde__trials_wait_ns(const struct sonde__circuit *circuit, uint64_t word,
 			       uint64_t now_ns)
 {
+	bool is_any = n_used(circuit, word, now_ns) < circuit->options.calls;
 	uint64_t shortest_ns = SONDE__NEVER;
 
 	for (uint32_t i = 0; i < circuit->options.concurrent; i++) {
 		uint64_t permit = permit_load(circuit, i);
 		uint64_t left_ns = overdue_in_ns(circuit, i, now_ns);
 
-		if (slot_is_open(circuit, i, permit, word, now_ns))
-			return 0;
-		if (permit & PERMIT_OUT && left_ns < shortest_ns)
+		if (slot_is_open(circuit, i, permit, word, now_ns)) {
+			if (is_any)
+				return 0;
+			continue;
+		}
+		if (left_ns < shortest_ns)
 			shortest_ns = left_ns;
 	}
 	return shortest_ns;
