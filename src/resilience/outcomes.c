@@ -14,6 +14,8 @@
 
 #include "resilience/outcomes.h"
 
+#include "base/testpoint.h"
+
 static bool conclude(const struct sonde__outcomes *outcomes, const struct sonde__tally *tally)
 {
 	return tally->n >= outcomes->minimum &&
@@ -96,6 +98,7 @@ static bool add_call(const struct sonde__outcomes *outcomes, uint32_t generation
 	uint64_t n = count_up(&outcomes->words[0], generation);
 	struct sonde__tally tally;
 
+	SONDE__TESTPOINT("outcomes:placed");
 	write_call(outcomes, n, bits);
 	/* A good one makes no share larger; it can only make the calls enough. */
 	if (!bits && n + 1 != outcomes->minimum)
@@ -188,6 +191,7 @@ static bool add_time(const struct sonde__outcomes *outcomes, uint32_t generation
 	struct sonde__tally tally;
 
 	if (bucket_add(&bucket[0], tag)) {
+		SONDE__TESTPOINT("outcomes:counted");
 		if (bits & FAILED)
 			bucket_add(&bucket[1], tag);
 		if (bits & SLOW)
