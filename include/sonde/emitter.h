@@ -25,6 +25,7 @@
  */
 
 #include <sonde/cancel.h>
+#include <sonde/pool.h>
 #include <sonde/resilience.h>
 
 SONDE_BEGIN_DECLS
@@ -76,7 +77,10 @@ struct sonde_subscription {
 SONDE_API int sonde_emitter_init(struct sonde_emitter *emitter,
 				 const struct sonde_emitter_options *options);
 
-/* Ends all subscriptions. Nobody is in a call of it any more. Harmless for NULL. */
+/*
+ * Ends all subscriptions; waits for handlers that a pool still has. Nobody is in a call of it any
+ * more. Harmless for NULL.
+ */
 SONDE_API void sonde_emitter_deinit(struct sonde_emitter *emitter);
 
 /*
@@ -117,6 +121,33 @@ SONDE_API size_t sonde_emitter_emit(struct sonde_emitter *emitter, const struct 
 SONDE_API struct sonde_error *sonde_emitter_emit_joined(struct sonde_emitter *emitter,
 							const struct sonde_event *event)
 	__attribute__((warn_unused_result));
+
+/*
+ * ---- Side by side
+ * --------------------------------------------------------------------------------
+ *
+ * Handlers run on the pool's threads, in the emitting one's context and in no order. What the pool
+ * does not take, because it is full or closed, runs on the emitting thread: nothing is lost, and
+ * who emits too much slows down. What a pool still has queued counts as running: a task of the same
+ * pool must not wait for it by sonde_emitter_unsubscribe_wait.
+ */
+
+/*
+ * Waits for all of them and returns their errors as sonde_emitter_emit_joined does. A handler that
+ * the pool never ran, because it was stopped or the deadline was over, is an error, too.
+ */
+SONDE_API struct sonde_error *sonde_emitter_emit_on(struct sonde_emitter *emitter,
+						    const struct sonde_event *event,
+						    struct sonde_pool *pool)
+	__attribute__((warn_unused_result));
+
+/*
+ * Waits for none, and returns how many they are; their errors are orphans. The event is copied; its
+ * name, and what `data` points to, live until the last handler has returned. Allocates. Who
+ * unsubscribes meanwhile is not called any more.
+ */
+SONDE_API size_t sonde_emitter_post(struct sonde_emitter *emitter, const struct sonde_event *event,
+				    struct sonde_pool *pool);
 
 /* Ends at the end of the block: SONDE_EMITTER_AUTODEINIT struct sonde_emitter emitter; */
 #define SONDE_EMITTER_AUTODEINIT SONDE_CLEANUP(sonde_emitter_deinit)

@@ -17,8 +17,7 @@ static bool entry_wants(const struct sonde__emitter_entry *entry, const struct s
 			   : entry->what.number == event->number;
 }
 
-/* The first from `entry` on that wants it, is not over, and was there when the emit began. */
-static struct sonde__emitter_entry *entry_find(struct sonde__emitter_entry *entry,
+struct sonde__emitter_entry *sonde__subscription_find(struct sonde__emitter_entry *entry,
 					       const struct sonde_event *event, uint64_t hash,
 					       uint64_t sequence)
 {
@@ -27,12 +26,6 @@ static struct sonde__emitter_entry *entry_find(struct sonde__emitter_entry *entr
 		entry = entry->next;
 	return entry;
 }
-
-/* What is done with the handlers' errors: NULL, each is an orphan. */
-struct outcome {
-	struct sonde_error **joined;
-	size_t n_handlers;
-};
 
 static void observe(const struct sonde__emitter *emitter, enum sonde_observed what,
 		    uint64_t duration_ns, const struct sonde_error *error)
@@ -49,21 +42,17 @@ static void observe(const struct sonde__emitter *emitter, enum sonde_observed wh
 	sonde__observe(emitter->observer, &observation);
 }
 
-static void error_settle(const struct sonde__emitter *emitter, struct outcome *outcome,
-			 struct sonde_error *error)
+void sonde__emit_orphan(const struct sonde__emitter *emitter, struct sonde_error *error)
 {
 	if (!error)
 		return;
-	if (outcome->joined) {
-		*outcome->joined = sonde_error_join(*outcome->joined, error);
-		return;
-	}
 	observe(emitter, SONDE_OBSERVED_ORPHAN, /* duration_ns= */ 0, error);
 	sonde_error_free(error);
 }
 
-static void handler_run(const struct sonde__emitter *emitter, const struct sonde_subscription *what,
-			const struct sonde_event *event, struct outcome *outcome)
+struct sonde_error *sonde__emit_handler_run(const struct sonde__emitter *emitter,
+					    const struct sonde_subscription *what,
+					    const struct sonde_event *event)
 {
 	bool is_observed = sonde__is_observed(emitter->observer);
 	uint64_t began_ns = is_observed ? sonde__now_ns(emitter->clock) : 0;
@@ -72,8 +61,41 @@ static void handler_run(const struct sonde__emitter *emitter, const struct sonde
 	if (is_observed)
 		observe(emitter, SONDE_OBSERVED_RUN, sonde__now_ns(emitter->clock) - began_ns,
 			error);
-	outcome->n_handlers++;
-	error_settle(emitter, outcome, error);
+	return error;
+}
+
+bool sonde__emit_begin(struct sonde__emitter *emitter, const struct sonde_event *event,
+		       struct sonde__emit_frame *frame, struct sonde_error **ret_error)
+{
+	pthread_mutex_lock(&emitter->lock);
+	if (sonde__emitter_depth(emitter) < emitter->max_depth) {
+		sonde__emit_frame_push(emitter, frame);
+		return true;
+	}
+	pthread_mutex_unlock(&emitter->lock);
+	*ret_error = sonde_error_raise(&sonde_exhausted,
+				       "event %s is emitted by its own handlers, %u deep",
+				       event->name ? event->name : "without a name",
+				       emitter->max_depth);
+	observe(emitter, SONDE_OBSERVED_REJECTION, /* duration_ns= */ 0, *ret_error);
+	return false;
+}
+
+/* ---- One after another ----------------------------------------------------------------------- */
+
+/* What is done with the handlers' errors: NULL, each is an orphan. */
+struct outcome {
+	struct sonde_error **joined;
+	size_t n_handlers;
+};
+
+static void error_settle(const struct sonde__emitter *emitter, struct outcome *outcome,
+			 struct sonde_error *error)
+{
+	if (error && outcome->joined)
+		*outcome->joined = sonde_error_join(*outcome->joined, error);
+	else
+		sonde__emit_orphan(emitter, error);
 }
 
 /* Under the lock, which it gives up while a handler runs. */
@@ -81,44 +103,31 @@ static void handlers_run(struct sonde__emitter *emitter, const struct sonde_even
 			 uint64_t hash, struct outcome *outcome)
 {
 	uint64_t sequence = emitter->sequence;
-	struct sonde__emitter_entry *entry = entry_find(emitter->first, event, hash, sequence);
+	struct sonde__emitter_entry *entry =
+		sonde__subscription_find(emitter->first, event, hash, sequence);
 
 	while (entry) {
-		entry->n_running++;
-		if (entry->what.is_once)
-			sonde__subscription_end(emitter, entry);
+		sonde__subscription_pick(emitter, entry);
 		pthread_mutex_unlock(&emitter->lock);
-		handler_run(emitter, &entry->what, event, outcome);
+		outcome->n_handlers++;
+		error_settle(emitter, outcome,
+			     sonde__emit_handler_run(emitter, &entry->what, event));
 		pthread_mutex_lock(&emitter->lock);
-		entry = entry_find(sonde__subscription_let_go(emitter, entry), event, hash,
-				   sequence);
+		entry = sonde__subscription_find(sonde__subscription_let_go(emitter, entry), event,
+						 hash, sequence);
 	}
-}
-
-static void emit_refuse(const struct sonde__emitter *emitter, const struct sonde_event *event,
-			struct outcome *outcome)
-{
-	struct sonde_error *error =
-		sonde_error_raise(&sonde_exhausted,
-				  "event %s is emitted by its own handlers, %u deep",
-				  event->name ? event->name : "without a name", emitter->max_depth);
-
-	observe(emitter, SONDE_OBSERVED_REJECTION, /* duration_ns= */ 0, error);
-	error_settle(emitter, outcome, error);
 }
 
 static SONDE__COLD void emit(struct sonde__emitter *emitter, const struct sonde_event *event,
 			     uint64_t hash, struct outcome *outcome)
 {
 	struct sonde__emit_frame frame;
+	struct sonde_error *error;
 
-	pthread_mutex_lock(&emitter->lock);
-	if (sonde__emitter_depth(emitter) >= emitter->max_depth) {
-		pthread_mutex_unlock(&emitter->lock);
-		emit_refuse(emitter, event, outcome);
+	if (!sonde__emit_begin(emitter, event, &frame, &error)) {
+		error_settle(emitter, outcome, error);
 		return;
 	}
-	sonde__emit_frame_push(emitter, &frame);
 	handlers_run(emitter, event, hash, outcome);
 	sonde__emit_frame_pop(emitter, &frame);
 	pthread_mutex_unlock(&emitter->lock);
@@ -127,14 +136,13 @@ static SONDE__COLD void emit(struct sonde__emitter *emitter, const struct sonde_
 static void emit_if_wanted(struct sonde__emitter *emitter, const struct sonde_event *event,
 			   struct outcome *outcome)
 {
-	/* Relaxed: see above. */
-	uint64_t mask = atomic_load_explicit(&emitter->mask, memory_order_relaxed);
 	uint64_t hash;
 
-	if (SONDE__LIKELY(!mask))
+	/* Relaxed: see emitter.c. */
+	if (SONDE__LIKELY(!atomic_load_explicit(&emitter->mask, memory_order_relaxed)))
 		return;
 	hash = sonde__event_hash(event->name, event->number);
-	if (mask & sonde__event_bit(hash))
+	if (sonde__event_is_wanted(emitter, hash))
 		emit(emitter, event, hash, outcome);
 }
 

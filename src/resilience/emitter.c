@@ -26,6 +26,7 @@
 #include "resilience/emitter.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "resilience/clock.h"
 
@@ -53,22 +54,9 @@ int sonde_emitter_init(struct sonde_emitter *public, const struct sonde_emitter_
 	emitter->observer = options->observer;
 	emitter->max_entries = n;
 	emitter->max_depth = options->max_depth ? options->max_depth : SONDE_EMITTER_DEPTH_DEFAULT;
+	emitter->process = getpid();
 	pthread_mutex_init(&emitter->lock, NULL);
 	return SONDE_OK;
-}
-
-void sonde_emitter_deinit(struct sonde_emitter *public)
-{
-	struct sonde__emitter *emitter = sonde__emitter_of(public);
-
-	if (!public || !emitter->entries)
-		return;
-	for (struct sonde__emitter_entry *entry = emitter->first; entry; entry = entry->next)
-		if (entry->what.end)
-			entry->what.end(entry->what.user);
-	free(emitter->entries);
-	emitter->entries = NULL;
-	pthread_mutex_destroy(&emitter->lock);
 }
 
 /* ---- Who is inside --------------------------------------------------------------------------- */
@@ -240,6 +228,7 @@ static int unsubscribe(struct sonde__emitter *emitter, uint64_t id, bool waits,
 		return SONDE_E_NOT_FOUND;
 	if (!entry->is_over)
 		sonde__subscription_end(emitter, entry);
+	entry->is_left = true;
 	if (entry->n_running)
 		return waits && entry_wait(emitter, entry, cancel) ? SONDE_OK : SONDE_INCOMPLETE;
 	entry->n_running = 1;
@@ -272,6 +261,46 @@ int sonde_emitter_unsubscribe_wait(struct sonde_emitter *public, uint64_t id,
 	status = unsubscribe(emitter, id, /* waits= */ true, cancel);
 	pthread_mutex_unlock(&emitter->lock);
 	return status;
+}
+
+/* All are over, and nobody runs them any more. */
+static void all_end(struct sonde__emitter *emitter)
+{
+	struct sonde__waiter waiter;
+
+	pthread_mutex_lock(&emitter->lock);
+	while (emitter->first) {
+		struct sonde__emitter_entry *entry = emitter->first;
+
+		if (unsubscribe(emitter, entry->id, /* waits= */ false, /* cancel= */ NULL) !=
+		    SONDE_INCOMPLETE)
+			continue;
+		/* A pool has it. */
+		sonde__waiter_init(&waiter);
+		sonde__waiters_push(&entry->waiters, &waiter);
+		pthread_mutex_unlock(&emitter->lock);
+		sonde__park(&waiter.parker, /* clock= */ NULL, SONDE__NEVER, /* cancel= */ NULL);
+		pthread_mutex_lock(&emitter->lock);
+	}
+	pthread_mutex_unlock(&emitter->lock);
+	pthread_mutex_destroy(&emitter->lock);
+}
+
+void sonde_emitter_deinit(struct sonde_emitter *public)
+{
+	struct sonde__emitter *emitter = sonde__emitter_of(public);
+
+	if (!public || !emitter->entries)
+		return;
+	if (emitter->process == getpid())
+		all_end(emitter);
+	else
+		/* Who ran one, or had the lock, is not in this child. */
+		for (struct sonde__emitter_entry *one = emitter->first; one; one = one->next)
+			if (one->what.end)
+				one->what.end(one->what.user);
+	free(emitter->entries);
+	emitter->entries = NULL;
 }
 
 uint32_t sonde_emitter_subscriptions(struct sonde_emitter *public)

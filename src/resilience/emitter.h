@@ -29,6 +29,7 @@ struct sonde__emitter_entry {
 	uint64_t hash;
 	uint32_t n_running; /* Handlers, and a call of `end`. */
 	bool is_over;
+	bool is_left; /* Over because somebody unsubscribed: what is queued is not run. */
 	struct sonde__waiters waiters; /* For n_running to be 0. */
 };
 
@@ -54,6 +55,7 @@ struct sonde__emitter {
 	uint32_t n_entries; /* That are in the list and not over. */
 	uint32_t max_entries;
 	uint32_t max_depth;
+	pid_t process;
 } SONDE__MAY_ALIAS;
 
 _Static_assert(sizeof(struct sonde__emitter) <= sizeof(struct sonde_emitter), "an emitter fits");
@@ -92,5 +94,43 @@ void sonde__subscription_end(struct sonde__emitter *emitter, struct sonde__emitt
  */
 struct sonde__emitter_entry *sonde__subscription_let_go(struct sonde__emitter *emitter,
 							struct sonde__emitter_entry *entry);
+
+/* The first from `entry` on that wants it, is not over, and was there when the emit began. */
+struct sonde__emitter_entry *sonde__subscription_find(struct sonde__emitter_entry *entry,
+						      const struct sonde_event *event,
+						      uint64_t hash, uint64_t sequence);
+
+/* It runs now, or will: it stays in the list until it is let go. */
+static inline void sonde__subscription_pick(struct sonde__emitter *emitter,
+					    struct sonde__emitter_entry *entry)
+{
+	entry->n_running++;
+	if (entry->what.is_once)
+		sonde__subscription_end(emitter, entry);
+}
+
+/* ---- Without the lock ------------------------------------------------------------------------ */
+
+/* Might anybody want it? */
+static inline bool sonde__event_is_wanted(const struct sonde__emitter *emitter, uint64_t hash)
+{
+	/* Relaxed: see emitter.c. */
+	return atomic_load_explicit(&emitter->mask, memory_order_relaxed) & sonde__event_bit(hash);
+}
+
+/* Runs and observes it. */
+struct sonde_error *sonde__emit_handler_run(const struct sonde__emitter *emitter,
+					    const struct sonde_subscription *what,
+					    const struct sonde_event *event);
+
+/* Nobody will be given it: takes it over. */
+void sonde__emit_orphan(const struct sonde__emitter *emitter, struct sonde_error *error);
+
+/*
+ * Takes the lock, and puts the frame there; the newest sequence of now. False: too deep, the lock
+ * is free again, and *ret_error says so.
+ */
+bool sonde__emit_begin(struct sonde__emitter *emitter, const struct sonde_event *event,
+		       struct sonde__emit_frame *frame, struct sonde_error **ret_error);
 
 #endif
