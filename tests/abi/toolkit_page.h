@@ -42,6 +42,7 @@ void order_release(void *order);
 struct sonde_error *order_pay(void *order);
 void order_work(void *order);
 void order_insert(struct order *order);
+struct sonde_error *database_commit(void *database);
 void orders_print(void);
 
 void *row_fetch(struct query *query);

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include <sonde/batcher.h>
 #include <sonde/breaker.h>
 #include <sonde/bulkhead.h>
 #include <sonde/cancel.h>
@@ -26,6 +27,7 @@
 #include <sonde/group.h>
 #include <sonde/limiter.h>
 #include <sonde/lock.h>
+#include <sonde/policy.h>
 #include <sonde/pool.h>
 #include <sonde/queue.h>
 #include <sonde/retry.h>
@@ -210,6 +212,49 @@ static void leave_group(int *n)
 	assert_int_equal(sonde_group_spawn(&group, NULL, succeed, n, NULL), SONDE_OK);
 }
 
+static struct sonde_error *handle_batch(void *user, struct sonde_batcher_batch *batch)
+{
+	(void)batch;
+	return succeed(user);
+}
+
+static void leave_batcher(int *n)
+{
+	const struct sonde_batcher_options options = { .handle = handle_batch, .user = n };
+	const struct sonde_batcher_item item = { .value = n };
+	SONDE_BATCHER_AUTODEINIT struct sonde_batcher batcher;
+	SONDE_BATCHER_TICKET_AUTODEINIT struct sonde_batcher_ticket ticket = { { 0 } };
+
+	*n += sonde_batcher_init(&batcher, &options) == SONDE_OK;
+	assert_null(sonde_batcher_add(&batcher, &item, &ticket, NULL));
+}
+
+static struct sonde_error *fail_once(void *argument)
+{
+	++*(int *)argument;
+	return sonde_error_raise(&sonde_unavailable, "no");
+}
+
+static void leave_policy(int *n)
+{
+	SONDE_BREAKER_AUTODEINIT struct sonde_breaker breaker;
+	SONDE_BULKHEAD_AUTODEINIT struct sonde_bulkhead bulkhead;
+	SONDE_POLICY_AUTODEINIT struct sonde_policy policy;
+	SONDE_POLICY_CALL_AUTODEINIT struct sonde_policy_call call_of_it;
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = NULL;
+	struct sonde_policy_options options = { .breaker = &breaker, .bulkhead = &bulkhead };
+	uint64_t limit_ns;
+
+	sonde_breaker_init(&breaker, NULL);
+	sonde_bulkhead_init(&bulkhead, NULL);
+	assert_int_equal(sonde_policy_init(&policy, &options), SONDE_OK);
+	error = sonde_policy_run(&policy, fail_once, n, NULL);
+	assert_non_null(error);
+	sonde_policy_call_begin(&call_of_it, &policy, n);
+	/* Left with a permit taken, and no report. */
+	assert_int_equal(sonde_policy_call_next(&call_of_it, &limit_ns), SONDE_POLICY_GO);
+}
+
 static struct sonde_error *task(void *argument, struct sonde_cancel *cancel, void **ret_result)
 {
 	(void)cancel;
@@ -245,7 +290,7 @@ typedef void leave_fn(int *n);
 static leave_fn *const blocks[] = {
 	leave_errors, leave_cancel, leave_deadline, leave_exit_stack, leave_queue, leave_locks,
 	leave_retry, leave_breaker, leave_bulkhead, leave_limiter, leave_emitter, leave_stream,
-	leave_group, leave_pool, leave_watchdog,
+	leave_group, leave_pool, leave_batcher, leave_policy, leave_watchdog,
 };
 
 /* ---- What is left ---------------------------------------------------------------------------- */
@@ -321,6 +366,10 @@ static int leave_at_once(bool early)
 	SONDE_LIMITER_AUTODEINIT struct sonde_limiter limiter = { { 0 } };
 	SONDE_EMITTER_AUTODEINIT struct sonde_emitter emitter = { { 0 } };
 	SONDE_GROUP_AUTODEINIT struct sonde_group group = { { 0 } };
+	SONDE_BATCHER_AUTODEINIT struct sonde_batcher batcher = { { 0 } };
+	SONDE_BATCHER_TICKET_AUTODEINIT struct sonde_batcher_ticket ticket = { { 0 } };
+	SONDE_POLICY_AUTODEINIT struct sonde_policy policy = { { 0 } };
+	SONDE_POLICY_CALL_AUTODEINIT struct sonde_policy_call policy_call = { { 0 } };
 	SONDE_POOL_AUTODEINIT struct sonde_pool pool = { { 0 } };
 	SONDE_FUTURE_AUTODEINIT struct sonde_future future = { { 0 } };
 	SONDE_STREAM_AUTODEINIT struct sonde_stream stream = { { 0 } };

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include <sonde/batcher.h>
 #include <sonde/bulkhead.h>
 #include <sonde/cancel.h>
 #include <sonde/deadline.h>
@@ -24,6 +25,7 @@
 #include <sonde/group.h>
 #include <sonde/limiter.h>
 #include <sonde/lock.h>
+#include <sonde/policy.h>
 #include <sonde/pool.h>
 #include <sonde/queue.h>
 #include <sonde/retry.h>
@@ -46,6 +48,9 @@ struct rig {
 	struct sonde_retry retry;
 	struct sonde_stream stuffed;
 	struct sonde_stream dry;
+	struct sonde_batcher batcher; /* Without a handler. */
+	struct sonde_batcher_ticket ticket;
+	struct sonde_policy policy; /* Around the bulkhead. */
 	struct sonde_emitter emitter;
 	uint64_t subscription;
 	pthread_t holder;
@@ -131,6 +136,15 @@ static void rig_init_limits(struct rig *rig, const struct sonde_clock *clock)
 	sonde_retry_init(&rig->retry, &retry);
 }
 
+static void rig_init_batcher(struct rig *rig, const struct sonde_clock *clock)
+{
+	struct sonde_batcher_options options = { .max_waiting = 1, .clock = clock };
+	struct sonde_batcher_item item = { .value = rig };
+
+	assert_int_equal(sonde_batcher_init(&rig->batcher, &options), SONDE_OK);
+	assert_null(sonde_batcher_try_add(&rig->batcher, &item, &rig->ticket));
+}
+
 static int rig_init(void **state)
 {
 	static struct rig rig;
@@ -144,6 +158,9 @@ static int rig_init(void **state)
 	rig_init_locks(&rig, clock);
 	rig_init_queues(&rig, clock);
 	rig_init_limits(&rig, clock);
+	rig_init_batcher(&rig, clock);
+	sonde_policy_init(&rig.policy, &(struct sonde_policy_options){ .bulkhead = &rig.bulkhead,
+								       .clock = clock });
 	sonde_emitter_init(&rig.emitter, &(struct sonde_emitter_options){ .clock = clock });
 	sonde_emitter_subscribe(&rig.emitter, &subscription, &rig.subscription);
 	sem_init(&rig.is_held, 0, 0);
@@ -174,6 +191,9 @@ static int rig_deinit(void **state)
 	sonde_bulkhead_deinit(&rig->shared);
 	sonde_limiter_deinit(&rig->limiter);
 	sonde_retry_deinit(&rig->retry);
+	sonde_policy_deinit(&rig->policy);
+	sonde_batcher_ticket_deinit(&rig->ticket);
+	sonde_batcher_deinit(&rig->batcher);
 	sonde_emitter_deinit(&rig->emitter);
 	sem_destroy(&rig->is_held);
 	sem_destroy(&rig->is_over);
@@ -256,6 +276,34 @@ static struct sonde_error *stream_next_chunk(struct rig *rig)
 	return sonde_stream_next_chunk(&rig->dry, items, 4, UINT64_MAX, NULL, &n);
 }
 
+static struct sonde_error *add(struct rig *rig)
+{
+	return sonde_batcher_add(&rig->batcher, &(struct sonde_batcher_item){ .value = rig },
+				 /* ticket= */ NULL, NULL);
+}
+
+static struct sonde_error *wait_for_ticket(struct rig *rig)
+{
+	return sonde_batcher_ticket_wait(&rig->ticket, NULL, /* ret_result= */ NULL);
+}
+
+static struct sonde_error *run_batched(struct rig *rig)
+{
+	return sonde_batcher_run(&rig->batcher, &(struct sonde_batcher_item){ .value = rig }, NULL,
+				 /* ret_result= */ NULL);
+}
+
+static struct sonde_error *run_nothing(void *argument)
+{
+	(void)argument;
+	return NULL;
+}
+
+static struct sonde_error *run_policy(struct rig *rig)
+{
+	return sonde_policy_run(&rig->policy, run_nothing, rig, NULL);
+}
+
 /* What says so by its status. */
 static struct sonde_error *unsubscribe(struct rig *rig)
 {
@@ -283,6 +331,10 @@ static const struct wait waits[] = {
 	{ "stream push", stream_push },
 	{ "stream next", stream_next },
 	{ "stream chunk", stream_next_chunk },
+	{ "batcher", add },
+	{ "batcher's ticket", wait_for_ticket },
+	{ "batcher's run", run_batched },
+	{ "policy", run_policy },
 	{ "unsubscribe", unsubscribe },
 };
 
