@@ -4,8 +4,6 @@
 
 #include "resilience/policy.h"
 
-#include <string.h>
-
 #include <sonde/deadline.h>
 
 #include "resilience/clock.h"
@@ -18,25 +16,25 @@ _Static_assert(_Alignof(struct policy_call) <= _Alignof(struct sonde_policy_call
 void sonde_policy_call_begin(struct sonde_policy_call *call, const struct sonde_policy *policy,
 			     void *argument)
 {
-	SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
+	const struct guards *guards = guards_of(policy);
 	struct policy_call *self = policy_call_of(call);
+	uint64_t now_ns = sonde__now_ns(guards->clock);
 
-	memset(self, 0, sizeof(*self));
-	self->guards = guards_of(policy);
+	self->guards = guards;
 	self->argument = argument;
+	self->stage = NULL;
+	self->ticket = (struct sonde_breaker_ticket){ 0 };
+	self->began_ns = now_ns;
+	self->deadline_ns = sonde__wait_end(now_ns, guards->timeout_ns);
+	self->next_ns = now_ns;
 	self->phase = PHASE_READY;
-	self->began_ns = sonde__now_ns(self->guards->clock);
-	self->next_ns = self->began_ns;
-	sonde_deadline_begin_at(&deadline, sonde__moment_after(self->began_ns,
-							       self->guards->timeout_ns));
-	self->deadline_ns = sonde_deadline_moment_ns();
-	sonde_retry_call_begin(&self->retry, self->guards->retry);
+	sonde__retry_call_begin_at(&self->retry, guards->retry, now_ns, self->deadline_ns);
 }
 
 /* How long the attempt may take; 0: it does not begin, and the call is over. */
-static uint64_t attempt_begin(struct policy_call *call)
+static uint64_t attempt_begin(struct policy_call *call, uint64_t now_ns)
 {
-	uint64_t left_ns = sonde_retry_call_attempt(&call->retry);
+	uint64_t left_ns = sonde__retry_call_attempt_at(&call->retry, now_ns);
 
 	if (!left_ns) {
 		sonde__retry_call_stop(&call->retry, /* cancel= */ NULL);
@@ -48,11 +46,11 @@ static uint64_t attempt_begin(struct policy_call *call)
 /* ---- Ask and report -------------------------------------------------------------------------- */
 
 /* Running, or what came of the rejection. */
-static void try_to_go(struct policy_call *call)
+static void try_to_go(struct policy_call *call, uint64_t now_ns)
 {
 	struct sonde_error *error;
 
-	if (!attempt_begin(call))
+	if (!attempt_begin(call, now_ns))
 		return;
 	error = sonde__policy_admit(call, /* waits= */ false, /* cancel= */ NULL);
 	if (error)
@@ -61,27 +59,28 @@ static void try_to_go(struct policy_call *call)
 		call->phase = PHASE_RUNNING;
 }
 
-static uint64_t left_of_attempt(const struct policy_call *call)
+static uint64_t left_of_attempt(const struct policy_call *call, uint64_t now_ns)
 {
 	uint64_t end_ns = sonde__retry_call_attempt_end(&call->retry);
 
 	if (end_ns == SONDE__NEVER)
 		return UINT64_MAX;
-	return sonde__time_until(end_ns, sonde__now_ns(call->guards->clock));
+	return sonde__time_until(end_ns, now_ns);
 }
 
 enum sonde_policy_step sonde_policy_call_next(struct sonde_policy_call *call, uint64_t *ret_ns)
 {
 	struct policy_call *self = policy_call_of(call);
+	uint64_t now_ns = sonde__now_ns(self->guards->clock);
 
-	if (self->phase == PHASE_READY && sonde__now_ns(self->guards->clock) >= self->next_ns)
-		try_to_go(self);
+	if (self->phase == PHASE_READY && now_ns >= self->next_ns)
+		try_to_go(self, now_ns);
 	switch (self->phase) {
 	case PHASE_RUNNING:
-		*ret_ns = left_of_attempt(self);
+		*ret_ns = left_of_attempt(self, now_ns);
 		return SONDE_POLICY_GO;
 	case PHASE_READY:
-		*ret_ns = sonde__time_until(self->next_ns, sonde__now_ns(self->guards->clock));
+		*ret_ns = sonde__time_until(self->next_ns, now_ns);
 		return SONDE_POLICY_WAIT;
 	case PHASE_DONE:
 	case PHASE_ENDED:
@@ -129,7 +128,7 @@ void sonde_policy_call_deinit(struct sonde_policy_call *call)
 
 /* ---- Run ------------------------------------------------------------------------------------- */
 
-static void attempt(struct policy_call *call, sonde_operation_fn *operation,
+static void attempt(struct policy_call *call, uint64_t now_ns, sonde_operation_fn *operation,
 		    struct sonde_cancel *cancel)
 {
 	struct sonde_error *error;
@@ -139,7 +138,7 @@ static void attempt(struct policy_call *call, sonde_operation_fn *operation,
 		call->phase = PHASE_DONE;
 		return;
 	}
-	if (!attempt_begin(call))
+	if (!attempt_begin(call, now_ns))
 		return;
 	{
 		SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
@@ -162,9 +161,11 @@ struct sonde_error *sonde_policy_run(const struct sonde_policy *policy,
 	struct policy_call *self = policy_call_of(&call);
 
 	sonde_policy_call_begin(&call, policy, argument);
-	for (attempt(self, operation, cancel); self->phase == PHASE_READY;
-	     attempt(self, operation, cancel))
+	attempt(self, self->began_ns, operation, cancel);
+	while (self->phase == PHASE_READY) {
 		/* Cancelled: the next attempt is not made. */
 		(void)sonde__sleep_until(self->guards->clock, self->next_ns, cancel);
+		attempt(self, sonde__now_ns(self->guards->clock), operation, cancel);
+	}
 	return sonde_policy_call_end(&call);
 }

@@ -61,6 +61,13 @@ void sonde__retry_reset(struct sonde__retry *retry);
 
 /* ---- What a policy needs of a call ----------------------------------------------------------- */
 
+/*
+ * As <sonde/retry.h> has them, for those who know the time: a clock costs more than all the rest.
+ */
+void sonde__retry_call_begin_at(struct sonde_retry_call *call, const struct sonde_retry *retry,
+				uint64_t now_ns, uint64_t deadline_ns);
+uint64_t sonde__retry_call_attempt_at(struct sonde_retry_call *call, uint64_t now_ns);
+
 /* What became of an attempt, beyond what a caller of <sonde/retry.h> may say. */
 struct sonde__retry_outcome {
 	struct sonde_error *error; /* Taken over. */

@@ -19,26 +19,36 @@
 _Static_assert(sizeof(struct call) <= sizeof(struct sonde_retry_call), "a call fits");
 _Static_assert(_Alignof(struct call) <= _Alignof(struct sonde_retry_call), "and is aligned");
 
-void sonde_retry_call_begin(struct sonde_retry_call *call, const struct sonde_retry *retry)
+void sonde__retry_call_begin_at(struct sonde_retry_call *call, const struct sonde_retry *retry,
+				uint64_t now_ns, uint64_t deadline_ns)
 {
 	const struct rules *rules = sonde__retry_rules(retry);
 	struct call *self = call_of(call);
 
-	*self = (struct call){
-		.rules = rules,
-		.began_ns = sonde__now_ns(rules->clock),
-		.deadline_ns = sonde__deadline_current(),
-		.attempt_end_ns = SONDE__NEVER,
-	};
-	self->attempt_ns = self->began_ns;
-	sonde__retry_init(&self->machine, &rules->machine);
+	/* The machine is for those that fail: most do not. */
+	self->rules = rules;
+	self->last = NULL;
+	self->real = NULL;
+	self->cancel = NULL;
+	self->began_ns = now_ns;
+	self->attempt_ns = now_ns;
+	self->ended_ns = now_ns;
+	self->deadline_ns = deadline_ns;
+	self->attempt_end_ns = SONDE__NEVER;
+	self->n_attempts = 0;
+	self->ending = RUNNING;
 	sonde_retry_budget_add_call(rules->budget);
 }
 
-uint64_t sonde_retry_call_attempt(struct sonde_retry_call *call)
+void sonde_retry_call_begin(struct sonde_retry_call *call, const struct sonde_retry *retry)
+{
+	sonde__retry_call_begin_at(call, retry, sonde__now_ns(sonde__retry_clock(retry)),
+				   sonde__deadline_current());
+}
+
+uint64_t sonde__retry_call_attempt_at(struct sonde_retry_call *call, uint64_t now_ns)
 {
 	struct call *self = call_of(call);
-	uint64_t now_ns = sonde__now_ns(self->rules->clock);
 
 	self->attempt_ns = now_ns;
 	self->attempt_end_ns = sonde__moment_after(now_ns, self->rules->attempt_timeout_ns);
@@ -47,6 +57,11 @@ uint64_t sonde_retry_call_attempt(struct sonde_retry_call *call)
 	if (self->attempt_end_ns == SONDE__NEVER)
 		return UINT64_MAX;
 	return sonde__time_until(self->attempt_end_ns, now_ns);
+}
+
+uint64_t sonde_retry_call_attempt(struct sonde_retry_call *call)
+{
+	return sonde__retry_call_attempt_at(call, sonde__now_ns(call_of(call)->rules->clock));
 }
 
 uint64_t sonde__retry_call_attempt_end(const struct sonde_retry_call *call)
@@ -141,7 +156,7 @@ static void observe(const struct call *call, uint64_t duration_ns, uint64_t dela
 		.error = call->last,
 	};
 
-	if (call->rules->is_single || (call->ending == WENT_WELL && call->n_attempts == 1))
+	if (call->rules->is_single)
 		return;
 	sonde__observe(call->rules->observer, &observation);
 	if (call->ending != BUDGET_SPENT)
@@ -163,6 +178,12 @@ bool sonde__retry_call_take(struct sonde_retry_call *call,
 		(void)sonde_error_free(outcome->error);
 		return false;
 	}
+	/* What goes well at once is not told, so that nobody needs to know how long it took. */
+	if (!outcome->error && !self->n_attempts) {
+		self->n_attempts = 1;
+		self->ending = WENT_WELL;
+		return false;
+	}
 	/* Most calls: there is nothing to keep, and nobody is told how long it took. */
 	if (SONDE__LIKELY(!outcome->error && !self->n_attempts)) {
 		self->n_attempts = 1;
@@ -171,6 +192,8 @@ bool sonde__retry_call_take(struct sonde_retry_call *call,
 	}
 	self->ended_ns = sonde__now_ns(self->rules->clock);
 	duration_ns = sonde__time_until(self->ended_ns, self->attempt_ns);
+	if (!self->n_attempts)
+		sonde__retry_init(&self->machine, &self->rules->machine);
 	if (self->n_attempts < UINT32_MAX)
 		self->n_attempts++;
 	self->ending = decide(self, outcome, &delay_ns);

@@ -10,13 +10,14 @@
 #include "resilience/park.h"
 
 /* False: there is no time for an attempt, or nobody wants it. */
-static bool may_attempt(struct sonde_retry_call *call, const struct sonde_cancel *cancel)
+static bool may_attempt(struct sonde_retry_call *call, uint64_t now_ns,
+			const struct sonde_cancel *cancel)
 {
 	if (sonde_cancel_is_fired(cancel)) {
 		sonde__retry_call_stop(call, cancel);
 		return false;
 	}
-	if (sonde_retry_call_attempt(call) > 0)
+	if (sonde__retry_call_attempt_at(call, now_ns) > 0)
 		return true;
 	sonde__retry_call_stop(call, /* cancel= */ NULL);
 	return false;
@@ -31,25 +32,26 @@ static struct sonde_error *attempt(const struct sonde_retry_call *call,
 	return operation(argument);
 }
 
-static void wait(const struct sonde_retry_call *call, uint64_t delay_ns,
-		 struct sonde_cancel *cancel)
+/* Returns when it is over. Cancelled: the next attempt is not made. */
+static uint64_t wait(const struct sonde_clock *clock, uint64_t delay_ns,
+		     struct sonde_cancel *cancel)
 {
-	const struct sonde_clock *clock = call_of(call)->rules->clock;
-
-	/* Cancelled: the next attempt is not made. */
 	if (delay_ns)
 		(void)sonde__sleep_until(
 			clock, sonde__moment_after(sonde__now_ns(clock), delay_ns), cancel);
+	return sonde__now_ns(clock);
 }
 
 struct sonde_error *sonde_retry_run(const struct sonde_retry *retry, sonde_operation_fn *operation,
 				    void *argument, struct sonde_cancel *cancel)
 {
+	const struct sonde_clock *clock = sonde__retry_clock(retry);
+	uint64_t now_ns = sonde__now_ns(clock);
 	struct sonde_retry_call call;
 	uint64_t delay_ns = 0;
 
-	sonde_retry_call_begin(&call, retry);
-	while (may_attempt(&call, cancel)) {
+	sonde__retry_call_begin_at(&call, retry, now_ns, sonde__deadline_current());
+	while (may_attempt(&call, now_ns, cancel)) {
 		struct sonde__retry_outcome outcome = {
 			.error = attempt(&call, operation, argument),
 			.wish_ns = SONDE_RETRY_NO_WISH,
@@ -58,7 +60,7 @@ struct sonde_error *sonde_retry_run(const struct sonde_retry *retry, sonde_opera
 
 		if (!sonde__retry_call_take(&call, &outcome, &delay_ns))
 			break;
-		wait(&call, delay_ns, cancel);
+		now_ns = wait(clock, delay_ns, cancel);
 	}
 	return sonde_retry_call_end(&call);
 }
