@@ -69,8 +69,11 @@ static void back_off(struct sonde__pipeline *pipeline, struct sonde__lane *lane,
 		     const struct sonde_result *result)
 {
 	uint64_t wish_ns = wish_of(result);
-	uint64_t delay_ns = sonde__retry_next_delay(&lane->retry, wish_ns);
+	uint64_t delay_ns = 0;
 
+	/* Without a limit of attempts or of time: what could not be sent is kept. */
+	(void)sonde__retry_decide(&lane->retry, pipeline->now_ns, /* deadline_ns= */ UINT64_MAX,
+				  wish_ns, &delay_ns);
 	if (wish_ns == SONDE__RETRY_NO_WISH &&
 	    sonde__lane_breaker_state(lane) == SONDE_BREAKER_OPEN)
 		delay_ns = 0;
