@@ -128,29 +128,31 @@ void sonde_policy_call_deinit(struct sonde_policy_call *call)
 
 /* ---- Run ------------------------------------------------------------------------------------- */
 
+static struct sonde_error *operate(struct policy_call *call, sonde_operation_fn *operation,
+				   struct sonde_cancel *cancel)
+{
+	SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
+	struct sonde_error *error;
+
+	sonde_deadline_begin_at(&deadline, sonde__retry_call_attempt_end(&call->retry));
+	error = sonde__policy_admit(call, /* waits= */ true, cancel);
+	if (error)
+		return error;
+	error = operation(call->argument);
+	sonde__policy_leave(call, error);
+	return error;
+}
+
 static void attempt(struct policy_call *call, uint64_t now_ns, sonde_operation_fn *operation,
 		    struct sonde_cancel *cancel)
 {
-	struct sonde_error *error;
-
 	if (sonde_cancel_is_fired(cancel)) {
 		sonde__retry_call_stop(&call->retry, cancel);
 		call->phase = PHASE_DONE;
 		return;
 	}
-	if (!attempt_begin(call, now_ns))
-		return;
-	{
-		SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
-
-		sonde_deadline_begin_at(&deadline, sonde__retry_call_attempt_end(&call->retry));
-		error = sonde__policy_admit(call, /* waits= */ true, cancel);
-		if (!error) {
-			error = operation(call->argument);
-			sonde__policy_leave(call, error);
-		}
-	}
-	sonde__policy_take(call, error, cancel);
+	if (attempt_begin(call, now_ns))
+		sonde__policy_take(call, operate(call, operation, cancel), cancel);
 }
 
 struct sonde_error *sonde_policy_run(const struct sonde_policy *policy,
