@@ -26,7 +26,7 @@ def read(path):
 def toolkit_headers():
     """Those that stand on <sonde/resilience.h>, but for the agent's."""
     for name in sorted(os.listdir(HEADERS)):
-        if name.endswith(".h") and name != "agent.h":
+        if name.endswith(".h") and name not in ("agent.h", "toolkit.h"):
             text = read(os.path.join(HEADERS, name))
             if "#include <sonde/resilience.h>" in text:
                 yield name, text
@@ -53,8 +53,7 @@ class Page(unittest.TestCase):
     def test_examples_compile(self):
         blocks = re.findall(r"^```c\n(.*?)^```$", self.page, re.M | re.S)
         self.assertGreater(len(blocks), 5)
-        source = "".join(f"#include <sonde/{name}>\n" for name in self.headers)
-        source += '#include "toolkit_page.h"\n' + "".join(blocks) + "int main(void)\n{\n\treturn 0;\n}\n"
+        source = '#include <sonde/toolkit.h>\n#include "toolkit_page.h"\n' + "".join(blocks) + "int main(void)\n{\n\treturn 0;\n}\n"
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "page.c")
             with open(path, "w", encoding="utf-8") as file:
@@ -62,6 +61,10 @@ class Page(unittest.TestCase):
             for compiler in COMPILERS:
                 subprocess.run([compiler, "-std=c11", "-fsyntax-only", *WARNINGS, "-I", os.path.join(ROOT, "include"),
                                 "-I", HERE, path], check=True)
+
+    def test_one_header_has_them_all(self):
+        told = set(re.findall(r"#include <sonde/(\w+\.h)>", read(os.path.join(HEADERS, "toolkit.h"))))
+        self.assertEqual(told, {*self.headers, "resilience.h"})
 
     def test_table_has_every_call(self):
         declared = set().union(*(calls_of(text) for text in self.headers.values()))
