@@ -276,7 +276,7 @@ static struct sonde_error *outcome(const struct sonde__group *group, struct sond
 					"the group \"%s\" was not done in time", name);
 	case SONDE__GROUP_TOLD:
 	case SONDE__GROUP_LEFT:
-		if (errors || group->figures.cancelled)
+		if (group->figures.cancelled)
 			return sonde_error_wrap(errors, &sonde_cancelled,
 						"the group \"%s\" was cancelled", name);
 		break;
@@ -405,6 +405,7 @@ int sonde_group_try_next(struct sonde_group *sonde_group, struct sonde_group_res
 	if (group->end_ns != SONDE__NEVER && sonde__now_ns(group->clock) >= group->end_ns)
 		sonde__group_end(group, SONDE__GROUP_LATE, "the group's time is over",
 				 /* error= */ NULL);
+	sonde__group_look(group);
 	pthread_mutex_lock(&group->lock);
 	task = sonde__group_list_pop(&group->ended);
 	if (task) {
