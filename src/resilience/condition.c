@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/testpoint.h"
+
 struct condition {
 	pthread_mutex_t guard; /* All zero is initialised. Held for a few instructions. */
 	struct sonde__waiters waiters;
@@ -62,6 +64,7 @@ static bool queue_through(struct condition *condition, struct sonde_mutex *mutex
 	sonde_mutex_unlock(mutex);
 	while ((*ret_why = sonde__lock_wait_park(wait, &waiter.parker)) == SONDE__LOCK_SLOW)
 		sonde__lock_wait_stall(wait, /* place= */ NULL);
+	SONDE__TESTPOINT("condition-leaving");
 	pthread_mutex_lock(&condition->guard);
 	is_signalled = waiter.is_granted;
 	if (!is_signalled)

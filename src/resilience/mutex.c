@@ -20,6 +20,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/testpoint.h"
+
 #define LOCKED 1u
 #define QUEUED 2u
 #define WOKEN 4u
@@ -189,6 +191,7 @@ static bool queue_wait(struct mutex *mutex, struct sonde__lock_waiter *waiter,
 	sonde__parker_init(&waiter->waiter.parker);
 	pthread_mutex_unlock(&mutex->guard);
 	*ret_why = sonde__lock_wait_park(wait, &waiter->waiter.parker);
+	SONDE__TESTPOINT("mutex-leaving");
 	pthread_mutex_lock(&mutex->guard);
 	was_woken = waiter->is_woken;
 	if (waiter->waiter.is_granted)

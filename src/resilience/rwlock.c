@@ -16,6 +16,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/testpoint.h"
+
 #define WRITER 1u
 #define QUEUED 2u
 #define READER 4u /* One of them; the rest of the word counts. */
@@ -205,6 +207,7 @@ static bool queue_through(struct rwlock *rwlock, const struct way *way,
 	for (;;) {
 		pthread_mutex_unlock(&rwlock->guard);
 		*ret_why = sonde__lock_wait_park(wait, &waiter.waiter.parker);
+		SONDE__TESTPOINT("rwlock-leaving");
 		pthread_mutex_lock(&rwlock->guard);
 		if (waiter.waiter.is_granted)
 			return true;

@@ -15,6 +15,7 @@
 #include <sonde/lock.h>
 
 #include "base/clock.h"
+#include "base/testpoint.h"
 #include "context/context.h"
 #include "support/actors.h"
 #include "support/sequence.h"
@@ -122,6 +123,30 @@ static void test_long_wait_is_no_stall_unless_asked_for(void **state)
 	assert_int_equal(alone.heard.n[SONDE_OBSERVED_RECOVERY], 1);
 	alone_deinit(&alone);
 }
+
+#ifdef SONDE_TESTPOINTS
+static struct alone *leaving;
+
+static void signal_the_leaving(const char *name)
+{
+	if (!strcmp(name, "condition-leaving"))
+		sonde_condition_signal(&leaving->condition);
+}
+
+static void test_signal_at_the_limit_counts(void **state)
+{
+	struct alone alone;
+
+	(void)state;
+	alone_init(&alone, 0);
+	leaving = &alone;
+	__atomic_store_n(&sonde__testpoint_hook, signal_the_leaving, __ATOMIC_RELEASE);
+	assert_null(sonde_condition_wait(&alone.condition, &alone.mutex, 10, NULL));
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	assert_int_equal(alone.heard.n[SONDE_OBSERVED_WAIT], 1);
+	alone_deinit(&alone);
+}
+#endif
 
 static bool is_so(void *user)
 {
@@ -435,6 +460,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wait_ends_at_limit_deadline_and_token),
 		cmocka_unit_test(test_long_wait_is_no_stall_unless_asked_for),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_signal_at_the_limit_counts),
+#endif
 		cmocka_unit_test(test_predicate_is_asked_first_and_last),
 		cmocka_unit_test(test_nothing_is_forgiven),
 		cmocka_unit_test(test_model),

@@ -16,6 +16,7 @@
 #include <sonde/lock.h>
 
 #include "base/clock.h"
+#include "base/testpoint.h"
 #include "context/context.h"
 #include "support/actors.h"
 #include "support/virtual_clock.h"
@@ -196,6 +197,32 @@ static void test_slow_wait_limit_is_the_options(void **state)
 	assert_int_equal(held.heard.n[SONDE_OBSERVED_STALL], 0);
 	held_deinit(&held);
 }
+
+#ifdef SONDE_TESTPOINTS
+static struct held *leaving;
+
+static void unlock_for_the_leaving(const char *name)
+{
+	if (!strcmp(name, "mutex-leaving"))
+		actor_play(&leaving->stage.actors[0], play_unlock, &leaving->mutex);
+}
+
+static void test_lock_that_comes_at_the_limit_counts(void **state)
+{
+	struct held held;
+
+	(void)state;
+	held_init(&held, 0);
+	leaving = &held;
+	__atomic_store_n(&sonde__testpoint_hook, unlock_for_the_leaving, __ATOMIC_RELEASE);
+	assert_null(sonde_mutex_lock_within(&held.mutex, 10, NULL));
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	assert_int_equal(held.heard.n[SONDE_OBSERVED_WAIT], 1);
+	sonde_mutex_unlock(&held.mutex);
+	actor_play(&held.stage.actors[0], play_lock, &held.mutex);
+	held_deinit(&held);
+}
+#endif
 
 static void test_misuse_is_said(void **state)
 {
@@ -394,6 +421,9 @@ int main(void)
 		cmocka_unit_test(test_fired_token_ends_the_wait),
 		cmocka_unit_test(test_slow_wait_is_told_after_a_second_by_default),
 		cmocka_unit_test(test_slow_wait_limit_is_the_options),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_lock_that_comes_at_the_limit_counts),
+#endif
 		cmocka_unit_test(test_misuse_is_said),
 		cmocka_unit_test(test_who_has_it_is_refused_it_again),
 		cmocka_unit_test(test_scope_lets_go_at_its_end),

@@ -16,6 +16,7 @@
 #include <sonde/lock.h>
 
 #include "base/clock.h"
+#include "base/testpoint.h"
 #include "context/context.h"
 #include "support/actors.h"
 #include "support/sequence.h"
@@ -166,6 +167,32 @@ static void test_slow_wait_is_told_after_a_second_by_default(void **state)
 	actor_play(&bench.stage.actors[0], play_write_unlock, &bench.lock);
 	bench_deinit(&bench);
 }
+
+#ifdef SONDE_TESTPOINTS
+static struct bench *leaving;
+
+static void unlock_for_the_leaving(const char *name)
+{
+	if (!strcmp(name, "rwlock-leaving"))
+		actor_play(&leaving->stage.actors[0], play_write_unlock, &leaving->lock);
+}
+
+static void test_lock_that_comes_at_the_limit_counts(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench, 0);
+	leaving = &bench;
+	actor_play(&bench.stage.actors[0], play_write, &bench.lock);
+	__atomic_store_n(&sonde__testpoint_hook, unlock_for_the_leaving, __ATOMIC_RELEASE);
+	assert_null(sonde_rwlock_read_lock_within(&bench.lock, 10, NULL));
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	assert_int_equal(bench.heard.n[SONDE_OBSERVED_WAIT], 1);
+	sonde_rwlock_read_unlock(&bench.lock);
+	bench_deinit(&bench);
+}
+#endif
 
 static void test_misuse_is_said(void **state)
 {
@@ -579,6 +606,9 @@ int main(void)
 		cmocka_unit_test(test_readers_share_and_writers_do_not),
 		cmocka_unit_test(test_wait_ends_at_limit_deadline_and_token),
 		cmocka_unit_test(test_slow_wait_is_told_after_a_second_by_default),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_lock_that_comes_at_the_limit_counts),
+#endif
 		cmocka_unit_test(test_misuse_is_said),
 		cmocka_unit_test(test_scopes_let_go_at_their_end),
 		cmocka_unit_test(test_model),
