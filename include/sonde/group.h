@@ -18,9 +18,11 @@
  * stands in its argument. It runs in the context in which it was spawned: its trace, its values,
  * and its deadline or the group's, whichever is sooner.
  *
- * Tasks run on threads of the group's own, which it keeps until it has ended, or on a pool. Calls
- * may come from any thread, but for init and deinit; none is for a signal handler. In a forked
- * child a group of its parent's is closed, and its deinit does nothing.
+ * Tasks run on threads of the group's own, which it keeps until it has ended, or on a pool. Where
+ * there is no thread for them, because the system has none, or because the pool is full or all its
+ * threads wait for groups, whoever waits runs those that are queued himself. Calls may come from
+ * the owner's thread and from tasks, but for init and deinit; none is for a signal handler. In a
+ * forked child a group of its parent's is closed, and its deinit does nothing.
  */
 
 #include <sonde/cancel.h>
@@ -56,7 +58,8 @@ struct sonde_group_options {
 	/* How long after being told to end a task may stay before that is told; 0: 10 000. */
 	uint64_t slow_leave_ms;
 	size_t stack_size; /* Of its threads; 0: the system's default. */
-	struct sonde_pool *pool; /* Outlives the group; NULL: threads of its own. */
+	/* Outlives the group; its stop fires the group's token. NULL: threads of its own. */
+	struct sonde_pool *pool;
 	struct sonde_group *parent; /* Whose token fires this one's; NULL: none. */
 	struct sonde_cancel *cancel; /* As it, in place of a parent. */
 	const struct sonde_clock *clock; /* NULL: CLOCK_MONOTONIC. */
@@ -79,10 +82,11 @@ SONDE_API void sonde_group_deinit(struct sonde_group *group);
 
 /*
  * Begins a task, or queues it: it never waits. Also from a task of the group. One that has not
- * begun when the group is told to end never does, and its error is a sonde_cancelled. `name` is
- * told with its run, and may be NULL. *ret_index, where the pointer is not NULL, counts from 0.
+ * begun when the group is told to end never does, and its error is a sonde_cancelled; one whose
+ * deadline is over before its turn comes does not, either, and its error is a sonde_timeout. `name`
+ * is told with its run, and may be NULL. *ret_index, where the pointer is not NULL, counts from 0.
  * SONDE_E_LIMITED: that many were spawned; SONDE_E_CLOSED: a wait has ended; SONDE_E_NOMEM;
- * SONDE_E_SYSTEM: no thread could be had, and none is there; SONDE_E_INVALID: no operation.
+ * SONDE_E_INVALID: no operation.
  */
 SONDE_API int sonde_group_spawn(struct sonde_group *group, const char *name,
 				sonde_operation_fn *operation, void *argument, size_t *ret_index);

@@ -86,7 +86,10 @@ static void options_set(struct sonde__group *group, const struct sonde_group_opt
 
 	group->name = options->name;
 	group->mode = options->mode;
-	group->max_running = options->max_running ? options->max_running : MAX_RUNNING;
+	group->pool = options->pool;
+	group->max_running = options->max_running ? options->max_running
+			     : options->pool	  ? UINT32_MAX
+						  : MAX_RUNNING;
 	group->max_tasks = options->max_tasks ? options->max_tasks : MAX_TASKS;
 	group->slow_leave_ns = sonde__ms_to_ns(options->slow_leave_ms ? options->slow_leave_ms
 								      : SLOW_LEAVE_MS);
@@ -186,7 +189,6 @@ static int spawn(struct sonde__group *group, const char *name, sonde_operation_f
 		 void *argument)
 {
 	struct sonde__group_task *task;
-	int status;
 
 	if (group->is_closed)
 		return SONDE_E_CLOSED;
@@ -195,12 +197,9 @@ static int spawn(struct sonde__group *group, const char *name, sonde_operation_f
 	task = task_new(group);
 	if (!task)
 		return SONDE_E_NOMEM;
-	/* Else it never begins. */
-	if (!sonde_cancel_is_fired(&group->token)) {
-		status = sonde__group_thread_provide(group);
-		if (status < 0)
-			return status;
-	}
+	/* Told already, it never begins. */
+	if (!group->pool && !sonde_cancel_is_fired(&group->token))
+		sonde__group_thread_provide(group);
 	task_set(task, group, name, operation, argument);
 	group->figures.spawned++;
 	group->figures.queued++;
@@ -226,6 +225,8 @@ int sonde_group_spawn(struct sonde_group *sonde_group, const char *name,
 	if (status < 0)
 		return status;
 	sonde__group_look(group);
+	if (group->pool)
+		sonde__group_pool_feed(group);
 	if (ret_index)
 		*ret_index = index;
 	return SONDE_OK;

@@ -8,6 +8,7 @@
  *	group.c		what is called, and the memory of tasks
  *	group_run.c	a task's way from the queue to its end, and being told to end
  *	group_thread.c	threads of its own
+ *	group_pool.c	or a pool's
  *	group_wait.c	waiting, and what became of it
  *
  * docs/design/group.md argues it.
@@ -22,6 +23,7 @@
 #include "base/compiler.h"
 #include "resilience/clock.h"
 #include "resilience/park.h"
+#include "resilience/pool.h"
 
 /* The first chunk has so many tasks, each further one as many as all before it. */
 #define SONDE__GROUP_CHUNK 16u
@@ -50,6 +52,12 @@ struct sonde__group_task {
 	uint32_t index;
 	uint8_t state;
 	bool has_run;
+
+	/* On a pool, until it has ended: */
+	struct sonde__pool_task pooled;
+	bool is_active; /* It counts as one of those that may run. */
+	bool is_submitted; /* The pool has it. */
+	bool is_claimed; /* Whoever waits has tried to have it. */
 };
 
 struct sonde__group_list {
@@ -70,6 +78,7 @@ enum sonde__group_why {
 struct sonde__group_watcher {
 	struct sonde__waiter waiter; /* First: the list is of these. */
 	bool wants_all; /* Not the next one alone. */
+	bool helps; /* Wants to know what is queued, too. */
 };
 
 struct sonde__group_thread;
@@ -85,6 +94,7 @@ struct sonde__group {
 	uint64_t end_ns;
 	uint64_t slow_leave_ns;
 	size_t stack_size;
+	struct sonde_pool *pool;
 	const struct sonde_clock *clock;
 	const struct sonde_observer *observer;
 
@@ -99,6 +109,7 @@ struct sonde__group {
 	struct sonde__group_thread *threads;
 	struct sonde__waiters idle; /* Threads. */
 	uint32_t n_threads;
+	uint32_t n_active; /* On a pool, and those that whoever waits runs. */
 	int fd; /* -1: nobody asked for it. */
 	uint8_t why;
 	bool is_closed;
@@ -121,18 +132,23 @@ void sonde__group_tell(const struct sonde__group *group, enum sonde_observed wha
 /* With the lock held; the index is of one that was spawned. */
 struct sonde__group_task *sonde__group_task_at(struct sonde__group *group, size_t index);
 
-/*
- * ---- group_run.c ------------------------------------------------------------------------------
- */
+/* ---- group_run.c ---------------------------------------------------------------------------- */
 
 void sonde__group_list_push(struct sonde__group_list *list, struct sonde__group_task *task);
+void sonde__group_list_push_first(struct sonde__group_list *list, struct sonde__group_task *task);
 struct sonde__group_task *sonde__group_list_pop(struct sonde__group_list *list);
 
-/* With the lock held, when one may begin: the next in the queue, now running; NULL: none. */
-struct sonde__group_task *sonde__group_begin(struct sonde__group *group);
+/* A task that was taken out of the queue is now running, on this thread. With the lock held. */
+void sonde__group_task_begin(struct sonde__group_task *task);
 
-/* Runs one that was begun, without the lock. The group may be gone when it returns. */
-void sonde__group_perform(struct sonde__group_task *task);
+/* Then, without the lock: runs it in its context, and tells that. */
+void sonde__group_task_run(struct sonde__group_task *task);
+
+/* Then enters its end, and what that brings about. The group may be gone when it returns. */
+void sonde__group_task_finish(struct sonde__group_task *task);
+
+/* In place of begin and run: it is not run, or was not to its end; the error is the task's now. */
+void sonde__group_task_refuse(struct sonde__group_task *task, struct sonde_error *error);
 
 /*
  * Has all told to end, without the lock. `error`, which may be NULL, is told with it. Only the
@@ -144,22 +160,32 @@ void sonde__group_end(struct sonde__group *group, enum sonde__group_why why, con
 /* Where a token above has told it to end: takes note of that, and of what will never run. */
 void sonde__group_look(struct sonde__group *group);
 
-/*
- * ---- group_thread.c ---------------------------------------------------------------------------
- */
+/* ---- group_thread.c ------------------------------------------------------------------------- */
 
-/* With the lock held, for one more in the queue. SONDE_E_SYSTEM, SONDE_E_NOMEM: nobody is there. */
-int sonde__group_thread_provide(struct sonde__group *group);
+/* With the lock held, for one more in the queue. */
+void sonde__group_thread_provide(struct sonde__group *group);
 
 /* Has all of them end, and joins them; nothing is queued nor running. Without the lock. */
 void sonde__group_threads_join(struct sonde__group *group);
 
-/*
- * ---- group_wait.c -----------------------------------------------------------------------------
- */
+/* ---- group_pool.c --------------------------------------------------------------------------- */
 
-/* Wakes those who wait for what is there now; with the lock held. */
-void sonde__group_notify(struct sonde__group *group);
+/* Submits what is queued, as far as it may run. Without the lock; the group stays. */
+void sonde__group_pool_feed(struct sonde__group *group);
+
+/* The task has ended, but for that being entered: another one may run. Without the lock. */
+void sonde__group_pool_release(struct sonde__group_task *task);
+
+/*
+ * With the lock held, before and after: runs a task that the pool has not begun, or takes one back
+ * where all were told to end. False: there is none.
+ */
+bool sonde__group_pool_help(struct sonde__group *group, bool is_own_thread);
+
+/* ---- group_wait.c --------------------------------------------------------------------------- */
+
+/* Wakes those who wait for what is there now, or for more to help with; with the lock held. */
+void sonde__group_notify(struct sonde__group *group, bool is_for_helpers);
 
 /* Waits until all have ended, or, where not all are wanted, one that was not returned has. */
 void sonde__group_wait(struct sonde__group *group, bool wants_all);

@@ -21,6 +21,14 @@ void sonde__group_list_push(struct sonde__group_list *list, struct sonde__group_
 	list->last = task;
 }
 
+void sonde__group_list_push_first(struct sonde__group_list *list, struct sonde__group_task *task)
+{
+	task->next = list->first;
+	list->first = task;
+	if (!list->last)
+		list->last = task;
+}
+
 struct sonde__group_task *sonde__group_list_pop(struct sonde__group_list *list)
 {
 	struct sonde__group_task *task = list->first;
@@ -108,7 +116,7 @@ static void enter_end(struct sonde__group *group, struct sonde__group_task *task
 	++*(size_t *)((char *)&group->figures + counters[state]);
 	sonde__group_list_push(&group->ended, task);
 	make_readable(group);
-	sonde__group_notify(group);
+	sonde__group_notify(group, /* is_for_helpers= */ false);
 }
 
 /* What is queued never runs. Each that is taken out is not ended yet, and so keeps the group. */
@@ -182,18 +190,15 @@ void sonde__group_look(struct sonde__group *group)
 
 /* ---- A task ---------------------------------------------------------------------------------- */
 
-struct sonde__group_task *sonde__group_begin(struct sonde__group *group)
+void sonde__group_task_begin(struct sonde__group_task *task)
 {
-	struct sonde__group_task *task = sonde__group_list_pop(&group->queue);
+	struct sonde__group *group = task->group;
 
-	if (!task)
-		return NULL;
 	task->state = SONDE__GROUP_RUNNING;
 	task->has_run = true;
 	task->thread = (uintptr_t)&sonde__thread;
 	group->figures.queued--;
 	group->figures.running++;
-	return task;
 }
 
 /* It answers to being told to end: that is no failure. */
@@ -232,7 +237,7 @@ static bool decide(struct sonde__group *group, const struct sonde__group_task *t
 	return false;
 }
 
-static void finish(struct sonde__group_task *task)
+void sonde__group_task_finish(struct sonde__group_task *task)
 {
 	struct sonde__group *group = task->group;
 	enum sonde__group_state state = SONDE__GROUP_SUCCEEDED;
@@ -250,35 +255,55 @@ static void finish(struct sonde__group_task *task)
 		end_tell(group, SONDE__GROUP_FAILS, "another task has failed", task->error);
 	else if (decides)
 		end_tell(group, SONDE__GROUP_WON, "another task has succeeded", /* error= */ NULL);
+	sonde__group_pool_release(task);
 	pthread_mutex_lock(&group->lock);
 	enter_end(group, task, state);
 	pthread_mutex_unlock(&group->lock);
 }
 
-/* Its deadline was over before its turn came. */
-static void expire(struct sonde__group_task *task)
+/* What is told of one that was not run: it waited in vain, or was dropped as all were told. */
+static void tell_refusal(const struct sonde__group_task *task)
 {
-	task->ended_ns = task->started_ns;
-	task->has_run = false;
-	task->error = sonde_error_raise(&sonde_timeout,
-					"the deadline was over before the task's turn came");
-	tell_task(task, SONDE_OBSERVED_REJECTION, task->started_ns - task->spawned_ns,
-		  /* delay_ns= */ 0);
+	if (is_answer(task->group, task->error))
+		sonde__group_tell(task->group, SONDE_OBSERVED_DROP, /* duration_ns= */ 0,
+				  /* count= */ 1, /* error= */ NULL);
+	else
+		tell_task(task, SONDE_OBSERVED_REJECTION, task->started_ns - task->spawned_ns,
+			  /* delay_ns= */ 0);
 }
 
-void sonde__group_perform(struct sonde__group_task *task)
+static void tell_run(const struct sonde__group_task *task)
+{
+	tell_task(task, SONDE_OBSERVED_RUN, task->ended_ns - task->started_ns,
+		  task->started_ns - task->spawned_ns);
+}
+
+void sonde__group_task_refuse(struct sonde__group_task *task, struct sonde_error *error)
+{
+	task->error = error;
+	task->ended_ns = sonde__now_ns(task->group->clock);
+	if (!task->has_run)
+		task->started_ns = task->ended_ns;
+	if (task->has_run)
+		tell_run(task);
+	else
+		tell_refusal(task);
+}
+
+void sonde__group_task_run(struct sonde__group_task *task)
 {
 	const struct sonde_clock *clock = task->group->clock;
 	SONDE_CONTEXT_SCOPE(&task->context);
 
 	task->started_ns = sonde__now_ns(clock);
 	if (sonde__deadline_current() <= task->started_ns) {
-		expire(task);
-	} else {
-		task->error = task->operation(task->argument);
-		task->ended_ns = sonde__now_ns(clock);
-		tell_task(task, SONDE_OBSERVED_RUN, task->ended_ns - task->started_ns,
-			  task->started_ns - task->spawned_ns);
+		task->has_run = false;
+		sonde__group_task_refuse(
+			task, sonde_error_raise(&sonde_timeout,
+						"over the deadline before the task's turn came"));
+		return;
 	}
-	finish(task);
+	task->error = task->operation(task->argument);
+	task->ended_ns = sonde__now_ns(clock);
+	tell_run(task);
 }

@@ -27,60 +27,81 @@ static void rest(struct sonde__group *group)
 	pthread_mutex_lock(&group->lock);
 }
 
-static void *thread_main(void *argument)
+/* The next task, begun; NULL: there is none any more. */
+static struct sonde__group_task *next_task(struct sonde__group *group)
 {
-	struct sonde__group_thread *self = argument;
-	struct sonde__group *group = self->group;
+	struct sonde__group_task *task = NULL;
 
 	for (;;) {
-		struct sonde__group_task *task;
-
 		/* What a token above has told since never runs. */
 		sonde__group_look(group);
 		pthread_mutex_lock(&group->lock);
-		task = sonde__group_begin(group);
-		if (!task && !group->is_closed)
-			rest(group);
-		else if (!task)
+		task = sonde__group_list_pop(&group->queue);
+		if (task || group->is_closed)
 			break;
+		rest(group);
 		pthread_mutex_unlock(&group->lock);
-		if (task)
-			sonde__group_perform(task);
 	}
+	if (task)
+		sonde__group_task_begin(task);
 	pthread_mutex_unlock(&group->lock);
+	return task;
+}
+
+/* The task has called pthread_exit: it has failed, and another thread takes over. */
+static void thread_was_ended(void *argument)
+{
+	struct sonde__group_task *task = argument;
+	struct sonde__group *group = task->group;
+
+	sonde__group_task_refuse(task, sonde_error_raise(&sonde_internal,
+							 "the task has ended its thread"));
+	pthread_mutex_lock(&group->lock);
+	group->n_threads--;
+	if (group->queue.first)
+		sonde__group_thread_provide(group);
+	pthread_mutex_unlock(&group->lock);
+	sonde__group_task_finish(task);
+}
+
+static void *thread_main(void *argument)
+{
+	struct sonde__group_thread *self = argument;
+	struct sonde__group_task *task;
+
+	while ((task = next_task(self->group))) {
+		pthread_cleanup_push(thread_was_ended, task);
+		sonde__group_task_run(task);
+		pthread_cleanup_pop(/* execute= */ 0);
+		sonde__group_task_finish(task);
+	}
 	return NULL;
 }
 
-static int start(struct sonde__group *group)
+static void start(struct sonde__group *group)
 {
 	struct sonde__group_thread *thread = malloc(sizeof(*thread));
 	int status;
 
 	if (!thread)
-		return SONDE_E_NOMEM;
+		return;
 	thread->group = group;
 	status = sonde__thread_start(&thread->thread, thread_main, thread, group->stack_size,
 				     group->name ? group->name : "sonde-group");
 	if (status < 0) {
 		free(thread);
-		return status;
+		return;
 	}
 	thread->next = group->threads;
 	group->threads = thread;
 	group->n_threads++;
-	return SONDE_OK;
 }
 
-int sonde__group_thread_provide(struct sonde__group *group)
+void sonde__group_thread_provide(struct sonde__group *group)
 {
-	int status = SONDE_OK;
-
-	if (sonde__waiters_grant(&group->idle))
-		return SONDE_OK;
-	if (group->n_threads < group->max_running)
-		status = start(group);
-	/* Those who are there will come to it. */
-	return group->n_threads ? SONDE_OK : status;
+	/* Where none can be had, those who are there come to it, or else whoever waits. */
+	if (!sonde__waiters_grant(&group->idle) && group->n_threads < group->max_running)
+		start(group);
 }
 
 void sonde__group_threads_join(struct sonde__group *group)

@@ -17,14 +17,15 @@ static bool is_there(const struct sonde__group *group, bool wants_all)
 	return !wants_all && group->ended.first;
 }
 
-void sonde__group_notify(struct sonde__group *group)
+void sonde__group_notify(struct sonde__group *group, bool is_for_helpers)
 {
 	struct sonde__waiter *waiter = group->watchers.first;
 
 	while (waiter) {
+		const struct sonde__group_watcher *watcher = (struct sonde__group_watcher *)waiter;
 		struct sonde__waiter *next = waiter->next;
 
-		if (is_there(group, ((struct sonde__group_watcher *)waiter)->wants_all)) {
+		if ((is_for_helpers && watcher->helps) || is_there(group, watcher->wants_all)) {
 			sonde__waiters_remove(&group->watchers, waiter);
 			waiter->is_granted = true;
 			sonde__unpark(&waiter->parker);
@@ -40,6 +41,7 @@ struct wait {
 	uint64_t told_ns; /* When it found that all were told to end. */
 	uint64_t slow_ns; /* From when on those who were told to end are slow; never: not yet. */
 	bool has_stalled;
+	bool is_on_pool; /* Where the tasks of a pool may be waiting for this very thread. */
 };
 
 /* The first task that still runs; with the lock held. */
@@ -128,6 +130,42 @@ static void wait_once(struct wait *wait)
 		sonde__waiters_remove(&group->watchers, &wait->watcher.waiter);
 }
 
+/* The tasks may be waiting for this very thread. */
+static bool is_needed_by(struct sonde_pool *pool)
+{
+	struct sonde_pool_figures figures;
+
+	sonde_pool_figures(pool, &figures);
+	return !figures.threads || sonde__pool_is_own_thread(pool);
+}
+
+/* Runs a task that nobody else would; with the lock held, before and after. */
+static bool help(struct wait *wait)
+{
+	struct sonde__group *group = wait->group;
+	struct sonde__group_task *task;
+
+	if (sonde_cancel_is_fired(&group->token) && group->queue.first) {
+		pthread_mutex_unlock(&group->lock);
+		sonde__group_look(group);
+		pthread_mutex_lock(&group->lock);
+		return true;
+	}
+	if (group->pool)
+		return sonde__group_pool_help(group, wait->is_on_pool);
+	if (group->n_threads)
+		return false;
+	task = sonde__group_list_pop(&group->queue);
+	if (!task)
+		return false;
+	sonde__group_task_begin(task);
+	pthread_mutex_unlock(&group->lock);
+	sonde__group_task_run(task);
+	sonde__group_task_finish(task);
+	pthread_mutex_lock(&group->lock);
+	return true;
+}
+
 void sonde__group_wait(struct sonde__group *group, bool wants_all)
 {
 	struct wait wait = { .group = group, .slow_ns = SONDE__NEVER };
@@ -135,8 +173,12 @@ void sonde__group_wait(struct sonde__group *group, bool wants_all)
 	uint64_t now_ns;
 
 	wait.watcher.wants_all = wants_all;
+	wait.watcher.helps = group->pool != NULL;
+	wait.is_on_pool = group->pool && is_needed_by(group->pool);
 	pthread_mutex_lock(&group->lock);
 	while (!is_there(group, wants_all)) {
+		if (help(&wait))
+			continue;
 		if (!has_waited)
 			wait.since_ns = sonde__now_ns(group->clock);
 		has_waited = true;

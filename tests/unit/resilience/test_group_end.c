@@ -2,6 +2,7 @@
 
 /* What has the tasks of a group told to end, what comes of that, and that none outlives it. */
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -233,6 +234,29 @@ static void test_failure_reaches_groups_inside_tasks(void **state)
 	sonde_group_deinit(&yard.group);
 }
 
+static struct sonde_error *end_the_thread(void *argument)
+{
+	(void)argument;
+	pthread_exit(NULL);
+}
+
+static void test_task_that_ends_its_thread_has_failed(void **state)
+{
+	struct yard yard;
+
+	(void)state;
+	yard_init(&yard, (struct sonde_group_options){ .mode = SONDE_GROUP_ALL, .max_running = 1 });
+	assert_int_equal(sonde_group_spawn(&yard.group, NULL, end_the_thread, NULL, NULL),
+			 SONDE_OK);
+	assert_int_equal(sonde_group_spawn(&yard.group, NULL, gate_pass, &yard.gates[1], NULL),
+			 SONDE_OK);
+	gate_open(&yard.gates[1], false);
+	error_expect(sonde_group_wait(&yard.group), &sonde_internal);
+	assert_int_equal(figures_of(&yard).succeeded, 1);
+	assert_int_equal(yard.told.n[SONDE_OBSERVED_RUN], 2);
+	sonde_group_deinit(&yard.group);
+}
+
 /* ---- Nothing outlives it --------------------------------------------------------------------- */
 
 static void leave_early(struct gate *gates, struct told *told)
@@ -340,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_spawn_into_a_cancelled_group_never_begins),
 		cmocka_unit_test(test_parents_token_fires_the_childs),
 		cmocka_unit_test(test_failure_reaches_groups_inside_tasks),
+		cmocka_unit_test(test_task_that_ends_its_thread_has_failed),
 		cmocka_unit_test(test_end_of_the_block_tells_and_waits),
 		cmocka_unit_test(test_slow_leave_is_told_after_ten_seconds_by_default),
 		cmocka_unit_test(test_no_task_waits_for_its_own_group),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <sonde/group.h>
+#include <sonde/pool.h>
 
 #include "base/clock.h"
 #include "support/gates.h"
@@ -351,6 +352,8 @@ static bool check_account(const struct model *model, char *why, size_t size)
 	return true;
 }
 
+static struct sonde_pool *pool; /* NULL: threads of each group's own. */
+
 static bool play(const struct sequence_step *steps, size_t n_steps, char *why, size_t size)
 {
 	static struct model model;
@@ -366,6 +369,7 @@ static bool play(const struct sequence_step *steps, size_t n_steps, char *why, s
 								.max_running = RUNNING_MAX,
 								.max_tasks = TASKS_MAX,
 								.cancel = &model.above,
+								.pool = pool,
 								.observer = &model.observer }),
 			 SONDE_OK);
 	for (size_t i = 0; i < n_steps && is_right; i++)
@@ -383,13 +387,28 @@ static bool play(const struct sequence_step *steps, size_t n_steps, char *why, s
 static void test_model(void **state)
 {
 	(void)state;
-	sequence_check(play, 3500, 60);
+	sequence_check(play, 2000, 60);
+}
+
+static void test_model_on_a_pool(void **state)
+{
+	static struct sonde_pool static_pool;
+
+	(void)state;
+	pool = &static_pool;
+	assert_int_equal(sonde_pool_init(pool,
+					 &(struct sonde_pool_options){ .threads = RUNNING_MAX }),
+			 SONDE_OK);
+	sequence_check(play, 2000, 60);
+	sonde_pool_deinit(pool);
+	pool = NULL;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_model_on_a_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Groups on a pool: whatever its threads are at, a group ends, and by the pool's rules. */
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sonde/deadline.h>
+#include <sonde/pool.h>
+
+#include "base/clock.h"
+#include "support/yard.h"
+
+static void pool_begin(struct sonde_pool *pool, uint32_t threads, uint32_t capacity,
+		       enum sonde_queue_policy policy)
+{
+	assert_int_equal(sonde_pool_init(pool, &(struct sonde_pool_options){
+						       .threads = threads,
+						       .capacity = capacity,
+						       .policy = policy }),
+			 SONDE_OK);
+}
+
+/* Somebody else's task, which keeps a thread of the pool. */
+static struct sonde_error *stand(void *argument, struct sonde_cancel *cancel, void **ret_result)
+{
+	(void)cancel;
+	(void)ret_result;
+	return gate_pass(argument);
+}
+
+static void pool_block(struct sonde_pool *pool, struct gate *gate)
+{
+	gate_init(gate, 0, NULL);
+	assert_int_equal(sonde_pool_try_submit(pool, stand, gate, NULL, NULL), SONDE_OK);
+	gate_await(gate);
+}
+
+static struct sonde_error *who_runs(void *argument)
+{
+	*(pthread_t *)argument = pthread_self();
+	return NULL;
+}
+
+static void test_tasks_run_on_the_pools_threads(void **state)
+{
+	struct sonde_pool pool;
+	struct sonde_group group;
+	pthread_t threads[5];
+
+	(void)state;
+	pool_begin(&pool, 2, 64, SONDE_QUEUE_WAIT);
+	assert_int_equal(sonde_group_init(&group, &(struct sonde_group_options){ .pool = &pool }),
+			 SONDE_OK);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(sonde_group_spawn(&group, NULL, who_runs, &threads[i], NULL),
+				 SONDE_OK);
+	assert_null(sonde_group_wait(&group));
+	for (unsigned i = 0; i < 5; i++)
+		assert_false(pthread_equal(threads[i], pthread_self()));
+	sonde_group_deinit(&group);
+	sonde_pool_deinit(&pool);
+}
+
+struct nest {
+	struct sonde_pool *pool;
+	unsigned depth;
+	_Atomic unsigned *n_run;
+	struct nest *inner;
+};
+
+/* A group in a task of a group in a task, each with three tasks. */
+static struct sonde_error *nest_groups(void *argument)
+{
+	SONDE_GROUP_AUTODEINIT struct sonde_group group;
+	const struct nest *nest = argument;
+
+	atomic_fetch_add_explicit(nest->n_run, 1, memory_order_relaxed);
+	sonde_group_init(&group, &(struct sonde_group_options){ .pool = nest->pool });
+	for (unsigned i = 0; nest->inner && i < 3; i++)
+		if (sonde_group_spawn(&group, NULL, nest_groups, nest->inner, NULL) < 0)
+			return sonde_error_raise(&sonde_internal, "not spawned");
+	return sonde_group_wait(&group);
+}
+
+static void test_nested_groups_end_on_one_thread(void **state)
+{
+	_Atomic unsigned n_run = 0;
+	struct sonde_pool pool;
+	struct nest nests[4];
+
+	(void)state;
+	pool_begin(&pool, 1, 64, SONDE_QUEUE_WAIT);
+	for (unsigned i = 0; i < 4; i++)
+		nests[i] = (struct nest){ &pool, i, &n_run, i < 3 ? &nests[i + 1] : NULL };
+	assert_null(nest_groups(&nests[0]));
+	assert_int_equal(n_run, 1 + 3 + 9 + 27);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_pool_without_threads_is_turned_by_who_waits(void **state)
+{
+	struct sonde_pool pool;
+	struct yard yard;
+
+	(void)state;
+	pool_begin(&pool, SONDE_POOL_NO_THREADS, 64, SONDE_QUEUE_WAIT);
+	yard_init(&yard, (struct sonde_group_options){ .pool = &pool });
+	yard_spawn(&yard, 4);
+	for (unsigned i = 0; i < 4; i++)
+		gate_open(&yard.gates[i], false);
+	assert_null(sonde_group_wait(&yard.group));
+	sonde_group_deinit(&yard.group);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_what_a_full_pool_does_not_take_runs_where_it_is_waited_for(void **state)
+{
+	struct sonde_pool pool;
+	struct sonde_group group;
+	pthread_t threads[4];
+	struct gate gate;
+
+	(void)state;
+	pool_begin(&pool, 1, 1, SONDE_QUEUE_REJECT);
+	pool_block(&pool, &gate);
+	memset(threads, 0, sizeof(threads));
+	assert_int_equal(sonde_group_init(&group, &(struct sonde_group_options){
+							  .pool = &pool,
+							  .mode = SONDE_GROUP_ALL }),
+			 SONDE_OK);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(sonde_group_spawn(&group, NULL, who_runs, &threads[i], NULL),
+				 SONDE_OK);
+	for (unsigned i = 0; i < 3; i++) {
+		struct sonde_group_result result;
+
+		assert_true(sonde_group_next(&group, &result));
+		assert_true(pthread_equal(threads[result.index], pthread_self()));
+		assert_int_not_equal(result.index, 0);
+	}
+	gate_open(&gate, false);
+	assert_null(sonde_group_wait(&group));
+	assert_false(pthread_equal(threads[0], pthread_self()));
+	sonde_group_deinit(&group);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_as_many_run_as_the_group_allows(void **state)
+{
+	struct sonde_pool_figures figures;
+	struct sonde_pool pool;
+	struct yard yard;
+
+	(void)state;
+	pool_begin(&pool, 4, 64, SONDE_QUEUE_WAIT);
+	yard_init(&yard, (struct sonde_group_options){ .pool = &pool, .max_running = 2 });
+	yard_spawn(&yard, 6);
+	for (unsigned i = 0; i < 6; i++) {
+		gate_await(&yard.gates[i]);
+		/* One more: whoever ends makes room for the next before his end is entered. */
+		sonde_pool_figures(&pool, &figures);
+		assert_in_range(figures.queued + figures.running, 1, 3);
+		assert_in_range(figures_of(&yard).running, 1, 3);
+		if (i < 4)
+			assert_false(gate_has_begun(&yard.gates[i + 2]));
+		gate_open(&yard.gates[i], false);
+	}
+	assert_null(sonde_group_wait(&yard.group));
+	sonde_group_deinit(&yard.group);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_cancelled_tasks_are_taken_back_from_the_queue(void **state)
+{
+	struct sonde_pool pool;
+	struct yard yard;
+	struct gate gate;
+
+	(void)state;
+	pool_begin(&pool, 1, 64, SONDE_QUEUE_WAIT);
+	pool_block(&pool, &gate);
+	yard_init(&yard, (struct sonde_group_options){ .pool = &pool });
+	yard_spawn(&yard, 3);
+	sonde_group_cancel(&yard.group, NULL);
+	/* The pool's only thread still stands at the gate. */
+	error_expect(sonde_group_wait(&yard.group), &sonde_cancelled);
+	assert_int_equal(figures_of(&yard).cancelled, 3);
+	assert_int_equal(yard.told.n_items[SONDE_OBSERVED_DROP], 3);
+	sonde_group_deinit(&yard.group);
+	gate_open(&gate, false);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_deadline_takes_them_back_as_well(void **state)
+{
+	struct sonde_pool pool;
+	struct yard yard;
+	struct gate gate;
+
+	(void)state;
+	pool_begin(&pool, 1, 64, SONDE_QUEUE_WAIT);
+	pool_block(&pool, &gate);
+	yard_init(&yard, (struct sonde_group_options){ .pool = &pool, .limit_ms = 5 });
+	yard_spawn(&yard, 3);
+	error_expect(sonde_group_wait(&yard.group), &sonde_timeout);
+	assert_false(gate_has_begun(&yard.gates[0]));
+	sonde_group_deinit(&yard.group);
+	gate_open(&gate, false);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_closed_pool_runs_nothing(void **state)
+{
+	struct sonde_pool pool;
+	struct yard yard;
+
+	(void)state;
+	pool_begin(&pool, 1, 64, SONDE_QUEUE_WAIT);
+	assert_int_equal(sonde_pool_stop(&pool, UINT64_MAX, NULL), SONDE_OK);
+	yard_init(&yard, (struct sonde_group_options){ .pool = &pool, .mode = SONDE_GROUP_ALL });
+	yard_spawn(&yard, 2);
+	assert_int_equal(sonde_group_gather(&yard.group), 2);
+	error_expect(sonde_group_take(&yard.group, 0), &sonde_closed);
+	error_expect(sonde_group_take(&yard.group, 1), &sonde_closed);
+	assert_int_equal(yard.told.n[SONDE_OBSERVED_REJECTION], 2);
+	sonde_group_deinit(&yard.group);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_overdue_stop_of_the_pool_ends_the_group(void **state)
+{
+	struct sonde_pool pool;
+	struct yard yard;
+
+	(void)state;
+	pool_begin(&pool, 1, 64, SONDE_QUEUE_WAIT);
+	yard_init(&yard, (struct sonde_group_options){ .pool = &pool });
+	yard_spawn(&yard, 3);
+	gate_await(&yard.gates[0]);
+	(void)sonde_pool_stop(&pool, 0, NULL);
+	error_expect(sonde_group_wait(&yard.group), &sonde_cancelled);
+	assert_int_equal(figures_of(&yard).cancelled + figures_of(&yard).failed, 3);
+	sonde_group_deinit(&yard.group);
+	assert_int_equal(yard.told.n[SONDE_OBSERVED_ORPHAN], 0);
+	sonde_pool_deinit(&pool);
+}
+
+static void test_task_dropped_for_a_newer_one_has_failed(void **state)
+{
+	struct sonde_pool pool;
+	struct yard yard;
+	struct gate gate;
+	struct gate other;
+
+	(void)state;
+	pool_begin(&pool, 1, 1, SONDE_QUEUE_DROP_OLDEST);
+	pool_block(&pool, &gate);
+	yard_init(&yard, (struct sonde_group_options){ .pool = &pool, .mode = SONDE_GROUP_ALL });
+	yard_spawn(&yard, 1);
+	gate_init(&other, 0, NULL);
+	gate_open(&other, false);
+	assert_int_equal(sonde_pool_try_submit(&pool, stand, &other, NULL, NULL), SONDE_OK);
+	error_expect(sonde_group_wait(&yard.group), &sonde_queue_full);
+	gate_open(&gate, false);
+	sonde_group_deinit(&yard.group);
+	sonde_pool_deinit(&pool);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tasks_run_on_the_pools_threads),
+		cmocka_unit_test(test_nested_groups_end_on_one_thread),
+		cmocka_unit_test(test_pool_without_threads_is_turned_by_who_waits),
+		cmocka_unit_test(test_what_a_full_pool_does_not_take_runs_where_it_is_waited_for),
+		cmocka_unit_test(test_as_many_run_as_the_group_allows),
+		cmocka_unit_test(test_cancelled_tasks_are_taken_back_from_the_queue),
+		cmocka_unit_test(test_deadline_takes_them_back_as_well),
+		cmocka_unit_test(test_closed_pool_runs_nothing),
+		cmocka_unit_test(test_overdue_stop_of_the_pool_ends_the_group),
+		cmocka_unit_test(test_task_dropped_for_a_newer_one_has_failed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
