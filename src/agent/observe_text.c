@@ -183,7 +183,9 @@ static int recovery_print(const struct sonde_observation *observation, char *ret
 
 static bool is_bad_state(const struct sonde_observation *observation)
 {
-	return observation->error || (observation->to && !strcmp(observation->to, "open"));
+	const char *to = observation->to ? observation->to : "";
+
+	return observation->error || !strcmp(to, "open") || !strcmp(to, "forced_open");
 }
 
 static int text_print(const struct sonde_observation *observation, char *ret,
