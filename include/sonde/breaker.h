@@ -172,8 +172,8 @@ SONDE_API struct sonde_error *sonde_breaker_try_acquire(struct sonde_breaker *br
 
 /*
  * How the attempt ended; NULL: well. `error` stays the caller's. Once for each ticket, by any
- * thread or process; what comes again, or late, when the breaker has changed its state meanwhile,
- * says nothing. Lock-free.
+ * thread or process: a second time would count as another call while closed, and says nothing of a
+ * trial. Nor does one that comes when the breaker has changed its state meanwhile. Lock-free.
  */
 SONDE_API void sonde_breaker_report(struct sonde_breaker *breaker,
 				    struct sonde_breaker_ticket ticket,

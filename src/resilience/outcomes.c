@@ -111,13 +111,18 @@ static bool add_call(const struct sonde__outcomes *outcomes, uint32_t generation
 
 #define BUCKET_BITS 20
 #define BUCKET_MASK ((UINT64_C(1) << BUCKET_BITS) - 1)
-#define TENTH_MASK UINT64_C(0x3fffff)
+#define TENTH_BITS 30
+#define TENTH_MASK ((UINT64_C(1) << TENTH_BITS) - 1)
+#define GENERATION_MASK 0x3fffu
 #define WORDS_PER_BUCKET 3
 
-/* 22 bits each of generation and tenth, in front of a count of 20. */
+/*
+ * 14 bits of generation and 30 of tenth, which for a window of a second are three years, in front
+ * of a count of 20.
+ */
 static uint64_t tag_of(uint32_t generation, uint64_t tenth)
 {
-	return (generation & TENTH_MASK) << 22 | (tenth & TENTH_MASK);
+	return (uint64_t)(generation & GENERATION_MASK) << TENTH_BITS | (tenth & TENTH_MASK);
 }
 
 static uint64_t tenth_of(const struct sonde__outcomes *outcomes, uint64_t time_ns)
@@ -132,7 +137,7 @@ static bool is_later(uint64_t tag, uint64_t than)
 {
 	uint64_t ahead = (tag - than) & TENTH_MASK;
 
-	return tag >> 22 == than >> 22 && ahead != 0 && ahead <= TENTH_MASK / 2;
+	return tag >> TENTH_BITS == than >> TENTH_BITS && ahead != 0 && ahead <= TENTH_MASK / 2;
 }
 
 /* False: the bucket is in use for a later tenth, or full. */

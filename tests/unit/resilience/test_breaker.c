@@ -227,6 +227,47 @@ static void test_never(void **state)
 	assert_rejects();
 }
 
+/* What was counted long ago is not there again, wherever the numbers come round. */
+static void test_window_after_a_long_time(void **state)
+{
+	struct sonde_breaker_counts counts;
+
+	(void)state;
+	rig.options.mode = SONDE_BREAKER_TIME_WINDOW;
+	rig.options.window_ms = 1000;
+	start();
+	call_times(99, &sonde_timeout);
+	for (int i = 10; i < 30; i++) {
+		rig.clock.now_ns = 1000 * SECOND + 1 + (UINT64_C(1) << i) * 100 * MS;
+		sonde_breaker_counts(&rig.breaker, &counts);
+		assert_int_equal(counts.n_calls, 0);
+	}
+	/* A clock that went back to before the beginning is at the beginning. */
+	rig.clock.now_ns = 1;
+	sonde_breaker_counts(&rig.breaker, &counts);
+	assert_int_equal(counts.n_calls, 99);
+	call(NULL);
+	assert_int_equal(state_of(), SONDE_BREAKER_OPEN);
+}
+
+/* Each change of state forgets the window, however often it changes. */
+static void test_window_of_another_state(void **state)
+{
+	struct sonde_breaker_counts counts;
+
+	(void)state;
+	rig.options.mode = SONDE_BREAKER_TIME_WINDOW;
+	start();
+	call_times(99, &sonde_timeout);
+	for (int i = 0; i < 10000; i++) {
+		sonde_breaker_force(&rig.breaker, SONDE_BREAKER_CLOSED);
+		sonde_breaker_counts(&rig.breaker, &counts);
+		assert_int_equal(counts.n_calls, 0);
+	}
+	call_times(99, &sonde_timeout);
+	assert_int_equal(state_of(), SONDE_BREAKER_CLOSED);
+}
+
 /* ---- Mistakes -------------------------------------------------------------------------------- */
 
 static void test_options_that_are_not_valid(void **state)
@@ -389,6 +430,8 @@ int main(void)
 		TEST(test_trials_by_rate),
 		TEST(test_reset_grows_with_jitter),
 		TEST(test_never),
+		TEST(test_window_after_a_long_time),
+		TEST(test_window_of_another_state),
 		TEST(test_options_that_are_not_valid),
 		TEST(test_reports_that_count_for_nothing),
 		TEST(test_release_gives_the_permit_back),
