@@ -165,10 +165,14 @@ static uint32_t n_used(const struct sonde__circuit *circuit, uint64_t word, uint
 
 	for (uint32_t i = 0; i < circuit->options.concurrent; i++) {
 		uint64_t permit = permit_load(circuit, i);
+		struct sonde__tally tally = tally_of(circuit, permit);
 
-		if (is_of(permit, word))
-			n += tally_of(circuit, permit).n +
-			     !slot_is_open(circuit, i, permit, word, now_ns);
+		if (!is_of(permit, word))
+			continue;
+		n += tally.n + !slot_is_open(circuit, i, permit, word, now_ns);
+		/* The first failure ends it, although nobody came to say so yet. */
+		if (tally.n_failed && !sonde__circuit_counts_rates(circuit))
+			n += circuit->options.calls;
 	}
 	return n;
 }

@@ -306,6 +306,7 @@ static struct sonde_breaker_ticket out[OPEN_TICKETS]; /* Trials of the present g
 static uint32_t n_out;
 static uint32_t n_ended;
 static uint32_t out_generation;
+static bool has_failed; /* One of them. */
 
 static void note_generation(uint32_t generation)
 {
@@ -313,6 +314,7 @@ static void note_generation(uint32_t generation)
 		return;
 	out_generation = generation;
 	n_out = n_ended = 0;
+	has_failed = false;
 }
 
 static void note_changes(const struct sonde__circuit_changes *made)
@@ -335,6 +337,9 @@ static bool acquire_one(void)
 	if (is_admitted)
 		assert_int_equal(got.generation,
 				 sonde__circuit_word_generation(sonde__circuit_word(&circuit)));
+	/* After the first failure there is nothing to try. */
+	if (is_admitted && got.permit)
+		assert_false(has_failed);
 	if (is_admitted && got.permit && got.generation == out_generation)
 		out[n_out++] = got;
 	return is_admitted;
@@ -349,6 +354,7 @@ static void report_one(enum sonde_breaker_verdict verdict)
 		return;
 	which = out[--n_out];
 	n_ended += verdict != SONDE_BREAKER_NEITHER;
+	has_failed |= verdict == SONDE_BREAKER_BAD;
 	sonde__circuit_report(&circuit, &which, rival_now_ns, verdict, false, &made);
 	note_changes(&made);
 }
@@ -359,6 +365,8 @@ static void force_one(enum sonde_breaker_state to)
 
 	sonde__circuit_force(&circuit, to, rival_now_ns - MS, &made);
 	note_changes(&made);
+	/* To the same is told nobody, and begins anew. */
+	n_changes += !made.n;
 }
 
 static void rival_come(const char *name)
@@ -415,6 +423,7 @@ static void with_rival(int which, int at, bool is_one_by_one)
 	make_of(&(struct sonde__circuit_options){
 		.failures = 1, .calls = 3, .concurrent = 2, .reset_ns = MS, .trial_ns = 100 * MS });
 	n_changes = n_out = n_ended = 0;
+	has_failed = false;
 	out_generation = 1;
 	rival_now_ns = 10 * MS;
 	rival = which;
@@ -434,7 +443,8 @@ static void with_rival(int which, int at, bool is_one_by_one)
 	assert_sound();
 	report_one(SONDE_BREAKER_GOOD);
 	assert_sound();
-	report_one(SONDE_BREAKER_GOOD);
+	acquire_one();
+	report_one(SONDE_BREAKER_BAD);
 	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
 	assert_sound();
 	for (int i = 0; state_of() != SONDE_BREAKER_CLOSED; i++) {
