@@ -185,7 +185,8 @@ int main(void)
 		cmocka_unit_test(made_up_names_are_bounded),
 		cmocka_unit_test(what_finds_no_room_is_counted_apart_from_spans),
 		cmocka_unit_test(without_a_box_nothing_is_counted),
-		cmocka_unit_test_setup_teardown(counts_and_durations_are_exact, box_open, box_close),
+		cmocka_unit_test_setup_teardown(counts_and_durations_are_exact, box_open,
+						box_close),
 		cmocka_unit_test_setup_teardown(a_start_begins_at_zero, box_open, box_close),
 	};
 
