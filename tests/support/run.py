@@ -61,6 +61,7 @@ LEFT_OUT = {
     ("tsan", "fault-host-files"): "closing descriptors that others use is its point, and a race to ThreadSanitizer",
     ("tsan", "fault-observe-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-scope-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
+    ("tsan", "resilience-group_fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "resilience-watchdog_fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("tsan", "fault-symbols-fork"): "ThreadSanitizer does not support threads in the child of a threaded process",
     ("asan", "fault-symbols-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
