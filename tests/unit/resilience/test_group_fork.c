@@ -17,6 +17,7 @@
 static int look_in_child(struct yard *yard)
 {
 	struct sonde_group_result result;
+	struct sonde_group own;
 	struct sonde_error *error;
 
 	if (sonde_group_spawn(&yard->group, NULL, gate_pass, &yard->gates[2], NULL) !=
@@ -30,14 +31,15 @@ static int look_in_child(struct yard *yard)
 		return 3;
 	sonde_group_cancel(&yard->group, NULL);
 	sonde_group_deinit(&yard->group);
-	if (sonde_group_init(&yard->group, NULL) != SONDE_OK)
+	if (sonde_group_init(&own, NULL) != SONDE_OK)
 		return 4;
+	gate_init(&yard->gates[2], 2, NULL);
 	gate_open(&yard->gates[2], false);
-	if (sonde_group_spawn(&yard->group, NULL, gate_pass, &yard->gates[2], NULL) != SONDE_OK)
+	if (sonde_group_spawn(&own, NULL, gate_pass, &yard->gates[2], NULL) != SONDE_OK)
 		return 5;
-	if (sonde_group_wait(&yard->group))
+	if (sonde_group_wait(&own))
 		return 6;
-	sonde_group_deinit(&yard->group);
+	sonde_group_deinit(&own);
 	return 0;
 }
 
