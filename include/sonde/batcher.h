@@ -19,8 +19,9 @@
  * somebody flushes. Items with different keys go into different batches; batches of one key are
  * handled one after another, in the order in which they became due.
  *
- * Two forms. With a handler, a thread of the batcher's own runs it. Without one nothing runs by
- * itself: an event loop asks when a batch is due (next_due_ns), takes it, and reports how it went.
+ * Two forms. With a handler, a thread of the batcher's own runs it, or a pool. Without one nothing
+ * runs by itself: an event loop asks when a batch is due (next_due_ns), takes it, and reports how
+ * it went.
  *
  * Each item that is added is handled, dropped, rejected or cancelled, once; who wants to know
  * gives a ticket. An error that nobody asked for is observed as an orphan.
@@ -32,6 +33,7 @@
 
 #include <sonde/cancel.h>
 #include <sonde/context.h>
+#include <sonde/pool.h>
 #include <sonde/resilience.h>
 
 SONDE_BEGIN_DECLS
@@ -105,7 +107,12 @@ struct sonde_batcher_options {
 	enum sonde_batcher_policy policy;
 	/* At most, for room: a moment for SONDE_BATCHER_WAIT; 0: for as long as the deadline. */
 	uint64_t wait_ms;
-	uint32_t concurrency; /* Batches with the handler at once; 0: 1. A thread for each. */
+	uint32_t concurrency; /* Batches with the handler at once; 0: 1. A thread for each; or: */
+	/*
+	 * Where handlers run, in place of all threads but one, which waits for what is due. What it
+	 * does not take is handled by that one. Outlives the batcher. NULL: threads of its own.
+	 */
+	struct sonde_pool *pool;
 	sonde_batcher_fn *handle; /* NULL: somebody takes and reports. */
 	void *user; /* The handler's and release's. */
 	/*

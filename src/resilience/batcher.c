@@ -65,6 +65,7 @@ static int memory_take(struct sonde__batcher *batcher)
 	for (size_t i = 0; i < options->concurrency; i++) {
 		struct sonde__batcher_slot *slot = &batcher->slots[i];
 
+		slot->batcher = batcher;
 		slot->batch.items = calloc(n, sizeof(*slot->batch.items));
 		slot->tickets = calloc(n, sizeof(struct sonde__ticket *));
 		slot->is_asked = calloc(n, sizeof(*slot->is_asked));
@@ -96,10 +97,45 @@ static void thread_rest(struct sonde__batcher *batcher)
 		sonde__waiters_remove(&batcher->idle, &waiter);
 }
 
+static void slot_handle(struct sonde__batcher_slot *slot)
+{
+	struct sonde__batcher *batcher = slot->batcher;
+
+	sonde_batcher_report((struct sonde_batcher *)(void *)batcher, &slot->batch,
+			     batcher->options.handle(batcher->options.user, &slot->batch));
+}
+
+static struct sonde_error *slot_task(void *argument, struct sonde_cancel *cancel, void **ret_result)
+{
+	(void)cancel;
+	(void)ret_result;
+	slot_handle(argument);
+	return NULL;
+}
+
+/* The pool took it, and was stopped before its turn came. */
+static void slot_discard(void *argument)
+{
+	struct sonde__batcher_slot *slot = argument;
+
+	sonde_batcher_report((struct sonde_batcher *)(void *)slot->batcher, &slot->batch,
+			     sonde_error_raise(&sonde_closed, "the pool did not run the batch"));
+}
+
+/* Here, where there is no pool, or it does not take it. */
+static void slot_run(struct sonde__batcher_slot *slot)
+{
+	static const struct sonde_task_options options = { .discard = slot_discard };
+	struct sonde_pool *pool = slot->batcher->options.pool;
+
+	if (!pool || sonde_pool_try_submit(pool, slot_task, slot, &options, /* future= */ NULL) !=
+			     SONDE_OK)
+		slot_handle(slot);
+}
+
 static void *thread_main(void *argument)
 {
 	struct sonde__batcher *batcher = argument;
-	const struct sonde_batcher_options *options = &batcher->options;
 
 	pthread_mutex_lock(&batcher->lock);
 	while (!is_finished(batcher)) {
@@ -112,8 +148,7 @@ static void *thread_main(void *argument)
 		/* Somebody else looks after what comes next. */
 		sonde__batcher_rouse(batcher);
 		pthread_mutex_unlock(&batcher->lock);
-		sonde_batcher_report((struct sonde_batcher *)(void *)batcher, &slot->batch,
-				     options->handle(options->user, &slot->batch));
+		slot_run(slot);
 		pthread_mutex_lock(&batcher->lock);
 	}
 	/* Those that rest are finished, too. */
@@ -126,6 +161,7 @@ static int threads_start(struct sonde__batcher *batcher)
 {
 	sigset_t all;
 	sigset_t previous;
+	size_t n = batcher->options.pool ? 1 : batcher->options.concurrency;
 	int error = 0;
 
 	if (!batcher->options.handle)
@@ -140,7 +176,7 @@ static int threads_start(struct sonde__batcher *batcher)
 	sigdelset(&all, SIGSYS);
 	sigdelset(&all, SIGABRT);
 	pthread_sigmask(SIG_SETMASK, &all, &previous);
-	for (size_t i = 0; i < batcher->options.concurrency && !error; i++) {
+	for (size_t i = 0; i < n && !error; i++) {
 		error = pthread_create(&batcher->threads[i], NULL, thread_main, batcher);
 		batcher->n_threads += !error;
 	}
@@ -200,23 +236,6 @@ static uint64_t cancel_waiting(struct sonde__batcher *batcher)
 		sonde__batcher_observe(batcher, SONDE_OBSERVED_DROP, /* duration_ns= */ 0, n,
 				       /* error= */ NULL);
 	return n;
-}
-
-void sonde_batcher_deinit(struct sonde_batcher *public)
-{
-	struct sonde__batcher *batcher = sonde__batcher_of(public);
-
-	if (!public || !batcher->slots)
-		return;
-	/* In a forked child there is nobody, and the lock may be held for ever. */
-	if (batcher->process == getpid()) {
-		sonde_batcher_close(public);
-		cancel_waiting(batcher);
-		for (size_t i = 0; i < batcher->n_threads; i++)
-			pthread_join(batcher->threads[i], NULL);
-		pthread_mutex_destroy(&batcher->lock);
-	}
-	memory_free(batcher);
 }
 
 void sonde_batcher_flush(struct sonde_batcher *public)
@@ -306,6 +325,26 @@ struct sonde_error *sonde_batcher_stop(struct sonde_batcher *public, uint64_t ti
 	return sonde_error_raise(&sonde_timeout,
 				 "batcher %s was not done in time: %llu items not handled", name,
 				 (unsigned long long)n_cancelled);
+}
+
+void sonde_batcher_deinit(struct sonde_batcher *public)
+{
+	struct sonde__batcher *batcher = sonde__batcher_of(public);
+
+	if (!public || !batcher->slots)
+		return;
+	/* In a forked child there is nobody, and the lock may be held for ever. */
+	if (batcher->process == getpid()) {
+		sonde_batcher_close(public);
+		cancel_waiting(batcher);
+		for (size_t i = 0; i < batcher->n_threads; i++)
+			pthread_join(batcher->threads[i], NULL);
+		/* What a pool still has. */
+		if (batcher->options.pool)
+			stop_wait(batcher, SONDE__NEVER, /* cancel= */ NULL);
+		pthread_mutex_destroy(&batcher->lock);
+	}
+	memory_free(batcher);
 }
 
 void sonde_batcher_figures(struct sonde_batcher *public, struct sonde_batcher_figures *ret)

@@ -43,6 +43,7 @@ _Static_assert(_Alignof(struct sonde__ticket) <= _Alignof(struct sonde_batcher_t
 /* A batch with the handler. */
 struct sonde__batcher_slot {
 	struct sonde_batcher_batch batch; /* The first: what is handed out. */
+	struct sonde__batcher *batcher;
 	struct sonde__ticket **tickets; /* One for each item; NULL: nobody asks. */
 	bool *is_asked; /* While it is reported: who asked when the copies were made. */
 	uint64_t taken_ns; /* Where somebody observes. */

@@ -153,6 +153,60 @@ static void test_all_is_handled_in_order(void **state)
 						       .max_bytes = 1000 });
 }
 
+static void test_all_is_handled_on_a_pool(void **state)
+{
+	struct sonde_pool pool;
+
+	(void)state;
+	/* A queue of one: what the pool does not take is handled all the same. */
+	for (uint32_t capacity = 1; capacity <= 16; capacity += 15) {
+		assert_int_equal(sonde_pool_init(&pool,
+						 &(struct sonde_pool_options){
+							 .threads = 3, .capacity = capacity }),
+				 SONDE_OK);
+		all_is_handled((struct sonde_batcher_options){ .max_keys = 3, .concurrency = 4,
+							       .pool = &pool });
+		assert_int_equal(sonde_pool_stop(&pool, UINT64_MAX, NULL), SONDE_OK);
+		sonde_pool_deinit(&pool);
+	}
+}
+
+/* A batch that the pool has when it ends fails, and its items are told. */
+static void test_a_pool_that_ends_fails_its_batches(void **state)
+{
+	struct service service = { .n_values = 0 };
+	struct sonde_pool pool;
+	struct sonde_batcher_ticket ticket;
+	struct sonde_error *error;
+	struct sonde_pool_figures figures;
+	const struct sonde_batcher_item item = { .value = (void *)1 };
+
+	(void)state;
+	assert_int_equal(sonde_pool_init(&pool, &(struct sonde_pool_options){
+							.threads = SONDE_POOL_NO_THREADS }),
+			 SONDE_OK);
+	assert_int_equal(sonde_batcher_init(&service.batcher,
+					    &(struct sonde_batcher_options){
+						    .handle = handle, .user = &service,
+						    .pool = &pool }),
+			 SONDE_OK);
+	assert_null(sonde_batcher_add(&service.batcher, &item, &ticket, NULL));
+	sonde_batcher_flush(&service.batcher);
+	do
+		sonde_pool_figures(&pool, &figures);
+	while (!figures.queued);
+	error = sonde_batcher_stop(&service.batcher, /* timeout_ms= */ 10, NULL);
+	assert_true(sonde_error_is(error, &sonde_timeout));
+	sonde_error_free(error);
+	sonde_pool_deinit(&pool);
+	error = sonde_batcher_ticket_wait(&ticket, NULL, NULL);
+	assert_true(sonde_error_is(error, &sonde_closed));
+	assert_int_equal(service.n_values, 0);
+	sonde_error_free(error);
+	sonde_batcher_ticket_deinit(&ticket);
+	sonde_batcher_deinit(&service.batcher);
+}
+
 /* Who adds waits for nobody; who asks may be told that it was dropped. */
 static void *add_some(void *argument)
 {
@@ -298,6 +352,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_is_handled_in_order),
+		cmocka_unit_test(test_all_is_handled_on_a_pool),
+		cmocka_unit_test(test_a_pool_that_ends_fails_its_batches),
 		cmocka_unit_test(test_all_is_accounted_for),
 		cmocka_unit_test(test_stop_keeps_its_limit),
 		cmocka_unit_test(test_a_forked_child_lets_go_of_it),
