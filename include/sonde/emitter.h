@@ -78,8 +78,8 @@ SONDE_API int sonde_emitter_init(struct sonde_emitter *emitter,
 				 const struct sonde_emitter_options *options);
 
 /*
- * Ends all subscriptions; waits for handlers that a pool still has. Nobody is in a call of it any
- * more. Harmless for NULL.
+ * Ends all subscriptions; waits for handlers that a pool runs, and those that it has queued are not
+ * run any more. Nobody is in a call of it any more. Harmless for NULL.
  */
 SONDE_API void sonde_emitter_deinit(struct sonde_emitter *emitter);
 

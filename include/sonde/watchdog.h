@@ -94,7 +94,7 @@ SONDE_API void sonde_watchdog_rest(struct sonde_watchdog *watchdog);
 /*
  * Looks whether it turns, and observes a stall or its end if it is new. By any thread at any time;
  * needed only without the watching thread. A stall is seen by two calls that lie stall_ms or more
- * apart and find that the loop has not turned between them. May wait some 100 ms for the stack.
+ * apart and find that the loop has not turned between them. May wait a second for the stack.
  */
 SONDE_API enum sonde_watchdog_state sonde_watchdog_check(struct sonde_watchdog *watchdog);
 

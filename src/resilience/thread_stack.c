@@ -36,7 +36,7 @@
 #include "resilience/park.h"
 #include "stack/stack.h"
 
-#define WAIT_NS (100 * SONDE__NS_PER_MS)
+#define WAIT_NS SONDE__NS_PER_S
 #define STATUS_SIZE 4096
 
 enum state { IDLE = 0, ASKED = 1, TAKING = 2, DONE = 3 };

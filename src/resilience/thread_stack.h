@@ -17,7 +17,7 @@ void sonde__thread_identify(struct sonde__process_id *ret);
 
 /*
  * Stores return addresses as sonde__stack_walk_interrupted does. `signal`: which, 0: any that is
- * free. Waits for the thread, up to some 100 ms. 0: there is none, and *ret_why says why, for
+ * free. Waits for the thread, up to a second. 0: there is none, and *ret_why says why, for
  * ever. For the background; any thread, also the one that is meant.
  */
 size_t sonde__thread_stack_take(const struct sonde__process_id *thread, int signal,

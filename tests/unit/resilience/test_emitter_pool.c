@@ -207,6 +207,8 @@ static void test_who_posts_does_not_wait(void **state)
 	assert_int_equal(rig.n_ends, 0);
 	sem_post(&rig.may_leave);
 	assert_true(sonde_emitter_unsubscribe_wait(&rig.emitter, queued, NULL) != SONDE_INCOMPLETE);
+	/* The third: deinit would have it not run any more. */
+	assert_null(sonde_pool_wait(&rig.pool, UINT64_MAX, NULL));
 	rig_close(&rig);
 	assert_int_equal(rig.n_calls, 2);
 	assert_int_equal(rig.n_ends, 3);
