@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/testpoint.h"
-#include "resilience/circuit.h"
+#include "resilience/trials.h"
 
 #define MS UINT64_C(1000000)
 
@@ -294,7 +294,7 @@ static void test_limits(void **state)
 /* ---- A rival between two steps --------------------------------------------------------------- */
 
 #ifdef SONDE_TESTPOINTS
-#define RIVALS 7
+#define RIVALS 8
 #define OPEN_TICKETS 64
 
 static uint64_t rival_now_ns;
@@ -359,6 +359,17 @@ static void report_one(enum sonde_breaker_verdict verdict)
 	note_changes(&made);
 }
 
+/* As one who is stopped before he changes the state. */
+static void report_half(void)
+{
+	uint64_t word = sonde__circuit_word(&circuit);
+
+	if (!n_out)
+		return;
+	assert_true(sonde__trials_end(&circuit, &out[--n_out], word, SONDE_BREAKER_BAD, false));
+	has_failed = true;
+}
+
 static void force_one(enum sonde_breaker_state to)
 {
 	struct sonde__circuit_changes made = { 0 };
@@ -397,6 +408,9 @@ static void rival_come(const char *name)
 		break;
 	case 5:
 		force_one(SONDE_BREAKER_OPEN);
+		break;
+	case 6:
+		report_half();
 		break;
 	default:
 		report_one(SONDE_BREAKER_GOOD);
