@@ -109,21 +109,26 @@ static bool is_breaker_state(uint32_t site, struct sonde__site_view *ret)
 	       ret->line == sonde__event_line(SONDE_PATTERN_BREAKER, SONDE_OBSERVED_STATE);
 }
 
-/* Over all changes of breakers of that name: entered less left. */
-static int64_t count_in_state(struct sonde_text name, struct sonde_text state)
+/*
+ * Over all changes of breakers of that name: entered less left. False: neither has happened, as in
+ * a forked child that only knows of such a change.
+ */
+static bool count_in_state(struct sonde_text name, struct sonde_text state, int64_t *ret)
 {
 	struct sonde__site_view view;
-	int64_t n = 0;
+	uint64_t n_entered = 0;
+	uint64_t n_left = 0;
 
 	for (uint32_t site = 1; site < SONDE__FIGURES_READ_SITES; site++) {
 		if (!is_breaker_state(site, &view) || !sonde__text_equal(view.name, name))
 			continue;
 		if (sonde__text_equal(view.function, state))
-			n += (int64_t)sonde__errors_read(site);
+			n_entered += sonde__errors_read(site);
 		if (sonde__text_equal(view.file, state))
-			n -= (int64_t)sonde__errors_read(site);
+			n_left += sonde__errors_read(site);
 	}
-	return n;
+	*ret = (int64_t)(n_entered - n_left);
+	return n_entered || n_left;
 }
 
 /* Whether no site before this one goes to its state. */
@@ -144,16 +149,17 @@ static void tell_states(struct sonde__points *points)
 	static const struct sonde_text closed = { "closed", 6 };
 	struct sonde__site_view view;
 	struct sonde__label label;
+	int64_t n;
 
 	for (uint32_t site = 1; site < SONDE__FIGURES_READ_SITES; site++) {
 		if (!is_breaker_state(site, &view) || sonde__text_equal(view.function, closed) ||
-		    !is_first_of_state(site, &view))
+		    !is_first_of_state(site, &view) ||
+		    !count_in_state(view.name, view.function, &n))
 			continue;
 		sonde__label_init(&label);
 		sonde__label_text(&label, NAME_KEY, view.name);
 		sonde__label_text(&label, "sonde.breaker.state", view.function);
-		sonde__label_count(&label, &states, site,
-				   (uint64_t)count_in_state(view.name, view.function), points);
+		sonde__label_count(&label, &states, site, (uint64_t)n, points);
 	}
 }
 
