@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sonde/breaker.h>
 #include <sonde/sonde.h>
 
 #define BASE UINT64_C(1700000000000000000)
@@ -45,6 +46,20 @@ static void nameless(size_t n)
 		sonde_span_begin(&span, "made up at run time", /* options= */ NULL);
 		sonde_span_end(&span);
 	}
+}
+
+static struct sonde_error *never_called(void *argument)
+{
+	(void)argument;
+	return NULL;
+}
+
+/* Isolated by hand: so many calls are turned away. */
+static void isolate(struct sonde_breaker *breaker, size_t n)
+{
+	(void)sonde_breaker_force(breaker, SONDE_BREAKER_FORCED_OPEN);
+	while (n--)
+		sonde_error_free(sonde_breaker_run(breaker, never_called, /* argument= */ NULL));
 }
 
 static void print_accounts(struct sonde_agent *agent, const char *who)
@@ -96,7 +111,9 @@ static int wait_for_two_exports(struct sonde_agent *agent)
 
 int main(int argc, char **argv)
 {
+	const struct sonde_breaker_options breaker_options = { .name = "payments" };
 	struct sonde_options options = SONDE_OPTIONS_INIT;
+	struct sonde_breaker breaker;
 	struct sonde_agent *agent;
 	int status;
 	pid_t pid;
@@ -111,6 +128,9 @@ int main(int argc, char **argv)
 	charge(300, 1 * MS, /* is_error= */ false);
 	charge(100, 3 * MS, /* is_error= */ true);
 	charge(10, 250 * MS, /* is_error= */ false);
+	if (sonde_breaker_init(&breaker, &breaker_options) < 0)
+		return 6;
+	isolate(&breaker, 3);
 	look(50);
 	nameless(7);
 	for (int i = 0; i < 12; i++)
@@ -123,6 +143,8 @@ int main(int argc, char **argv)
 		child(agent);
 	if (waitpid(pid, &status, 0) != pid || status != 0)
 		return 3;
+	(void)sonde_breaker_force(&breaker, SONDE_BREAKER_CLOSED);
+	sonde_breaker_deinit(&breaker);
 	if (sonde_agent_stop(agent, 10000) != SONDE_OK)
 		return 4;
 	print_accounts(agent, "parent");

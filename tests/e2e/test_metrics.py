@@ -157,6 +157,20 @@ class Metrics(unittest.TestCase):
             self.assertEqual(int(run.points("sonde.site.duration", otel_metric_overflow=True)[0]["count"]), 7)
             self.assertEqual(run.points("sonde.site.errors", sonde_site_name="fraud check"), [])
 
+    def test_what_a_breaker_did(self):
+        for run, rejections in ((self.totals, [3, 3]), (self.deltas, [3])):
+            points = run.points("sonde.resilience.events", sonde_resilience_event="rejection")
+            self.assertEqual([int(p["asInt"]) for p in points], rejections)
+            self.assertEqual(attributes(points[0]), {
+                "sonde.resilience.pattern": "breaker", "sonde.resilience.name": "payments",
+                "sonde.resilience.event": "rejection", "error.type": "sonde_circuit_open"})
+            points = run.points("sonde.breaker.state")
+            self.assertEqual([int(p["asInt"]) for p in points], [1, 0])
+            self.assertEqual(attributes(points[0]), {"sonde.resilience.name": "payments",
+                                                     "sonde.breaker.state": "forced_open"})
+            self.assertFalse(points[0]["data"].get("isMonotonic", False))
+            self.assertEqual(run.points("sonde.breaker.state", run.child), [])
+
     def test_a_child_counts_for_itself(self):
         for run, temporality in ((self.totals, CUMULATIVE), (self.deltas, DELTA)):
             [point] = run.points("sonde.site.duration", run.child, sonde_site_name="charge card")

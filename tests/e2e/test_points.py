@@ -112,7 +112,7 @@ class Points(unittest.TestCase):
         # The flush says that it was incomplete, and the program ends there: its exit delivers.
         self.assertEqual(done.returncode, 2)
         self.assertEqual(calls_of(messages, "charge card"), [[410]])
-        self.assertEqual(sum(point.as_int for _, _, point in points_of(messages, "otel.sdk.log.created")), 12)
+        self.assertEqual(sum(point.as_int for _, _, point in points_of(messages, "otel.sdk.log.created")), 13)
 
 
 if __name__ == "__main__":
