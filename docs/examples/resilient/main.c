@@ -37,9 +37,13 @@ struct client {
 static struct sonde_error *ask_plainly(void *user, struct price_request *request)
 {
 	SONDE_DEADLINE(CLIENT_TIMEOUT_MS);
+	struct sonde_error *error;
 
 	atomic_fetch_add((_Atomic uint64_t *)user, 1);
-	return price_ask(request);
+	error = price_ask(request);
+	if (!error)
+		price_remember(request);
+	return error;
 }
 
 /* ---- The policy ------------------------------------------------------------------------------ */
