@@ -210,8 +210,11 @@ static void test_a_system_call_is_restarted(void **state)
 	rig.blocks_pipe = true;
 	assert_int_equal(pipe(rig.pipe), 0);
 	rig_stall(&rig);
+#ifndef __SANITIZE_THREAD__
+	/* Which keeps a signal until the call of the C library is over. */
 	if (can_take_stacks())
 		assert_true(rig.n_frames > 0);
+#endif
 	assert_int_equal(write(rig.pipe[1], "x", 1), 1);
 	rig_go_on(&rig);
 	assert_int_equal(rig.n_read, 1);
@@ -404,7 +407,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_stall_is_told_once_with_its_stack_and_its_end),
-		cmocka_unit_test(test_a_system_call_is_restarted),
 		cmocka_unit_test(test_a_thread_that_blocks_the_signal_has_none_pending),
 		cmocka_unit_test(test_a_signal_of_the_hosts_is_left_alone),
 		cmocka_unit_test(test_a_thread_that_has_ended_is_told_as_such),
@@ -413,6 +415,8 @@ int main(void)
 #endif
 		cmocka_unit_test(test_one_thread_watches_for_all_and_ends_with_the_last),
 		cmocka_unit_test(test_watchdogs_come_and_go_on_many_threads),
+		/* The last: under ThreadSanitizer the signal is owed, and not put back. */
+		cmocka_unit_test(test_a_system_call_is_restarted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
