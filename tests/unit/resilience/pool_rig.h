@@ -151,6 +151,12 @@ static inline void see(void *user, const struct sonde_observation *observation)
 	(void)snprintf(seen->name, sizeof(seen->name), "%s", observation->name);
 }
 
+/* The counts alone: for many threads. */
+static inline void see_many(void *user, const struct sonde_observation *observation)
+{
+	atomic_fetch_add(&((struct seen *)user)->n[observation->what], 1);
+}
+
 static inline bool is_readable(int fd)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
