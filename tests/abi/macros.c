@@ -12,6 +12,8 @@
 #include <sonde/deadline.h>
 #include <sonde/exit_stack.h>
 #include <sonde/exporter.h>
+#include <sonde/group.h>
+#include <sonde/lock.h>
 #include <sonde/memory.h>
 #include <sonde/otlp.h>
 #include <sonde/policy.h>
@@ -153,6 +155,46 @@ static void retries(void)
 	sonde_retry_call_attempt(&call);
 }
 
+static void locks(void)
+{
+	SONDE_MUTEX_AUTODEINIT struct sonde_mutex mutex = SONDE_MUTEX_INIT;
+	SONDE_RWLOCK_AUTODEINIT struct sonde_rwlock rwlock = SONDE_RWLOCK_INIT;
+	SONDE_CONDITION_AUTODEINIT struct sonde_condition condition = SONDE_CONDITION_INIT;
+
+	sonde_mutex_lock(&mutex);
+	sonde_error_free(sonde_condition_wait(&condition, &mutex, 0, NULL));
+	sonde_error_free(sonde_condition_wait_for(&condition, &mutex, NULL, NULL, 0, NULL));
+	sonde_mutex_unlock(&mutex);
+	if (sonde_mutex_try_lock(&mutex))
+		sonde_mutex_unlock(&mutex);
+	if (!sonde_mutex_lock_within(&mutex, 1, NULL))
+		sonde_mutex_unlock(&mutex);
+	if (sonde_rwlock_read_try_lock(&rwlock))
+		sonde_rwlock_read_unlock(&rwlock);
+	if (!sonde_rwlock_write_lock_within(&rwlock, 1, NULL))
+		sonde_rwlock_write_unlock(&rwlock);
+	{
+		SONDE_LOCK_SCOPE(&mutex);
+		SONDE_WRITE_SCOPE(&rwlock);
+	}
+	SONDE_READ_SCOPE(&rwlock);
+}
+
+static struct sonde_error *nothing(void *argument)
+{
+	(void)argument;
+	return NULL;
+}
+
+static void groups(void)
+{
+	SONDE_GROUP_AUTODEINIT struct sonde_group group;
+
+	sonde_group_init(&group, NULL);
+	sonde_group_spawn(&group, "nothing", nothing, NULL, NULL);
+	sonde_error_free(sonde_group_wait(&group));
+}
+
 static void policies(void)
 {
 	SONDE_POLICY_AUTODEINIT struct sonde_policy policy;
@@ -203,6 +245,8 @@ int main(void)
 	deadlines();
 	retries();
 	policies();
+	locks();
+	groups();
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 2;
 	spans();
