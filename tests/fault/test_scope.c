@@ -53,7 +53,7 @@ static void *worker_main(void *argument)
 	SONDE_SPAN(span, "charge");
 
 	sonde_breadcrumb(SONDE_INFO, "payment", "%s", job->breadcrumb);
-	sonde_breadcrumb(SONDE_INFO, "secret", "4711");
+	sonde_breadcrumb(SONDE_INFO, "secret", "the number 4711");
 	sonde_breadcrumb_text(SONDE_INFO, "login", "ada@example.org");
 	sonde_message(SONDE_WARN, "the bank is slow");
 	error = sonde_error_raise(&sonde_timeout, "the bank did not answer");
@@ -122,7 +122,7 @@ static void test_a_failure_in_a_worker_thread(void **state)
 	assert_non_null(strstr(log, " INFO payment: calling the bank"));
 	assert_non_null(strstr(log, " INFO login: somebody"));
 	assert_non_null(strstr(log, " WARN log: the bank is slow"));
-	assert_null(strstr(log, "4711"));
+	assert_null(strstr(log, "the number 4711"));
 	assert_null(strstr(log, "ada@example.org"));
 	/* The trail is the thread's. */
 	assert_null(strstr(log, "the request's own thread"));
