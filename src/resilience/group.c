@@ -12,6 +12,8 @@
 
 #include <sonde/deadline.h>
 
+#include "base/testpoint.h"
+
 #define MAX_RUNNING 32u
 #define MAX_TASKS 4096u
 #define MAX_TASKS_MAX (SONDE__GROUP_CHUNK << (SONDE__GROUP_CHUNKS - 1))
@@ -224,6 +226,7 @@ int sonde_group_spawn(struct sonde_group *sonde_group, const char *name,
 	pthread_mutex_unlock(&group->lock);
 	if (status < 0)
 		return status;
+	SONDE__TESTPOINT("group-spawned");
 	sonde__group_look(group);
 	if (group->pool)
 		sonde__group_pool_feed(group);

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/testpoint.h"
 #include "base/thread.h"
 
 struct sonde__group_thread {
@@ -35,11 +36,15 @@ static struct sonde__group_task *next_task(struct sonde__group *group)
 	for (;;) {
 		/* What a token above has told since never runs. */
 		sonde__group_look(group);
+		SONDE__TESTPOINT("group-looked");
 		pthread_mutex_lock(&group->lock);
-		task = sonde__group_list_pop(&group->queue);
-		if (task || group->is_closed)
+		/* Nor what was queued after that: it is left for another look. */
+		if (!sonde_cancel_is_fired(&group->token))
+			task = sonde__group_list_pop(&group->queue);
+		if (task || (group->is_closed && !group->queue.first))
 			break;
-		rest(group);
+		if (!group->queue.first)
+			rest(group);
 		pthread_mutex_unlock(&group->lock);
 	}
 	if (task)

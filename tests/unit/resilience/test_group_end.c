@@ -16,6 +16,7 @@
 #include <sonde/group.h>
 
 #include "base/clock.h"
+#include "base/testpoint.h"
 #include "support/yard.h"
 
 /* ---- Told to end ----------------------------------------------------------------------------- */
@@ -173,6 +174,61 @@ static void test_spawn_into_a_cancelled_group_never_begins(void **state)
 	sonde_group_deinit(&yard.group);
 	assert_int_equal(yard.told.n[SONDE_OBSERVED_ORPHAN], 0);
 }
+
+#ifdef SONDE_TESTPOINTS
+/* A thread of a group that has looked whether it was told to end, and has not taken a task yet. */
+static struct {
+	struct sonde_group group;
+	struct gate gates[2];
+	struct sonde__parker looked;
+	struct sonde__parker goes_on;
+	_Atomic bool is_armed;
+} late;
+
+static void meet_late(const char *name)
+{
+	struct sonde_group_figures figures;
+
+	if (!strcmp(name, "group-looked") &&
+	    atomic_exchange_explicit(&late.is_armed, false, memory_order_acq_rel)) {
+		sonde__unpark(&late.looked);
+		(void)sonde__park(&late.goes_on, NULL, SONDE__NEVER, NULL);
+	} else if (!strcmp(name, "group-spawned") && late.gates[1].number) {
+		sonde__unpark(&late.goes_on);
+		do
+			sonde_group_figures(&late.group, &figures);
+		while (!figures.cancelled && !gate_has_begun(&late.gates[1]));
+	}
+}
+
+static void test_what_is_spawned_after_the_end_never_begins(void **state)
+{
+	struct sonde_group_figures figures;
+
+	(void)state;
+	memset(&late, 0, sizeof(late));
+	sonde__parker_init(&late.looked);
+	sonde__parker_init(&late.goes_on);
+	gate_init(&late.gates[0], 0, NULL);
+	sonde_group_init(&late.group, &(struct sonde_group_options){ .max_running = 1 });
+	assert_int_equal(sonde_group_spawn(&late.group, NULL, gate_pass, &late.gates[0], NULL),
+			 SONDE_OK);
+	gate_await(&late.gates[0]);
+	atomic_store_explicit(&late.is_armed, true, memory_order_release);
+	__atomic_store_n(&sonde__testpoint_hook, meet_late, __ATOMIC_RELEASE);
+	gate_open(&late.gates[0], /* fails= */ false);
+	assert_int_equal(sonde__park(&late.looked, NULL, SONDE__NEVER, NULL), SONDE__WOKEN);
+	sonde_group_cancel(&late.group, NULL);
+	gate_init(&late.gates[1], 1, NULL);
+	assert_int_equal(sonde_group_spawn(&late.group, NULL, gate_pass, &late.gates[1], NULL),
+			 SONDE_OK);
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	assert_false(gate_has_begun(&late.gates[1]));
+	sonde_group_figures(&late.group, &figures);
+	assert_int_equal(figures.cancelled, 1);
+	sonde_group_deinit(&late.group);
+}
+#endif
 
 static void test_parents_token_fires_the_childs(void **state)
 {
@@ -362,6 +418,9 @@ int main(void)
 		cmocka_unit_test(test_task_whose_deadline_is_over_never_begins),
 		cmocka_unit_test(test_cancel_is_the_outcome_where_it_was_heeded),
 		cmocka_unit_test(test_spawn_into_a_cancelled_group_never_begins),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_what_is_spawned_after_the_end_never_begins),
+#endif
 		cmocka_unit_test(test_parents_token_fires_the_childs),
 		cmocka_unit_test(test_failure_reaches_groups_inside_tasks),
 		cmocka_unit_test(test_task_that_ends_its_thread_has_failed),
