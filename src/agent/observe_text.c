@@ -13,6 +13,7 @@
 #include "error/error.h"
 
 #define DURATION_SIZE 32
+#define NAME_SIZE_MAX 100
 #define NS_PER_US UINT64_C(1000)
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S UINT64_C(1000000000)
@@ -120,13 +121,16 @@ static const char *error_text(const struct sonde_error *error)
 struct who {
 	const char *pattern;
 	const char *space;
+	int name_size; /* What there is room for beside the rest. */
 	const char *name;
 };
 
 static struct who who_is(const struct sonde_observation *observation)
 {
-	return (struct who){ sonde_pattern_name(observation->pattern),
-			     observation->name[0] ? " " : "", observation->name };
+	const char *name = observation->name;
+
+	return (struct who){ sonde_pattern_name(observation->pattern), name[0] ? " " : "",
+			     (int)sonde__utf8_cut(name, strlen(name), NAME_SIZE_MAX), name };
 }
 
 static int attempt_print(const struct sonde_observation *observation, char *ret)
@@ -145,8 +149,9 @@ static int state_print(const struct sonde_observation *observation, char *ret)
 {
 	const struct who who = who_is(observation);
 
-	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.100s: %s -> %s%s%s", who.pattern,
-			who.space, who.name, observation->from ? observation->from : "?",
+	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.*s: %s -> %s%s%s", who.pattern,
+			who.space, who.name_size, who.name,
+			observation->from ? observation->from : "?",
 			observation->to ? observation->to : "?",
 			observation->error ? " after: " : "",
 			observation->error ? error_text(observation->error) : "");
@@ -156,8 +161,8 @@ static int drop_print(const struct sonde_observation *observation, char *ret)
 {
 	const struct who who = who_is(observation);
 
-	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.100s: %llu dropped", who.pattern,
-			who.space, who.name, (unsigned long long)observation->count);
+	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.*s: %llu dropped", who.pattern,
+			who.space, who.name_size, who.name, (unsigned long long)observation->count);
 }
 
 static int stall_print(const struct sonde_observation *observation, char *ret)
@@ -165,8 +170,8 @@ static int stall_print(const struct sonde_observation *observation, char *ret)
 	const struct who who = who_is(observation);
 	char duration[DURATION_SIZE];
 
-	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.100s: stalled for %s%s%s",
-			who.pattern, who.space, who.name,
+	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.*s: stalled for %s%s%s",
+			who.pattern, who.space, who.name_size, who.name,
 			duration_print(observation->duration_ns, duration),
 			observation->error ? ": " : "",
 			observation->error ? error_text(observation->error) : "");
@@ -177,8 +182,9 @@ static int recovery_print(const struct sonde_observation *observation, char *ret
 	const struct who who = who_is(observation);
 	char duration[DURATION_SIZE];
 
-	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.100s: went on after %s", who.pattern,
-			who.space, who.name, duration_print(observation->duration_ns, duration));
+	return snprintf(ret, SONDE__OBSERVE_TEXT_SIZE, "%s%s%.*s: went on after %s", who.pattern,
+			who.space, who.name_size, who.name,
+			duration_print(observation->duration_ns, duration));
 }
 
 static bool is_bad_state(const struct sonde_observation *observation)

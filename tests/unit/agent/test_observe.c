@@ -215,6 +215,16 @@ static void long_texts_are_cut_between_characters(void **state)
 	assert_null(strstr(text, "\xef\xbf\xbd"));
 	assert_non_null(strstr(text, "breaker \xc3\xa4"));
 	free(text);
+	/* Where the name's own limit would fall into one of them. */
+	name[0] = 'x';
+	name[1] = 'x';
+	name[2] = 'x';
+	memmove(&name[3], &name[4], sizeof(name) - 4);
+	tell_state(name, "closed", "open");
+	text = take();
+	assert_null(strstr(text, "\xef\xbf\xbd"));
+	assert_non_null(strstr(text, "\xc3\xa4: closed -> open\""));
+	free(text);
 }
 
 static void orphans_are_captured_once_and_fail_no_span(void **state)
