@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.parse
@@ -283,8 +284,26 @@ class SixtyTimesAsFast(Chain):
         return self.a.query(re.sub(r"\$__rate_interval", "8s", expression.replace("$__range", "1m")
                                    .replace("$service", ".*")))
 
+    def keep_asking(self, threads=32, seconds=5):
+        """The example of retries, breakers and bulkheads, again and again until the test ends."""
+        command = [os.environ["SONDE_RESILIENT"], f"--seconds={seconds}", f"--threads={threads}"]
+        settings = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": self.a.otlp_http,
+                    "OTEL_METRIC_EXPORT_INTERVAL": "1000", "SONDE_STATE_DIRECTORY": os.path.join(self.folder, "state")}
+        is_over = threading.Event()
+
+        def run():
+            while not is_over.is_set():
+                subprocess.run(command, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, timeout=120, check=True)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(is_over.set)
+
     def test_rules_and_dashboard_ask_for_what_there_is(self):
         self.load(self.service(), rate=20, seconds=120)  # It ends with the test.
+        self.keep_asking()
         lossy = Process(self.folder, "payment", ["--fail-every", "1"], {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.a.otlp_http, "OTEL_METRIC_EXPORT_INTERVAL": "1000",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": self.a.alertmanager_url + "/nowhere"})
