@@ -8,17 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sonde/breaker.h>
-#include <sonde/deadline.h>
-#include <sonde/exit_stack.h>
 #include <sonde/exporter.h>
-#include <sonde/group.h>
-#include <sonde/lock.h>
 #include <sonde/memory.h>
 #include <sonde/otlp.h>
-#include <sonde/policy.h>
-#include <sonde/retry.h>
 #include <sonde/sonde.h>
+#include <sonde/toolkit.h>
 
 SONDE_ERROR_TYPE(plain_error, sonde_conflict, "PLAIN");
 #ifndef __cplusplus
@@ -31,12 +25,22 @@ SONDE_ERROR_TYPE(rich_error, sonde_conflict, "RICH", 418, SONDE_FATAL, true, tru
 static const int n_losses = 0 SONDE_LOSS_MAP(COUNT_ONE);
 static const int n_statuses = 0 SONDE_STATUS_MAP(COUNT_ONE);
 static const int n_types = 0 SONDE_ERROR_TYPE_MAP(COUNT_ONE);
+static const int n_patterns = 0 SONDE_PATTERN_MAP(COUNT_ONE);
+static const int n_observed = 0 SONDE_OBSERVED_MAP(COUNT_ONE);
+static const int n_breaker_states = 0 SONDE_BREAKER_STATE_MAP(COUNT_ONE);
 
 static const char *no_header(void *carrier, const char *name)
 {
 	(void)carrier;
 	(void)name;
 	return NULL;
+}
+
+static void set_no_header(void *carrier, const char *name, const char *value)
+{
+	(void)carrier;
+	(void)name;
+	(void)value;
 }
 
 SONDE_PRINTF(1, 2) static void say(const char *format, ...)
@@ -153,6 +157,8 @@ static void retries(void)
 	sonde_retry_init(&retry, NULL);
 	sonde_retry_call_begin(&call, &retry);
 	sonde_retry_call_attempt(&call);
+	if (sonde_retry_call_report(&call, NULL, SONDE_RETRY_NO_WISH, NULL))
+		say("again");
 }
 
 static void locks(void)
@@ -195,6 +201,74 @@ static void groups(void)
 	sonde_error_free(sonde_group_wait(&group));
 }
 
+static struct sonde_error *no_task(void *argument, struct sonde_cancel *cancel, void **ret_result)
+{
+	(void)argument;
+	(void)cancel;
+	(void)ret_result;
+	return NULL;
+}
+
+static void pools(void)
+{
+	static struct sonde_pool_options options;
+	SONDE_POOL_AUTODEINIT struct sonde_pool pool;
+	SONDE_FUTURE_AUTODEINIT struct sonde_future future = { { 0 } };
+
+	options.threads = SONDE_POOL_NO_THREADS;
+	sonde_pool_init(&pool, &options);
+	(void)sonde_pool_try_submit(&pool, no_task, NULL, NULL, &future);
+	say("%d", SONDE_POOL_PASSED_MAX + SONDE_POOL_LEFT_MAX);
+}
+
+static void limits(void)
+{
+	static struct sonde_bulkhead_options options;
+	SONDE_BULKHEAD_AUTODEINIT struct sonde_bulkhead bulkhead;
+	SONDE_LIMITER_AUTODEINIT struct sonde_limiter limiter;
+	SONDE_CANCEL_AUTODEINIT struct sonde_cancel cancel;
+	char reason[SONDE_CANCEL_REASON_SIZE] = "no reason";
+
+	options.limit = SONDE_BULKHEAD_LIMIT_MAX;
+	sonde_bulkhead_init(&bulkhead, &options);
+	(void)sonde_bulkhead_set_limit(&bulkhead, SONDE_BULKHEAD_SHARED_MAX);
+	sonde_limiter_init(&limiter, NULL);
+	sonde_cancel_init(&cancel, NULL);
+	sonde_cancel_fire(&cancel, reason);
+}
+
+static void flows(void)
+{
+	static struct sonde_batcher_options batches;
+	static struct sonde_emitter_options events;
+	static struct sonde_watchdog_options loop;
+	static struct sonde_batcher_item item;
+	SONDE_BATCHER_AUTODEINIT struct sonde_batcher batcher;
+	SONDE_BATCHER_TICKET_AUTODEINIT struct sonde_batcher_ticket ticket = { { 0 } };
+	SONDE_EMITTER_AUTODEINIT struct sonde_emitter emitter;
+	SONDE_QUEUE_AUTODEINIT struct sonde_queue queue;
+	SONDE_STREAM_AUTODEINIT struct sonde_stream stream;
+	SONDE_WATCHDOG_AUTODEINIT struct sonde_watchdog watchdog;
+
+	batches.max_items = SONDE_BATCHER_ITEMS_DEFAULT;
+	batches.delay_ms = SONDE_BATCHER_DELAY_MS_DEFAULT;
+	batches.max_keys = SONDE_BATCHER_KEYS_DEFAULT;
+	batches.max_waiting = SONDE_BATCHER_ITEMS_DEFAULT * SONDE_BATCHER_WAITING_BATCHES_DEFAULT;
+	batches.concurrency = SONDE_BATCHER_CONCURRENCY_DEFAULT;
+	sonde_batcher_init(&batcher, &batches);
+	sonde_error_free(sonde_batcher_try_add(&batcher, &item, &ticket));
+	events.max_subscriptions = SONDE_EMITTER_SUBSCRIPTIONS_DEFAULT;
+	events.max_depth = SONDE_EMITTER_DEPTH_DEFAULT;
+	sonde_emitter_init(&emitter, &events);
+	sonde_queue_init(&queue, NULL);
+	sonde_stream_init(&stream, NULL);
+	loop.stall_ms = SONDE_WATCHDOG_STALL_MS_DEFAULT;
+	loop.is_without_thread = true;
+	sonde_watchdog_init(&watchdog, &loop);
+	say("%d", SONDE_BATCHER_CONCURRENCY_MAX + SONDE_BATCHER_ITEMS_MAX);
+	say("%d", SONDE_EMITTER_SUBSCRIPTIONS_MAX);
+}
+
 static void policies(void)
 {
 	SONDE_POLICY_AUTODEINIT struct sonde_policy policy;
@@ -211,14 +285,23 @@ static void deadlines(void)
 	SONDE_BREAKER_AUTODEINIT struct sonde_breaker breaker;
 	SONDE_DEADLINE_AUTOEND struct sonde_deadline deadline;
 	struct sonde_error *error = sonde_deadline_error(NULL);
+	static struct sonde_breaker_options options;
+	char grpc[SONDE_DEADLINE_GRPC_SIZE];
 
 	(void)sonde_exit_stack_init(&stack, NULL);
-	(void)sonde_breaker_init(&breaker, NULL);
+	options.failures = SONDE_BREAKER_FAILURES_MAX;
+	options.half_open_calls = SONDE_BREAKER_HALF_OPEN_CALLS_MAX;
+	(void)sonde_breaker_init(&breaker, &options);
+	say("%d%d", SONDE_BREAKER_TRIALS_AT_ONCE_MAX, SONDE_BREAKER_WINDOW_CALLS_MAX);
+	sonde_deadline_format_grpc(SONDE_EXIT_STACK_SLOTS, grpc);
 	sonde_deadline_begin(&deadline, 1000, NULL);
 	SONDE_DEADLINE(100);
 	SONDE_DEADLINE_SHIELD();
 	SONDE_REQUEST_DEADLINE(1000, no_header, NULL);
 	SONDE_DEADLINE(10);
+	sonde_deadline_inject(SONDE_DEADLINE_HEADER_GRPC | SONDE_DEADLINE_HEADER_SECONDS |
+				      SONDE_DEADLINE_HEADER_ENVOY,
+			      NULL, set_no_header, NULL);
 	if (sonde_deadline_is_over(NULL))
 		say("%d", sonde_deadline_poll_ms(NULL));
 	sonde_error_free(error);
@@ -236,6 +319,9 @@ int main(void)
 		return 1;
 	if (n_losses != SONDE_LOSS_COUNT || !n_statuses || !n_types || SONDE_SIGNAL_COUNT != 3)
 		return 1;
+	if (n_patterns != SONDE_PATTERN_COUNT || n_observed != SONDE_OBSERVED_COUNT ||
+	    n_breaker_states != 6)
+		return 1;
 	/* The gate is closed: all of it is one test. */
 	spans();
 	timed();
@@ -247,6 +333,9 @@ int main(void)
 	policies();
 	locks();
 	groups();
+	pools();
+	limits();
+	flows();
 	if (sonde_agent_start(&options, &agent) < 0)
 		return 2;
 	spans();

@@ -7,6 +7,7 @@ exported symbols anew: look at the difference, it is the change of the ABI.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -191,6 +192,18 @@ class Headers(unittest.TestCase):
                     done = subprocess.run([*compiler, *WARNINGS, "-I" + I.include, *flags, "-fsyntax-only", source],
                                           capture_output=True, text=True)
                     self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_every_macro_of_the_toolkit_is_in_that_program(self):
+        with open(os.path.join(HERE, "macros.c")) as file:
+            used = set(re.findall(r"\bSONDE_\w+", file.read()))
+        headers = os.path.join(I.include, "sonde")
+        with open(os.path.join(headers, "toolkit.h")) as file:
+            names = re.findall(r"#include <sonde/(\w+\.h)>", file.read())
+        self.assertGreater(len(names), 15)
+        for name in names:
+            with open(os.path.join(headers, name)) as file:
+                defined = re.findall(r"^#define (SONDE_(?!_)\w+)(?!\w)(?! *$)", file.read(), re.M)
+            self.assertEqual(sorted(set(defined) - used), [], name)
 
     def test_every_macro_works(self):
         for language, compiler in LANGUAGES.items():
