@@ -236,7 +236,8 @@ struct sonde_options {
 	/*
 	 * Hears of all that retries, breakers and the rest of the toolkit do, after it was
 	 * recorded, while the agent runs; none. See <sonde/resilience.h>. What it does itself is
-	 * recorded, but not told to it again.
+	 * recorded, but not told to it again. A call that has begun may outlast the agent's stop,
+	 * so what `observer_user` points to lives longer.
 	 */
 	sonde_observer_fn *observer;
 	void *observer_user;
