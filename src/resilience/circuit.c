@@ -105,25 +105,35 @@ static uint64_t until_make(const struct sonde__circuit *circuit, uint64_t word, 
 }
 
 /*
- * When the open circuit of `word` lets a trial through, since the base. Whoever asks first says it;
- * that is who opened it, unless he was stopped in between.
+ * When the open circuit of `word` lets a trial through, since the base; 0: that state is over by
+ * now. Whoever asks first says it; that is who opened it, unless he was stopped in between. Who was
+ * stopped until the circuit was open once more says nothing: it would be in the way of what is said
+ * now, and the reset time would begin anew.
  */
 static uint64_t until_ns(const struct sonde__circuit *circuit, uint64_t word, uint64_t now_ns)
 {
 	_Atomic uint64_t *until = &circuit->state->until;
 	uint64_t tag = sonde__circuit_word_generation(word) & 0xffff;
-	/* Relaxed, all: the word holds all that there is to know. */
-	uint64_t found = atomic_load_explicit(until, memory_order_relaxed);
+	uint64_t found;
+	uint64_t own;
 
+	SONDE__TESTPOINT("circuit:ask");
+	/* A2, partner R2 below: who finds what was said of a later state finds that state, too. */
+	found = atomic_load_explicit(until, memory_order_acquire);
 	if (found >> UNTIL_BITS != tag) {
-		uint64_t own = until_make(circuit, word, now_ns);
-
-		if (atomic_compare_exchange_strong_explicit(until, &found, own,
-							    memory_order_relaxed,
-							    memory_order_relaxed))
-			found = own;
+		own = until_make(circuit, word, now_ns);
+		/* What was found was there before the state is looked at: nothing later is lost. */
+		while (found >> UNTIL_BITS != tag && sonde__circuit_word(circuit) == word) {
+			/* R2, partner A2; it is A2 as well where somebody else was first. */
+			if (atomic_compare_exchange_strong_explicit(until, &found, own,
+								    memory_order_acq_rel,
+								    memory_order_acquire))
+				found = own;
+		}
 		SONDE__TESTPOINT("circuit:until");
 	}
+	if (found >> UNTIL_BITS != tag)
+		return 0;
 	found &= UNTIL_NEVER;
 	return found == UNTIL_NEVER ? SONDE__NEVER : found * NS_PER_US;
 }

@@ -486,6 +486,30 @@ static void test_rival_at_each_point(void **state)
 		}
 	}
 }
+
+/* ---- Who was stopped before he said how long ------------------------------------------------- */
+
+/* The circuit is tried and opens once more; half the reset time later the stopped one goes on. */
+static void open_once_more(const char *name)
+{
+	if (strcmp(name, "circuit:ask") != 0)
+		return;
+	sonde__testpoint_hook = NULL;
+	fail_one(1000 * MS);
+	assert_int_equal(state_of(), SONDE_BREAKER_OPEN);
+	assert_int_equal(sonde__circuit_wait_ns(&circuit, 1500 * MS), 500 * MS);
+}
+
+static void test_who_comes_late_lengthens_no_reset_time(void **state)
+{
+	(void)state;
+	make(1, 1, 1000 * MS);
+	fail_one(0);
+	sonde__testpoint_hook = open_once_more;
+	assert_int_equal(sonde__circuit_wait_ns(&circuit, 999 * MS), 0);
+	assert_null(sonde__testpoint_hook);
+	assert_int_equal(sonde__circuit_wait_ns(&circuit, 1500 * MS), 500 * MS);
+}
 #endif
 
 int main(void)
@@ -505,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 #ifdef SONDE_TESTPOINTS
 		cmocka_unit_test(test_rival_at_each_point),
+		cmocka_unit_test(test_who_comes_late_lengthens_no_reset_time),
 #endif
 	};
 
