@@ -54,13 +54,18 @@ static bool is_shared(const struct bulkhead *self)
 
 /* ---- Beginning and end ----------------------------------------------------------------------- */
 
+static uint32_t limit_of(const struct sonde_bulkhead_options *options)
+{
+	return options->limit ? options->limit : DEFAULT_LIMIT;
+}
+
 static bool options_are_valid(const struct sonde_bulkhead_options *options)
 {
 	uint32_t most = options->shared ? SONDE_BULKHEAD_SHARED_MAX : SONDE_BULKHEAD_LIMIT_MAX;
 
 	if (options->limit > most || options->max_limit > most)
 		return false;
-	if (options->max_limit && options->max_limit < options->limit)
+	if (options->max_limit && options->max_limit < limit_of(options))
 		return false;
 	return !options->shared || options->max_queue == NO_LIMIT ||
 	       options->max_queue <= SONDE_BULKHEAD_SHARED_MAX;
@@ -100,7 +105,7 @@ int sonde_bulkhead_init(struct sonde_bulkhead *bulkhead,
 	if (!bulkhead || !options_are_valid(options))
 		return SONDE_E_INVALID;
 	memset(self, 0, sizeof(*self));
-	limit = options->limit ? options->limit : DEFAULT_LIMIT;
+	limit = limit_of(options);
 	self->name = options->name ? options->name : "";
 	self->clock = options->clock;
 	self->observer = options->observer;

@@ -115,6 +115,7 @@ static void test_nonsense_is_refused(void **state)
 	const struct sonde_bulkhead_options nonsense[] = {
 		{ .limit = UINT32_C(0x80000000) },
 		{ .limit = 8, .max_limit = 7 },
+		{ .max_limit = 24, .shared = true }, /* Below the default. */
 		{ .limit = 65537, .shared = true },
 		{ .limit = 1, .max_limit = 65537, .shared = true },
 		{ .limit = 1, .max_queue = 65537, .shared = true },
