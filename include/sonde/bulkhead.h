@@ -153,7 +153,7 @@ SONDE_API int sonde_bulkhead_set_limit(struct sonde_bulkhead *bulkhead, uint32_t
 struct sonde_bulkhead_figures {
 	uint32_t limit;
 	uint32_t n_taken; /* Shared: by all processes. */
-	uint32_t n_waiting; /* Shared: in this process. */
+	uint32_t n_waiting; /* Shared: in all processes. */
 	uint64_t n_rejected_limit;
 	uint64_t n_rejected_queue;
 	uint64_t n_rejected_wait; /* After the longest wait, or at the deadline. */
