@@ -155,6 +155,9 @@ static struct sonde_error *rejection_error(const struct bulkhead *self, enum rea
 {
 	struct sonde_error *error;
 
+	if (reason == REASON_CANCELLED && !cancel)
+		return sonde_error_raise(&sonde_cancelled,
+					 "withdrawn from the queue of bulkhead \"%s\"", self->name);
 	if (reason == REASON_CANCELLED)
 		return sonde_cancel_error(cancel);
 	error = full_error(self, reason, waited_ns);
@@ -343,7 +346,7 @@ bool sonde_bulkhead_withdraw(struct sonde_bulkhead *bulkhead, struct sonde_bulkh
 
 	if (!bulkhead || !waiter || !sonde__permits_leave(&self->permits, place))
 		return false;
-	count(&self->n_rejected[REASON_CANCELLED]);
+	reject_quietly(self, REASON_CANCELLED);
 	return true;
 }
 

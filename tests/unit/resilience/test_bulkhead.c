@@ -591,6 +591,28 @@ static void test_shared_has_no_places_for_loops(void **state)
 	sonde_bulkhead_deinit(&bulkhead);
 }
 
+static void test_withdrawal_is_told(void **state)
+{
+	struct ear ear;
+	const struct sonde_bulkhead_options options = { .name = "n", .limit = 1, .max_queue = 1,
+							.observer = &ear.observer };
+	struct sonde_bulkhead_waiter waiter;
+	struct sonde_bulkhead bulkhead;
+
+	(void)state;
+	ear_init(&ear);
+	assert_int_equal(sonde_bulkhead_init(&bulkhead, &options), SONDE_OK);
+	assert_true(sonde_bulkhead_try_acquire(&bulkhead));
+	assert_int_equal(sonde_bulkhead_ask(&bulkhead, &waiter, be_granted, NULL),
+			 SONDE_BULKHEAD_QUEUED);
+	assert_int_equal(ear.n_rejections, 0);
+	assert_true(sonde_bulkhead_withdraw(&bulkhead, &waiter));
+	assert_int_equal(ear.n_rejections, 1);
+	assert_ptr_equal(ear.type, &sonde_cancelled);
+	assert_int_equal(figures_of(&bulkhead).n_withdrawn, 1);
+	sonde_bulkhead_deinit(&bulkhead);
+}
+
 static void test_is_what_the_header_says(void **state)
 {
 	(void)state;
@@ -616,6 +638,7 @@ int main(void)
 		cmocka_unit_test(test_try_tells_an_observer_why),
 		cmocka_unit_test(test_one_given_back_too_many),
 		cmocka_unit_test(test_shared_has_no_places_for_loops),
+		cmocka_unit_test(test_withdrawal_is_told),
 		cmocka_unit_test(test_is_what_the_header_says),
 		cmocka_unit_test(test_shared_is_what_the_header_says),
 	};
