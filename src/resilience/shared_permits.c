@@ -282,6 +282,12 @@ static bool claim(struct sonde__shared_memory *memory, uint64_t key)
 
 bool sonde__shared_permits_try(struct sonde__shared_permits *permits)
 {
+	/* Whoever waits in this process came first. */
+	return !sonde__permits_taken(&permits->own->turn) && sonde__shared_permits_take(permits);
+}
+
+bool sonde__shared_permits_take(struct sonde__shared_permits *permits)
+{
 	uint64_t key = sonde__process_key();
 
 	if (!claim(permits->memory, key) &&

@@ -49,7 +49,7 @@ int sonde__shared_permits_init(struct sonde__shared_permits *permits, uint32_t l
 			       uint32_t max_limit, uint32_t max_queue);
 void sonde__shared_permits_deinit(struct sonde__shared_permits *permits);
 
-/* Lock-free. */
+/* Where there is a permit and nobody of this process waits. Lock-free, both. */
 bool sonde__shared_permits_try(struct sonde__shared_permits *permits);
 void sonde__shared_permits_release(struct sonde__shared_permits *permits);
 
@@ -70,6 +70,9 @@ enum sonde__shared_answer sonde__shared_permits_wait(struct sonde__shared_permit
 /* Changes the first of `n` words from `from` on, round about, that is `was`. `n`: there is none. */
 uint32_t sonde__shared_words_change(_Atomic uint64_t *words, uint32_t n, uint32_t from,
 				    uint64_t was, uint64_t key);
+
+/* Where there is a permit: for who has the turn. */
+bool sonde__shared_permits_take(struct sonde__shared_permits *permits);
 
 /* Takes back what the dead hold, once in a period of all processes. Whether it was permits. */
 bool sonde__shared_permits_sweep(struct sonde__shared_permits *permits);

@@ -65,7 +65,7 @@ static enum sonde__shared_answer wait_at_bell(struct sonde__shared_permits *perm
 
 		/* In one order with the words: who gives back after the look below rings. */
 		atomic_store_explicit(&memory->has_sleepers, 1, memory_order_seq_cst);
-		if (sonde__shared_permits_try(permits))
+		if (sonde__shared_permits_take(permits))
 			return SONDE__SHARED_GRANTED;
 		if (atomic_load_explicit(&sleeper->is_cancelled, memory_order_relaxed))
 			return SONDE__SHARED_CANCELLED;

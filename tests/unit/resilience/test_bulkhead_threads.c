@@ -9,11 +9,14 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include <sonde/bulkhead.h>
 #include <sonde/deadline.h>
+
+#include "base/testpoint.h"
 
 static struct sonde_bulkhead_figures figures_of(struct sonde_bulkhead *bulkhead)
 {
@@ -330,6 +333,54 @@ static void test_leaving_the_line(void **state)
 	}
 }
 
+#ifdef SONDE_TESTPOINTS
+static _Atomic bool is_falling_asleep;
+static _Atomic bool may_sleep;
+
+static void stand_still(const char *name)
+{
+	if (strcmp(name, "bulkhead_before_sleep") != 0)
+		return;
+	atomic_store(&is_falling_asleep, true);
+	while (!atomic_load(&may_sleep))
+		sched_yield();
+}
+
+/* A permit that came back is not another thread's while the one who came first has not seen it. */
+static void test_nobody_overtakes_in_a_process(void **state)
+{
+	struct sonde_bulkhead bulkhead;
+	_Atomic int n_served = 0;
+	struct place places[2];
+	pthread_t threads[2];
+
+	(void)state;
+	bulkhead_begin(&bulkhead, 1, /* is_shared= */ true);
+	assert_true(sonde_bulkhead_try_acquire(&bulkhead));
+	sonde__testpoint_hook = stand_still;
+	for (int i = 0; i < 2; i++) {
+		places[i] = (struct place){ .bulkhead = &bulkhead, .n_served = &n_served };
+		if (i == 1)
+			sonde_bulkhead_release(&bulkhead);
+		assert_int_equal(pthread_create(&threads[i], NULL, stand_in_line, &places[i]), 0);
+		while (!atomic_load(&is_falling_asleep))
+			sched_yield();
+	}
+	assert_false(sonde_bulkhead_try_acquire(&bulkhead));
+	wait_until_waiting(&bulkhead, 2);
+	atomic_store(&may_sleep, true);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		assert_null(places[i].error);
+		assert_int_equal(places[i].served_as, i + 1);
+	}
+	sonde__testpoint_hook = NULL;
+	assert_true(sonde_bulkhead_try_acquire(&bulkhead));
+	sonde_bulkhead_release(&bulkhead);
+	sonde_bulkhead_deinit(&bulkhead);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +389,9 @@ int main(void)
 		cmocka_unit_test(test_one_permit_orders_memory),
 		cmocka_unit_test(test_first_come_first_served),
 		cmocka_unit_test(test_leaving_the_line),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_nobody_overtakes_in_a_process),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
