@@ -115,9 +115,8 @@ uint32_t sonde__shared_words_change(_Atomic uint64_t *words, uint32_t n, uint32_
 	uint32_t at = from < n ? from : 0;
 
 	for (uint32_t i = 0; i < n; i++, at = at + 1 < n ? at + 1 : 0) {
-		/* Relaxed: the exchange decides. */
-		if (atomic_load_explicit(&words[at], memory_order_relaxed) == was &&
-		    word_change(&words[at], was, key))
+		/* In the one order: who is about to sleep goes by what it finds here, too. */
+		if (word_now(&words[at]) == was && word_change(&words[at], was, key))
 			return at;
 	}
 	return n;
