@@ -178,12 +178,6 @@ bool sonde__retry_call_take(struct sonde_retry_call *call,
 		(void)sonde_error_free(outcome->error);
 		return false;
 	}
-	/* What goes well at once is not told, so that nobody needs to know how long it took. */
-	if (!outcome->error && !self->n_attempts) {
-		self->n_attempts = 1;
-		self->ending = WENT_WELL;
-		return false;
-	}
 	/* Most calls: there is nothing to keep, and nobody is told how long it took. */
 	if (SONDE__LIKELY(!outcome->error && !self->n_attempts)) {
 		self->n_attempts = 1;
