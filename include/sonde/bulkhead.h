@@ -19,8 +19,10 @@
  *
  * or, for those who can wait: error = sonde_bulkhead_run(&bulkhead, cancel, charge, request);
  *
- * Shared, its permits are of all processes forked after its init. What a process held when it died,
- * however it died, comes back. NULL for a bulkhead is no limit.
+ * Shared, its permits are of all processes forked after its init, in one pid namespace. What a
+ * process held when it died, however it died, comes back. One that becomes another program by exec
+ * has not died: give back before, or what it holds is gone until it ends. NULL for a bulkhead is no
+ * limit.
  */
 
 #include <sonde/cancel.h>

@@ -442,6 +442,30 @@ static void test_children_do_not_give_back_what_parents_took(void **state)
 	sonde_bulkhead_deinit(&bulkhead);
 }
 
+/* It is the same process still; when it ends they come back, and not before. */
+static void test_who_becomes_another_program_keeps_its_own(void **state)
+{
+	pid_t pid;
+	int status;
+
+	(void)state;
+	bulkhead_begin(/* is_real= */ false);
+	pid = child_begin();
+	if (pid == 0) {
+		if (sonde_bulkhead_try_acquire(&bulkhead))
+			execl("/bin/sh", "sh", "-c", "kill -STOP $$", (char *)NULL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	assert_free(LIMIT - 1);
+	assert_int_equal(figures().n_reclaimed, 0);
+	kill(pid, SIGCONT);
+	assert_ended(pid);
+	assert_free(LIMIT);
+	sonde_bulkhead_deinit(&bulkhead);
+}
+
 static void test_the_limit_is_of_all(void **state)
 {
 	pid_t pid;
@@ -509,6 +533,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stopped_processes_keep_theirs, stage_begin,
 						stage_end),
 		cmocka_unit_test_setup_teardown(test_children_do_not_give_back_what_parents_took,
+						stage_begin, stage_end),
+		cmocka_unit_test_setup_teardown(test_who_becomes_another_program_keeps_its_own,
 						stage_begin, stage_end),
 		cmocka_unit_test_setup_teardown(test_the_limit_is_of_all, stage_begin, stage_end),
 		cmocka_unit_test_setup_teardown(test_queue_is_of_all, stage_begin, stage_end),
