@@ -23,7 +23,8 @@ enum sonde__ticket_state {
 
 struct sonde__ticket {
 	_Atomic uint32_t state; /* Changed under the batcher's lock. */
-	uint32_t reserved;
+	/* Woken: it is done. Who waits parks here, and needs no batcher to leave. */
+	struct sonde__parker done;
 	struct sonde__batcher *batcher; /* Not to be followed when it is done. */
 	union {
 		struct sonde__batching_entry *entry;
@@ -31,8 +32,8 @@ struct sonde__ticket {
 		void *result;
 	} at;
 	struct sonde_error *error;
-	struct sonde__parker *parker; /* Of who waits. */
-	/* For an orphan that is found when the batcher is gone: */
+	/* For who waits, and an orphan that is found, when the batcher is gone: */
+	const struct sonde_clock *clock;
 	const struct sonde_observer *observer;
 	const char *name;
 } SONDE__MAY_ALIAS;

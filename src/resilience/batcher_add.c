@@ -47,6 +47,7 @@ void sonde__batcher_insert(struct sonde__batcher *batcher, const struct sonde_ba
 	if (ticket) {
 		ticket->batcher = batcher;
 		ticket->at.entry = entry;
+		ticket->clock = batcher->options.clock;
 		ticket->observer = batcher->options.observer;
 		ticket->name = batcher->options.name;
 		/* Relaxed: it is told under the lock that it is not there any more. */

@@ -8,28 +8,30 @@
 #include "resilience/batcher.h"
 #include "resilience/observe.h"
 
+/* Relaxed: whether there is an item is its owner's own doing; for the rest, under the lock. */
 static uint32_t ticket_state(const struct sonde__ticket *ticket)
 {
-	/* Acquire, A1, partner R1 below: who sees that it is done sees the outcome. */
-	return atomic_load_explicit(&ticket->state, memory_order_acquire);
+	return atomic_load_explicit(&ticket->state, memory_order_relaxed);
+}
+
+static bool is_done(struct sonde__ticket *ticket)
+{
+	return sonde__parker_is_woken(&ticket->done);
 }
 
 void sonde__ticket_settle(struct sonde__ticket *ticket, struct sonde_error *error, void *result)
 {
-	struct sonde__parker *parker = ticket->parker;
-
 	ticket->error = error;
 	ticket->at.result = result;
-	/* Release, R1, partner A1 above. From here on its memory is its owner's. */
-	atomic_store_explicit(&ticket->state, SONDE__TICKET_DONE, memory_order_release);
-	/* Who waits does not leave before it has had the lock: its parker is there. */
-	if (parker)
-		sonde__unpark(parker);
+	/* Relaxed: under the lock. */
+	atomic_store_explicit(&ticket->state, SONDE__TICKET_DONE, memory_order_relaxed);
+	/* With it the outcome is there, and the ticket's memory its owner's. */
+	sonde__unpark(&ticket->done);
 }
 
 bool sonde_batcher_ticket_is_done(const struct sonde_batcher_ticket *public)
 {
-	return public && ticket_state(sonde__ticket_of(public)) == SONDE__TICKET_DONE;
+	return public && is_done(sonde__ticket_of(public));
 }
 
 static struct sonde_error *outcome_take(struct sonde__ticket *ticket, void **ret_result)
@@ -42,41 +44,17 @@ static struct sonde_error *outcome_take(struct sonde__ticket *ticket, void **ret
 	return error;
 }
 
-/* Under the lock, which it gives up meanwhile. */
-static enum sonde__woken ticket_park(struct sonde__ticket *ticket, struct sonde_cancel *cancel)
-{
-	struct sonde__batcher *batcher = ticket->batcher;
-	struct sonde__parker parker;
-	enum sonde__woken woken;
-
-	sonde__parker_init(&parker);
-	ticket->parker = &parker;
-	pthread_mutex_unlock(&batcher->lock);
-	woken = sonde__park(&parker, batcher->options.clock, sonde__deadline_current(), cancel);
-	pthread_mutex_lock(&batcher->lock);
-	ticket->parker = NULL;
-	return woken;
-}
-
 struct sonde_error *sonde_batcher_ticket_wait(struct sonde_batcher_ticket *public,
 					      struct sonde_cancel *cancel, void **ret_result)
 {
 	struct sonde__ticket *ticket = sonde__ticket_of(public);
-	struct sonde__batcher *batcher;
-	enum sonde__woken woken = SONDE__WOKEN;
+	enum sonde__woken woken;
 
-	/* Relaxed: whether there ever was an item is this thread's own doing. */
-	if (!public ||
-	    atomic_load_explicit(&ticket->state, memory_order_relaxed) == SONDE__TICKET_NONE)
+	if (!public || ticket_state(ticket) == SONDE__TICKET_NONE)
 		return NULL;
-	if (ticket_state(ticket) == SONDE__TICKET_DONE)
-		return outcome_take(ticket, ret_result);
-	batcher = ticket->batcher;
-	pthread_mutex_lock(&batcher->lock);
-	if (ticket_state(ticket) != SONDE__TICKET_DONE)
-		woken = ticket_park(ticket, cancel);
-	pthread_mutex_unlock(&batcher->lock);
-	if (ticket_state(ticket) == SONDE__TICKET_DONE)
+	sonde__parker_renew(&ticket->done);
+	woken = sonde__park(&ticket->done, ticket->clock, sonde__deadline_current(), cancel);
+	if (woken == SONDE__WOKEN)
 		return outcome_take(ticket, ret_result);
 	if (woken == SONDE__WOKEN_CANCELLED)
 		return sonde_cancel_error(cancel);
@@ -89,9 +67,8 @@ bool sonde_batcher_ticket_cancel(struct sonde_batcher_ticket *public)
 	struct sonde__ticket *ticket = sonde__ticket_of(public);
 	struct sonde__withdrawn withdrawn;
 	struct sonde__batcher *batcher;
-	uint32_t state = public ? ticket_state(ticket) : SONDE__TICKET_NONE;
 
-	if (state == SONDE__TICKET_NONE || state == SONDE__TICKET_DONE)
+	if (!public || ticket_state(ticket) == SONDE__TICKET_NONE || is_done(ticket))
 		return false;
 	batcher = ticket->batcher;
 	pthread_mutex_lock(&batcher->lock);
@@ -128,11 +105,10 @@ static void ticket_detach(struct sonde__ticket *ticket)
 void sonde_batcher_ticket_deinit(struct sonde_batcher_ticket *public)
 {
 	struct sonde__ticket *ticket = sonde__ticket_of(public);
-	uint32_t state = public ? ticket_state(ticket) : SONDE__TICKET_NONE;
 
-	if (state == SONDE__TICKET_NONE)
+	if (!public || ticket_state(ticket) == SONDE__TICKET_NONE)
 		return;
-	if (state != SONDE__TICKET_DONE) {
+	if (!is_done(ticket)) {
 		struct sonde__batcher *batcher = ticket->batcher;
 
 		pthread_mutex_lock(&batcher->lock);

@@ -23,6 +23,20 @@ static uint32_t parker_word(struct sonde__parker *parker)
 	return atomic_load_explicit(&parker->word, memory_order_acquire);
 }
 
+bool sonde__parker_is_woken(struct sonde__parker *parker)
+{
+	return parker_word(parker) == UNPARKED;
+}
+
+void sonde__parker_renew(struct sonde__parker *parker)
+{
+	uint32_t was = CANCELLED;
+
+	/* Relaxed, both: nothing was written by anybody; who was woken looks by A1. */
+	atomic_compare_exchange_strong_explicit(&parker->word, &was, WAITING, memory_order_relaxed,
+						memory_order_relaxed);
+}
+
 /* On the address alone: the memory may be somebody else's by now, who is then woken for nothing. */
 static void futex_wake(_Atomic uint32_t *word)
 {

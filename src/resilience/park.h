@@ -43,6 +43,12 @@ static inline void sonde__parker_init(struct sonde__parker *parker)
 	atomic_store_explicit(&parker->word, 0, memory_order_relaxed);
 }
 
+/* Has it been woken, in a wait or before one? What the waker did before is visible then. */
+bool sonde__parker_is_woken(struct sonde__parker *parker);
+
+/* Before a further wait, while others can wake it: only a cancellation is forgotten. */
+void sonde__parker_renew(struct sonde__parker *parker);
+
 /*
  * Waits for sonde__unpark until `until_ns` of `clock` (SONDE__NEVER: for ever) or until `cancel`,
  * which may be NULL, is fired. What the waker did before is visible. One thread at a time.

@@ -13,6 +13,7 @@
 
 #include <sonde/batcher.h>
 
+#include "context/context.h"
 #include "support/virtual_clock.h"
 
 struct rig {
@@ -323,6 +324,12 @@ static void test_a_wait_for_an_outcome_ends_early(void **state)
 	assert_ptr_equal(sonde_error_type_of(error), &sonde_cancelled);
 	sonde_error_free(error);
 	assert_false(sonde_batcher_ticket_is_done(&ticket));
+	/* The next wait knows nothing of it. */
+	sonde__thread.current.extension[SONDE__EXTENSION_DEADLINE] = 1;
+	error = sonde_batcher_ticket_wait(&ticket, NULL, NULL);
+	sonde__thread.current.extension[SONDE__EXTENSION_DEADLINE] = 0;
+	assert_ptr_equal(sonde_error_type_of(error), &sonde_timeout);
+	sonde_error_free(error);
 	sonde_batcher_flush(&rig.batcher);
 	take_and_report(&rig, NULL);
 	assert_true(sonde_batcher_ticket_is_done(&ticket));

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -323,6 +324,57 @@ static void test_stop_keeps_its_limit(void **state)
 	sem_destroy(&service.may_leave);
 }
 
+struct asker {
+	struct sonde_batcher_ticket ticket;
+	struct sonde_cancel cancel;
+	sem_t begun;
+};
+
+static void *wait_for_outcome(void *argument)
+{
+	struct asker *asker = argument;
+	struct sonde_error *error;
+
+	sem_post(&asker->begun);
+	error = sonde_batcher_ticket_wait(&asker->ticket, &asker->cancel, NULL);
+	assert_true(sonde_error_is(error, &sonde_closed));
+	sonde_error_free(error);
+	return NULL;
+}
+
+/* Its memory cannot be touched from the deinit on: a fault would say who does. */
+static void batcher_goes_while_asked(void)
+{
+	struct sonde_batcher *batcher = mmap(NULL, sizeof(*batcher), PROT_READ | PROT_WRITE,
+					     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct sonde_batcher_item item = { .key = 0 };
+	struct asker asker;
+	pthread_t thread;
+
+	assert_true(batcher != MAP_FAILED);
+	assert_int_equal(sonde_batcher_init(batcher, NULL), SONDE_OK);
+	assert_null(sonde_batcher_add(batcher, &item, &asker.ticket, NULL));
+	sem_init(&asker.begun, 0, 0);
+	sonde_cancel_init(&asker.cancel, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_outcome, &asker), 0);
+	sem_wait(&asker.begun);
+	sonde_batcher_deinit(batcher);
+	assert_int_equal(mprotect(batcher, sizeof(*batcher), PROT_NONE), 0);
+	pthread_join(thread, NULL);
+	assert_true(sonde_batcher_ticket_is_done(&asker.ticket));
+	sonde_batcher_ticket_deinit(&asker.ticket);
+	sonde_cancel_deinit(&asker.cancel);
+	sem_destroy(&asker.begun);
+	munmap(batcher, sizeof(*batcher));
+}
+
+static void test_who_waits_for_a_ticket_outlives_the_batcher(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		batcher_goes_while_asked();
+}
+
 static void test_a_forked_child_lets_go_of_it(void **state)
 {
 	struct service service = { .n_values = 0 };
@@ -356,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_a_pool_that_ends_fails_its_batches),
 		cmocka_unit_test(test_all_is_accounted_for),
 		cmocka_unit_test(test_stop_keeps_its_limit),
+		cmocka_unit_test(test_who_waits_for_a_ticket_outlives_the_batcher),
 		cmocka_unit_test(test_a_forked_child_lets_go_of_it),
 	};
 
