@@ -145,7 +145,10 @@ struct sonde_condition {
 
 #define SONDE_CONDITION_INIT { { 0 } }
 
-/* As those of the mutex. To wait for work is not slow: a stall is told only where asked for. */
+/*
+ * As those of the mutex. To wait for work is not slow: a stall is told only where asked for. Right
+ * after one's own last signal is late enough for the deinit, which waits for those who were woken.
+ */
 SONDE_API int sonde_condition_init(struct sonde_condition *condition,
 				   const struct sonde_lock_options *options);
 SONDE_API void sonde_condition_deinit(struct sonde_condition *condition);

@@ -3,6 +3,9 @@
  * A queue behind a guard. Who waits enters it while he holds the mutex, so that a signal that comes
  * after he has let it go finds him there. A signal takes the first out and is his, even where his
  * limit is over at the same moment: it is never lost with somebody who leaves.
+ *
+ * Whoever signalled may end the condition at once, as nobody waits any more; who was signalled may
+ * not have run yet, and is counted until he has left.
  */
 #include "resilience/lock.h"
 
@@ -14,6 +17,8 @@
 struct condition {
 	pthread_mutex_t guard; /* All zero is initialised. Held for a few instructions. */
 	struct sonde__waiters waiters;
+	size_t n_leaving; /* Signalled, and still here. */
+	struct sonde__parker *ender; /* Of the deinit, which waits for them; or NULL. */
 	struct sonde__lock_settings settings;
 } SONDE__MAY_ALIAS;
 
@@ -41,11 +46,19 @@ int sonde_condition_init(struct sonde_condition *sonde_condition,
 void sonde_condition_deinit(struct sonde_condition *sonde_condition)
 {
 	struct condition *condition = condition_of(sonde_condition);
+	struct sonde__parker parker;
 
 	if (!condition)
 		return;
-	/* Whoever signalled or was signalled may still be on his way out. */
+	sonde__parker_init(&parker);
 	pthread_mutex_lock(&condition->guard);
+	if (condition->n_leaving) {
+		condition->ender = &parker;
+		pthread_mutex_unlock(&condition->guard);
+		sonde__park(&parker, /* clock= */ NULL, SONDE__NEVER, /* cancel= */ NULL);
+		/* The last one may still hold the guard. */
+		pthread_mutex_lock(&condition->guard);
+	}
 	pthread_mutex_unlock(&condition->guard);
 	pthread_mutex_destroy(&condition->guard);
 }
@@ -73,6 +86,24 @@ static bool queue_through(struct condition *condition, struct sonde_mutex *mutex
 	return is_signalled;
 }
 
+/* Of who was signalled: he does not touch it any more. */
+static void leave(struct condition *condition)
+{
+	pthread_mutex_lock(&condition->guard);
+	if (--condition->n_leaving == 0 && condition->ender)
+		sonde__unpark(condition->ender);
+	pthread_mutex_unlock(&condition->guard);
+}
+
+/* With the guard held. False: nobody waits. */
+static bool signal_first(struct condition *condition)
+{
+	if (!sonde__waiters_grant(&condition->waiters))
+		return false;
+	condition->n_leaving++;
+	return true;
+}
+
 static struct sonde_error *wait_within(struct sonde_condition *sonde_condition,
 				       struct sonde_mutex *mutex,
 				       const struct sonde__lock_limits *limits, const char *place)
@@ -84,10 +115,12 @@ static struct sonde_error *wait_within(struct sonde_condition *sonde_condition,
 
 	sonde__lock_wait_begin(&wait, &condition->settings, "condition", limits,
 			       /* slow_wait_ms= */ UINT64_MAX);
-	if (queue_through(condition, mutex, &wait, &why))
+	if (queue_through(condition, mutex, &wait, &why)) {
 		sonde__lock_wait_granted(&wait);
-	else
+		leave(condition);
+	} else {
 		error = sonde__lock_wait_refused(&wait, why, /* place= */ NULL);
+	}
 	sonde_mutex_lock_at(mutex, place);
 	return error;
 }
@@ -142,7 +175,7 @@ void sonde_condition_signal(struct sonde_condition *sonde_condition)
 	if (!condition)
 		return;
 	pthread_mutex_lock(&condition->guard);
-	(void)sonde__waiters_grant(&condition->waiters);
+	(void)signal_first(condition);
 	pthread_mutex_unlock(&condition->guard);
 }
 
@@ -153,7 +186,7 @@ void sonde_condition_broadcast(struct sonde_condition *sonde_condition)
 	if (!condition)
 		return;
 	pthread_mutex_lock(&condition->guard);
-	while (sonde__waiters_grant(&condition->waiters))
+	while (signal_first(condition))
 		;
 	pthread_mutex_unlock(&condition->guard);
 }

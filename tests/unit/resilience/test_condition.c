@@ -3,12 +3,15 @@
 /* The condition: that no signal is lost, whom it wakes, and how a wait ends without one. */
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -455,6 +458,67 @@ static void test_no_wake_up_is_lost_between_threads(void **state)
 	sonde_mutex_deinit(&place.mutex);
 }
 
+#ifdef SONDE_TESTPOINTS
+/* A place that is taken away right after the last signal. */
+struct parting {
+	struct sonde_mutex mutex;
+	struct sonde_condition *condition;
+	sem_t is_leaving;
+	_Atomic bool is_gone;
+};
+
+static struct parting *parting;
+
+/* Nobody is there to see that the deinit waits: it has 20 ms not to. */
+static void leave_slowly(const char *name)
+{
+	if (strcmp(name, "condition-leaving"))
+		return;
+	sem_post(&parting->is_leaving);
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	assert_false(atomic_load_explicit(&parting->is_gone, memory_order_acquire));
+}
+
+static void *wait_and_part(void *argument)
+{
+	struct parting *own = argument;
+
+	sonde_mutex_lock(&own->mutex);
+	assert_null(sonde_condition_wait(own->condition, &own->mutex, UINT64_MAX, NULL));
+	sonde_mutex_unlock(&own->mutex);
+	return NULL;
+}
+
+/* Its memory cannot be touched from then on: a fault would say who does. */
+static void test_deinit_waits_for_who_was_signalled(void **state)
+{
+	struct parting own = { .is_gone = false };
+	pthread_t thread;
+
+	(void)state;
+	own.condition = mmap(NULL, sizeof(*own.condition), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(own.condition != MAP_FAILED);
+	sonde_condition_init(own.condition, NULL);
+	sonde_mutex_init(&own.mutex, NULL);
+	sem_init(&own.is_leaving, 0, 0);
+	parting = &own;
+	__atomic_store_n(&sonde__testpoint_hook, leave_slowly, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_create(&thread, NULL, wait_and_part, &own), 0);
+	/* Until it waited, and was heard. */
+	while (sem_trywait(&own.is_leaving) != 0)
+		sonde_condition_broadcast(own.condition);
+	sonde_condition_deinit(own.condition);
+	atomic_store_explicit(&own.is_gone, true, memory_order_release);
+	assert_int_equal(mprotect(own.condition, sizeof(*own.condition), PROT_NONE), 0);
+	pthread_join(thread, NULL);
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	munmap(own.condition, sizeof(*own.condition));
+	sonde_mutex_deinit(&own.mutex);
+	sem_destroy(&own.is_leaving);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +531,9 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_forgiven),
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_no_wake_up_is_lost_between_threads),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_deinit_waits_for_who_was_signalled),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
