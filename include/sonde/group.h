@@ -157,7 +157,8 @@ SONDE_API bool sonde_group_next(struct sonde_group *group, struct sonde_group_re
 
 /*
  * As it without waiting: SONDE_OK; SONDE_INCOMPLETE: none has ended yet; SONDE_E_NOT_FOUND: all
- * have been returned.
+ * have been returned. It also sees that the limit or deadline has come, and offers a pool again
+ * what it was too full to take: a loop that waits for the descriptor calls it now and then, too.
  */
 SONDE_API int sonde_group_try_next(struct sonde_group *group, struct sonde_group_result *ret);
 

@@ -397,15 +397,12 @@ int sonde_group_winner(struct sonde_group *sonde_group, size_t *ret_index)
 	return SONDE_OK;
 }
 
-int sonde_group_try_next(struct sonde_group *sonde_group, struct sonde_group_result *ret)
+static int next_of(struct sonde__group *group, struct sonde_group_result *ret)
 {
-	struct sonde__group *group = group_here(sonde_group);
 	struct sonde__group_task *task;
 	int status = SONDE_OK;
 	uint64_t n;
 
-	if (!group || !ret)
-		return SONDE_E_INVALID;
 	if (group->end_ns != SONDE__NEVER && sonde__now_ns(group->clock) >= group->end_ns)
 		sonde__group_end(group, SONDE__GROUP_LATE, "the group's time is over",
 				 /* error= */ NULL);
@@ -426,6 +423,20 @@ int sonde_group_try_next(struct sonde_group *sonde_group, struct sonde_group_res
 	return status;
 }
 
+int sonde_group_try_next(struct sonde_group *sonde_group, struct sonde_group_result *ret)
+{
+	struct sonde__group *group = group_here(sonde_group);
+	int status;
+
+	if (!group || !ret)
+		return SONDE_E_INVALID;
+	status = next_of(group, ret);
+	/* Nobody waits, who would run what a full pool did not take: it may have room by now. */
+	if (status == SONDE_INCOMPLETE && group->pool)
+		sonde__group_pool_feed(group);
+	return status;
+}
+
 bool sonde_group_next(struct sonde_group *sonde_group, struct sonde_group_result *ret)
 {
 	struct sonde__group *group = group_here(sonde_group);
@@ -434,7 +445,7 @@ bool sonde_group_next(struct sonde_group *sonde_group, struct sonde_group_result
 	if (!group || !ret || sonde__group_is_inside(group))
 		return false;
 	/* Another thread may have been given the one that was waited for. */
-	while ((status = sonde_group_try_next(sonde_group, ret)) == SONDE_INCOMPLETE)
+	while ((status = next_of(group, ret)) == SONDE_INCOMPLETE)
 		sonde__group_wait(group, /* wants_all= */ false);
 	return status == SONDE_OK;
 }

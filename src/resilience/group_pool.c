@@ -5,7 +5,8 @@
  * it back: to run it himself, where the pool's threads may all be waiting as he does, or to drop it
  * when all were told to end.
  *
- * What a full pool does not take stays in the group's queue, until a task ends or somebody waits.
+ * What a full pool does not take stays in the group's queue, until a task ends, somebody waits, or
+ * looks for the next one.
  */
 #include "resilience/group.h"
 

@@ -42,6 +42,14 @@ static struct sonde_error *stand(void *argument, struct sonde_cancel *cancel, vo
 	return gate_pass(argument);
 }
 
+static struct sonde_error *pass(void *argument, struct sonde_cancel *cancel, void **ret_result)
+{
+	(void)argument;
+	(void)cancel;
+	(void)ret_result;
+	return NULL;
+}
+
 static void pool_block(struct sonde_pool *pool, struct gate *gate)
 {
 	gate_init(gate, 0, NULL);
@@ -155,6 +163,33 @@ static void test_what_a_full_pool_does_not_take_runs_where_it_is_waited_for(void
 	gate_open(&gate, false);
 	assert_null(sonde_group_wait(&group));
 	assert_false(pthread_equal(threads[0], pthread_self()));
+	sonde_group_deinit(&group);
+	pool_end(&pool);
+}
+
+static void test_what_a_full_pool_does_not_take_is_offered_again_by_a_look(void **state)
+{
+	struct sonde_group_result result;
+	struct sonde_pool pool;
+	struct sonde_group group;
+	struct gate gate;
+	pthread_t thread;
+
+	(void)state;
+	pool_begin(&pool, 1, 1, SONDE_QUEUE_REJECT);
+	pool_block(&pool, &gate);
+	assert_int_equal(sonde_pool_try_submit(&pool, pass, NULL, NULL, NULL), SONDE_OK);
+	assert_int_equal(sonde_group_init(&group, &(struct sonde_group_options){ .pool = &pool }),
+			 SONDE_OK);
+	assert_int_equal(sonde_group_spawn(&group, NULL, who_runs, &thread, NULL), SONDE_OK);
+	assert_int_equal(sonde_group_try_next(&group, &result), SONDE_INCOMPLETE);
+	gate_open(&gate, false);
+	assert_null(sonde_pool_wait(&pool, UINT64_MAX, NULL));
+	/* Nothing of the group's runs, so that nothing but the look can do it. */
+	assert_int_equal(sonde_group_try_next(&group, &result), SONDE_INCOMPLETE);
+	assert_null(sonde_pool_wait(&pool, UINT64_MAX, NULL));
+	assert_int_equal(sonde_group_try_next(&group, &result), SONDE_OK);
+	assert_false(pthread_equal(thread, pthread_self()));
 	sonde_group_deinit(&group);
 	pool_end(&pool);
 }
@@ -287,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_nested_groups_end_on_one_thread),
 		cmocka_unit_test(test_pool_without_threads_is_turned_by_who_waits),
 		cmocka_unit_test(test_what_a_full_pool_does_not_take_runs_where_it_is_waited_for),
+		cmocka_unit_test(test_what_a_full_pool_does_not_take_is_offered_again_by_a_look),
 		cmocka_unit_test(test_as_many_run_as_the_group_allows),
 		cmocka_unit_test(test_cancelled_tasks_are_taken_back_from_the_queue),
 		cmocka_unit_test(test_deadline_takes_them_back_as_well),
