@@ -35,7 +35,8 @@ struct sonde_cancel {
 SONDE_API int sonde_cancel_init(struct sonde_cancel *cancel, struct sonde_cancel *parent);
 
 /*
- * Nobody waits on it any more, and it has no children left. Harmless for NULL, for one that is all
+ * Nobody waits on it any more, or is yet to fire it, and it has no children left; a firing that was
+ * seen (by a look, a wait, or the descriptor) it waits for. Harmless for NULL, for one that is all
  * zero, and the second time.
  */
 SONDE_API void sonde_cancel_deinit(struct sonde_cancel *cancel);

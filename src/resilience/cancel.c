@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/testpoint.h"
 
 struct token {
 	_Atomic uint32_t is_fired;
@@ -57,6 +58,11 @@ void sonde_cancel_deinit(struct sonde_cancel *cancel)
 		return;
 	token->is_open = false;
 	sonde__cancel_hook_remove(token->parent, &token->parent_hook);
+	/* It is seen fired before its firing is over. */
+	if (sonde_cancel_is_fired(cancel)) {
+		pthread_mutex_lock(&token->lock);
+		pthread_mutex_unlock(&token->lock);
+	}
 	if (token->fd >= 0)
 		close(token->fd);
 	pthread_mutex_destroy(&token->lock);
@@ -80,6 +86,7 @@ static void token_fire(struct token *token, const char *reason)
 		strncpy(token->reason, reason ? reason : "", sizeof(token->reason) - 1);
 		/* Release, R1, partner A1: who sees it fired sees the reason. */
 		atomic_store_explicit(&token->is_fired, 1, memory_order_release);
+		SONDE__TESTPOINT("cancel-fired");
 		make_readable(token);
 		while (token->hooks) {
 			struct sonde__cancel_hook *hook = token->hooks;

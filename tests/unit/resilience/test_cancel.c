@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 
 #include <sonde/cancel.h>
 
+#include "base/testpoint.h"
 #include "resilience/cancel.h"
 
 static bool is_readable(int fd)
@@ -224,6 +227,45 @@ static void test_children_come_and_go_while_the_parent_fires(void **state)
 	sonde_cancel_deinit(&race.parent);
 }
 
+#ifdef SONDE_TESTPOINTS
+static atomic_bool has_ended;
+static atomic_bool has_ended_early;
+
+/* Gives the other thread time to end the token below the one that fires it: it must not. */
+static void hold_the_firing(const char *name)
+{
+	if (strcmp(name, "cancel-fired") != 0)
+		return;
+	for (int i = 0; i < 30 && !has_ended; i++)
+		(void)poll(NULL, 0, /* timeout= */ 1);
+	has_ended_early = has_ended;
+}
+
+static void *fire(void *argument)
+{
+	sonde_cancel_fire(argument, "the client has gone");
+	return NULL;
+}
+
+static void test_ends_once_it_is_seen_fired(void **state)
+{
+	struct sonde_cancel cancel;
+	pthread_t thread;
+
+	(void)state;
+	sonde_cancel_init(&cancel, NULL);
+	__atomic_store_n(&sonde__testpoint_hook, hold_the_firing, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_create(&thread, NULL, fire, &cancel), 0);
+	while (!sonde_cancel_is_fired(&cancel))
+		sched_yield();
+	sonde_cancel_deinit(&cancel);
+	has_ended = true;
+	pthread_join(thread, NULL);
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	assert_false(has_ended_early);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +277,9 @@ int main(void)
 		cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_hooks_of_the_service),
 		cmocka_unit_test(test_children_come_and_go_while_the_parent_fires),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_ends_once_it_is_seen_fired),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
