@@ -66,8 +66,9 @@ SONDE_API int sonde_queue_init(struct sonde_queue *queue,
 			       const struct sonde_queue_options *options);
 
 /*
- * Nobody uses it any more, or waits in it. What is left goes to `drop`, the oldest first. Harmless
- * for NULL, and for one that is all zero.
+ * Nobody uses it any more, or waits in it; the call that gave the last item, or closed it, may
+ * still be on its way out. What is left goes to `drop`, the oldest first. Harmless for NULL, and
+ * for one that is all zero.
  */
 SONDE_API void sonde_queue_deinit(struct sonde_queue *queue);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/testpoint.h"
 #include "resilience/cancel.h"
 #include "resilience/clock.h"
 
@@ -178,5 +179,6 @@ bool sonde__waiters_grant(struct sonde__waiters *waiters)
 	sonde__waiters_remove(waiters, waiter);
 	waiter->is_granted = true;
 	sonde__unpark(&waiter->parker);
+	SONDE__TESTPOINT("waiter-granted");
 	return true;
 }

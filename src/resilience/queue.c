@@ -342,6 +342,9 @@ void sonde_queue_deinit(struct sonde_queue *public)
 
 	if (!public || !queue->is_open)
 		return;
+	/* Who was given an item, or told of the close, may be here before the giver has gone. */
+	pthread_mutex_lock(&queue->lock);
+	pthread_mutex_unlock(&queue->lock);
 	n_left = queue->n_items;
 	while (queue->n_items) {
 		void *item = ring_take(queue);

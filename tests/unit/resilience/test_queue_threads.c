@@ -2,10 +2,12 @@
 
 /* The queue between threads: every item comes out once, whatever else happens. */
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -13,6 +15,8 @@
 #include <cmocka.h>
 
 #include <sonde/queue.h>
+
+#include "base/testpoint.h"
 
 #define FOR_EVER UINT64_MAX
 
@@ -190,11 +194,81 @@ static void test_close_in_the_middle_of_everything(void **state)
 	}
 }
 
+#ifdef SONDE_TESTPOINTS
+static atomic_bool has_ended;
+static atomic_bool has_ended_early;
+
+/* Gives who was woken time to end the queue below the one who woke it: it must not. */
+static void hold_the_waker(const char *name)
+{
+	if (strcmp(name, "waiter-granted") != 0)
+		return;
+	for (int i = 0; i < 30 && !has_ended; i++)
+		(void)poll(NULL, 0, /* timeout= */ 1);
+	has_ended_early = has_ended;
+}
+
+static uint64_t stand_still(void *user)
+{
+	(void)user;
+	return 0;
+}
+
+/* Somebody is in the line. */
+static void say_so(void *user, uint64_t until_ns)
+{
+	(void)until_ns;
+	*(atomic_bool *)user = true;
+	sched_yield();
+}
+
+struct closer {
+	struct sonde_queue queue;
+	atomic_bool is_waited_for;
+};
+
+static void *close_below_who_waits(void *argument)
+{
+	struct closer *closer = argument;
+
+	while (!closer->is_waited_for)
+		sched_yield();
+	sonde_queue_close(&closer->queue);
+	return NULL;
+}
+
+static void test_ends_once_it_is_seen_closed(void **state)
+{
+	struct closer closer = { .is_waited_for = false };
+	const struct sonde_clock clock = { stand_still, say_so, &closer.is_waited_for };
+	const struct sonde_queue_options options = { .clock = &clock };
+	struct sonde_error *error;
+	pthread_t thread;
+	void *item;
+
+	(void)state;
+	assert_int_equal(sonde_queue_init(&closer.queue, &options), SONDE_OK);
+	__atomic_store_n(&sonde__testpoint_hook, hold_the_waker, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_create(&thread, NULL, close_below_who_waits, &closer), 0);
+	error = sonde_queue_pop(&closer.queue, FOR_EVER, NULL, &item);
+	sonde_queue_deinit(&closer.queue);
+	has_ended = true;
+	pthread_join(thread, NULL);
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	assert_true(sonde_error_is(error, &sonde_closed));
+	sonde_error_free(error);
+	assert_false(has_ended_early);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_item_comes_out_once),
 		cmocka_unit_test(test_close_in_the_middle_of_everything),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_ends_once_it_is_seen_closed),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
