@@ -11,7 +11,8 @@
  * typed error that the caller owns; where a real error came before it, that is its cause.
  *
  * An object stays where it was initialised until its deinit: it must not be copied or moved. What
- * it was given by pointer (names, clocks, observers, tokens) lives at least as long.
+ * it was given by pointer (names, clocks, observers, tokens) lives at least as long. After an init
+ * that failed there is nothing to end, and a deinit does no harm.
  */
 
 #include <sonde/base.h>

@@ -81,10 +81,11 @@ int sonde_breaker_init(struct sonde_breaker *object, const struct sonde_breaker_
 		return SONDE_E_INVALID;
 	if (!options)
 		options = &defaults;
+	/* Nothing to end, where this fails. */
+	memset(breaker, 0, sizeof(*breaker));
 	status = sonde__breaker_plan(options, &plan);
 	if (status < 0)
 		return status;
-	memset(breaker, 0, sizeof(*breaker));
 	slots_size = plan.circuit.concurrent * sizeof(struct sonde__circuit_slot);
 	size = sizeof(struct memory) + slots_size +
 	       sonde__outcomes_n_words(&plan.outcomes) * sizeof(uint64_t);

@@ -102,9 +102,12 @@ int sonde_bulkhead_init(struct sonde_bulkhead *bulkhead,
 
 	if (!options)
 		options = &none;
-	if (!bulkhead || !options_are_valid(options))
+	if (!bulkhead)
 		return SONDE_E_INVALID;
+	/* Nothing to end, where this fails. */
 	memset(self, 0, sizeof(*self));
+	if (!options_are_valid(options))
+		return SONDE_E_INVALID;
 	limit = limit_of(options);
 	self->name = options->name ? options->name : "";
 	self->clock = options->clock;

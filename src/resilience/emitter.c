@@ -39,9 +39,12 @@ int sonde_emitter_init(struct sonde_emitter *public, const struct sonde_emitter_
 	options = options ? options : &defaults;
 	n = options->max_subscriptions ? options->max_subscriptions
 				       : SONDE_EMITTER_SUBSCRIPTIONS_DEFAULT;
-	if (!public || n > SONDE_EMITTER_SUBSCRIPTIONS_MAX)
+	if (!public)
 		return SONDE_E_INVALID;
+	/* Nothing to end, where this fails. */
 	memset(emitter, 0, sizeof(*emitter));
+	if (n > SONDE_EMITTER_SUBSCRIPTIONS_MAX)
+		return SONDE_E_INVALID;
 	emitter->entries = calloc(n, sizeof(*emitter->entries));
 	if (!emitter->entries)
 		return SONDE_E_NOMEM;

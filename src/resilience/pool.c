@@ -86,7 +86,11 @@ int sonde_pool_init(struct sonde_pool *public, const struct sonde_pool_options *
 	struct sonde__pool_core *core;
 	int status;
 
-	if (!public || !are_valid(given))
+	if (!public)
+		return SONDE_E_INVALID;
+	/* Nothing to end, where this fails. */
+	pool->core = NULL;
+	if (!are_valid(given))
 		return SONDE_E_INVALID;
 	status = sonde__process_init();
 	if (status < 0)

@@ -48,14 +48,16 @@ int sonde_queue_init(struct sonde_queue *public, const struct sonde_queue_option
 	size_t capacity = given->capacity ? given->capacity : DEFAULT_CAPACITY;
 	void **slots = given->slots;
 
-	if (!public || capacity > CAPACITY_MAX ||
-	    (unsigned int)given->policy > SONDE_QUEUE_DROP_OLDEST)
+	if (!public)
+		return SONDE_E_INVALID;
+	/* Nothing to end, where this fails. */
+	memset(queue, 0, sizeof(*queue));
+	if (capacity > CAPACITY_MAX || (unsigned int)given->policy > SONDE_QUEUE_DROP_OLDEST)
 		return SONDE_E_INVALID;
 	if (!slots)
 		slots = calloc(capacity, sizeof(*slots));
 	if (!slots)
 		return SONDE_E_NOMEM;
-	memset(queue, 0, sizeof(*queue));
 	pthread_mutex_init(&queue->lock, /* attributes= */ NULL);
 	queue->slots = slots;
 	queue->has_own_slots = !given->slots;

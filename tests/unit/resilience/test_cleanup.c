@@ -393,6 +393,43 @@ static void test_none_does_harm_before_its_init(void **state)
 	assert_true(sonde_deadline_moment_ns() == UINT64_MAX);
 }
 
+/* An init that fails, in memory that was never zero, and the end of the block all the same. */
+#define AFTER_NO_INIT(noun, owned, ...) \
+	static void noun##_after_no_init(void) \
+	{ \
+		const struct sonde_##noun##_options options = { __VA_ARGS__ }; \
+		owned struct sonde_##noun object; \
+\
+		memset(&object, 0xa5, sizeof(object)); \
+		assert_int_equal(sonde_##noun##_init(&object, &options), SONDE_E_INVALID); \
+	}
+
+AFTER_NO_INIT(queue, SONDE_QUEUE_AUTODEINIT, .capacity = SIZE_MAX)
+AFTER_NO_INIT(pool, SONDE_POOL_AUTODEINIT, .threads = 5000)
+AFTER_NO_INIT(stream, SONDE_STREAM_AUTODEINIT, .capacity = SIZE_MAX)
+AFTER_NO_INIT(breaker, SONDE_BREAKER_AUTODEINIT, .failure_rate = 5.0)
+AFTER_NO_INIT(bulkhead, SONDE_BULKHEAD_AUTODEINIT, .limit = UINT32_MAX)
+AFTER_NO_INIT(limiter, SONDE_LIMITER_AUTODEINIT, .overflow = 77)
+AFTER_NO_INIT(emitter, SONDE_EMITTER_AUTODEINIT, .max_subscriptions = UINT32_MAX)
+AFTER_NO_INIT(batcher, SONDE_BATCHER_AUTODEINIT, .max_items = UINT32_MAX)
+AFTER_NO_INIT(group, SONDE_GROUP_AUTODEINIT, .mode = 77)
+AFTER_NO_INIT(watchdog, SONDE_WATCHDOG_AUTODEINIT, .signal = 1)
+
+static void test_none_does_harm_after_its_init_failed(void **state)
+{
+	(void)state;
+	queue_after_no_init();
+	pool_after_no_init();
+	stream_after_no_init();
+	breaker_after_no_init();
+	bulkhead_after_no_init();
+	limiter_after_no_init();
+	emitter_after_no_init();
+	batcher_after_no_init();
+	group_after_no_init();
+	watchdog_after_no_init();
+}
+
 /* A second end, by hand and by the block. */
 static void test_ends_by_hand_and_by_the_block(void **state)
 {
@@ -418,6 +455,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_gives_back_what_it_held),
 		cmocka_unit_test(test_none_does_harm_before_its_init),
+		cmocka_unit_test(test_none_does_harm_after_its_init_failed),
 		cmocka_unit_test(test_ends_by_hand_and_by_the_block),
 	};
 
