@@ -16,8 +16,8 @@
  *		return answer_too_many(request, wait_ns);
  *
  * In any time t a bucket gives at most burst + t * permits / period. There is no lock in the way;
- * the memory is taken at init and is all there is. A forked child counts by itself. NULL for a
- * limiter limits nobody.
+ * the memory is taken at init and is all there is. A forked child counts by itself. After 18 years
+ * nothing fills any more. NULL for a limiter limits nobody.
  */
 
 #include <sonde/cancel.h>

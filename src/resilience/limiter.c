@@ -21,8 +21,12 @@
 #define DEFAULT_KEYS 16384
 #define DEFAULT_WAIT_MS 5000
 
-/* In units: no sum of a moment of the next years, a burst and a wait is past 64 bits. */
+/*
+ * In units, of a burst or a wait, and of the time since the beginning, which are 18 years: the sum
+ * of a moment, a burst, a wait and what is taken is not past 64 bits.
+ */
 #define LONGEST (UINT64_C(1) << 61)
+#define LATEST (UINT64_C(1) << 63)
 
 struct limiter {
 	_Atomic uint64_t own; /* The bucket of those without a key. */
@@ -67,7 +71,9 @@ static uint64_t ns_of(uint64_t units)
 
 static uint64_t units_now(const struct limiter *self, uint64_t now_ns)
 {
-	return units_of(sonde__time_until(now_ns, self->origin_ns));
+	uint64_t ns = sonde__time_until(now_ns, self->origin_ns);
+
+	return ns < LATEST >> SONDE__BUCKET_UNITS_SHIFT ? ns << SONDE__BUCKET_UNITS_SHIFT : LATEST;
 }
 
 /* ---- Beginning and end ----------------------------------------------------------------------- */

@@ -153,6 +153,26 @@ static void test_nonsense_is_refused(void **state)
 	sonde_limiter_deinit(&limiter);
 }
 
+static void test_goes_on_for_years(void **state)
+{
+	struct virtual_clock clock;
+	const struct sonde_limiter_options options = { .permits = 10, .max_wait_ms = UINT64_MAX,
+						       .clock = &clock.clock };
+	SONDE_LIMITER_AUTODEINIT struct sonde_limiter limiter;
+
+	(void)state;
+	virtual_clock_init(&clock, 5 * SECOND);
+	assert_int_equal(sonde_limiter_init(&limiter, &options), SONDE_OK);
+	for (int year = 0; year < 18; year++) {
+		assert_true(sonde_limiter_try_acquire(&limiter, "key", 10, NULL));
+		assert_false(sonde_limiter_try_acquire(&limiter, "key", 1, NULL));
+		assert_null(sonde_limiter_acquire(&limiter, "key", 1, NULL));
+		clock.now_ns += 100 * MS;
+		assert_true(sonde_limiter_try_acquire(&limiter, "key", 1, NULL));
+		clock.now_ns += 365 * 86400 * SECOND;
+	}
+}
+
 static void test_keys_have_buckets_of_their_own(void **state)
 {
 	struct virtual_clock clock;
@@ -587,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_default_wait_is_5_seconds),
 		cmocka_unit_test(test_default_overflow_evicts),
 		cmocka_unit_test(test_nonsense_is_refused),
+		cmocka_unit_test(test_goes_on_for_years),
 		cmocka_unit_test(test_keys_have_buckets_of_their_own),
 		cmocka_unit_test(test_is_observed),
 		cmocka_unit_test(test_deadline_and_retry),
