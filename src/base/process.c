@@ -26,6 +26,8 @@
 
 #include <sonde/base.h>
 
+#include "base/testpoint.h"
+
 #define KEY_PID_BITS 22
 
 struct wiped_page {
@@ -289,17 +291,24 @@ uint64_t sonde__process_key(void)
 {
 	/* A2, partner R2 in init_once. */
 	uint64_t *cache = __atomic_load_n(&key_cache, __ATOMIC_ACQUIRE);
-	/* Relaxed, both: the word is all there is to know, and every thread writes the same. */
+	/* Relaxed, all: the word is all there is to know. */
 	uint64_t key = __atomic_load_n(cache, __ATOMIC_RELAXED);
 	struct sonde__process_id id;
+	uint64_t first = 0;
 
 	if (SONDE__LIKELY(key))
 		return key;
 	sonde__process_identify(getpid(), &id);
 	key = key_make(&id);
-	/* Before sonde__process_init nothing would tell a child that it is not its own. */
-	if (__atomic_load_n(&forks_are_seen, __ATOMIC_ACQUIRE)) /* A3 */
-		__atomic_store_n(cache, key, __ATOMIC_RELAXED);
+	SONDE__TESTPOINT("process:identified");
+	/*
+	 * Before sonde__process_init nothing would tell a child that it is not its own. The first
+	 * one stays: where /proc did not answer one of two threads, they would sign differently.
+	 */
+	if (__atomic_load_n(&forks_are_seen, __ATOMIC_ACQUIRE) /* A3 */ &&
+	    !__atomic_compare_exchange_n(cache, &first, key, /* weak= */ false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return first;
 	return key;
 }
 

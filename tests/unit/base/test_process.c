@@ -19,11 +19,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/process.h"
+#include "base/testpoint.h"
 
 #ifdef TEST_NO_WIPE
 int __wrap_madvise(void *address, size_t size, int advice);
@@ -300,6 +302,43 @@ static void test_nonsense_pids_are_dead(void **state)
 	}
 }
 
+#ifdef SONDE_TESTPOINTS
+static struct rlimit all_files;
+static uint64_t rival_key;
+
+static void ask_as_another_thread(const char *name)
+{
+	if (strcmp(name, "process:identified") != 0)
+		return;
+	sonde__testpoint_hook = NULL;
+	setrlimit(RLIMIT_NOFILE, &all_files);
+	rival_key = sonde__process_key();
+}
+
+/* What one thread has signed another can give back, also where no file was to be had at first. */
+static void test_threads_have_one_key(void **state)
+{
+	struct rlimit no_files;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(sonde__process_init(), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all_files), 0);
+	no_files = all_files;
+	no_files.rlim_cur = 0;
+	pid = fork();
+	if (pid == 0) {
+		sonde__testpoint_hook = ask_as_another_thread;
+		if (setrlimit(RLIMIT_NOFILE, &no_files) < 0)
+			_exit(1);
+		if (sonde__process_key() != rival_key || sonde__process_key() != rival_key)
+			_exit(2);
+		_exit(sonde__process_key_is_alive(rival_key) ? 0 : 3);
+	}
+	assert_int_equal(child_status(pid), 0);
+}
+#endif
+
 /* Asked for in every generation, so that each has a parent's in its memory. */
 static void test_key_is_of_one_process(void **state)
 {
@@ -361,6 +400,9 @@ int main(void)
 		cmocka_unit_test(test_hostile_name_is_no_field),
 		cmocka_unit_test(test_nonsense_pids_are_dead),
 		cmocka_unit_test(test_key_is_of_one_process),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_threads_have_one_key),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
