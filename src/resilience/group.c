@@ -340,7 +340,8 @@ static struct sonde_group_result result_of(const struct sonde__group_task *task)
 		.argument = task->argument,
 		.error = has_ended ? task->error : NULL,
 		.has_ended = has_ended,
-		.has_run = task->has_run,
+		/* Changed without the lock while it runs. */
+		.has_run = has_ended ? task->has_run : task->state == SONDE__GROUP_RUNNING,
 		.queued_ns = has_ended ? task->started_ns - task->spawned_ns : 0,
 		.duration_ns = has_ended ? task->ended_ns - task->started_ns : 0,
 	};

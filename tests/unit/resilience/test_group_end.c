@@ -3,8 +3,11 @@
 /* What has the tasks of a group told to end, what comes of that, and that none outlives it. */
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/testpoint.h"
+#include "context/context.h"
 #include "support/yard.h"
 
 /* ---- Told to end ----------------------------------------------------------------------------- */
@@ -409,6 +413,54 @@ static void test_no_task_waits_for_its_own_group(void **state)
 	sonde_group_deinit(&yard.group);
 }
 
+static struct sonde_error *never_run(void *argument)
+{
+	(void)argument;
+	return sonde_error_raise(&sonde_internal, "it was run");
+}
+
+/* Whose observer returns once the result was asked for. */
+struct refusal {
+	_Atomic bool is_refused;
+	_Atomic bool is_read;
+};
+
+/* Relaxed, all: nothing but the group's own lock is to order what the two threads do. */
+static void hold_the_refusal(void *user, const struct sonde_observation *observation)
+{
+	struct refusal *refusal = user;
+
+	if (observation->what != SONDE_OBSERVED_REJECTION)
+		return;
+	atomic_store_explicit(&refusal->is_refused, true, memory_order_relaxed);
+	while (!atomic_load_explicit(&refusal->is_read, memory_order_relaxed))
+		sched_yield();
+}
+
+/* For the thread sanitizer above all. */
+static void test_result_of_a_late_task_may_be_asked_for_meanwhile(void **state)
+{
+	struct refusal refusal = { .is_read = false };
+	const struct sonde_observer observer = { hold_the_refusal, &refusal };
+	struct sonde_group_result result;
+	struct sonde_group group;
+
+	(void)state;
+	sonde_group_init(&group, &(struct sonde_group_options){ .observer = &observer });
+	sonde__thread.current.extension[SONDE__EXTENSION_DEADLINE] = 1;
+	assert_int_equal(sonde_group_spawn(&group, NULL, never_run, NULL, NULL), SONDE_OK);
+	sonde__thread.current.extension[SONDE__EXTENSION_DEADLINE] = 0;
+	while (!atomic_load_explicit(&refusal.is_refused, memory_order_relaxed))
+		sched_yield();
+	assert_int_equal(sonde_group_result(&group, 0, &result), SONDE_OK);
+	assert_false(result.has_ended);
+	atomic_store_explicit(&refusal.is_read, true, memory_order_relaxed);
+	error_expect(sonde_group_wait(&group), &sonde_timeout);
+	assert_int_equal(sonde_group_result(&group, 0, &result), SONDE_OK);
+	assert_true(result.has_ended && !result.has_run);
+	sonde_group_deinit(&group);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_end_of_the_block_tells_and_waits),
 		cmocka_unit_test(test_slow_leave_is_told_after_ten_seconds_by_default),
 		cmocka_unit_test(test_no_task_waits_for_its_own_group),
+		cmocka_unit_test(test_result_of_a_late_task_may_be_asked_for_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
