@@ -69,7 +69,7 @@ bool sonde__emit_begin(struct sonde__emitter *emitter, const struct sonde_event 
 {
 	pthread_mutex_lock(&emitter->lock);
 	if (sonde__emitter_depth(emitter) < emitter->max_depth) {
-		sonde__emit_frame_push(emitter, frame);
+		sonde__emit_frame_push(emitter, frame, /* is_emit= */ true);
 		return true;
 	}
 	pthread_mutex_unlock(&emitter->lock);

@@ -34,7 +34,7 @@ static struct sonde_error *job_run(struct job *job)
 	struct sonde_error *error;
 
 	pthread_mutex_lock(&emitter->lock);
-	sonde__emit_frame_push(emitter, &frame);
+	sonde__emit_frame_push(emitter, &frame, /* is_emit= */ false);
 	pthread_mutex_unlock(&emitter->lock);
 	error = sonde__emit_handler_run(emitter, &job->entry->what, &job->event);
 	pthread_mutex_lock(&emitter->lock);

@@ -64,8 +64,10 @@ int sonde_emitter_init(struct sonde_emitter *public, const struct sonde_emitter_
 
 /* ---- Who is inside --------------------------------------------------------------------------- */
 
-void sonde__emit_frame_push(struct sonde__emitter *emitter, struct sonde__emit_frame *frame)
+void sonde__emit_frame_push(struct sonde__emitter *emitter, struct sonde__emit_frame *frame,
+			    bool is_emit)
 {
+	frame->is_emit = is_emit;
 	frame->thread = pthread_self();
 	frame->previous = NULL;
 	frame->next = emitter->frames;
@@ -84,13 +86,22 @@ void sonde__emit_frame_pop(struct sonde__emitter *emitter, struct sonde__emit_fr
 		emitter->frames = frame->next;
 }
 
+bool sonde__emitter_is_inside(const struct sonde__emitter *emitter)
+{
+	const struct sonde__emit_frame *frame = emitter->frames;
+
+	while (frame && !pthread_equal(frame->thread, pthread_self()))
+		frame = frame->next;
+	return frame != NULL;
+}
+
 uint32_t sonde__emitter_depth(const struct sonde__emitter *emitter)
 {
 	pthread_t self = pthread_self();
 	uint32_t depth = 0;
 
 	for (const struct sonde__emit_frame *frame = emitter->frames; frame; frame = frame->next)
-		depth += pthread_equal(frame->thread, self) != 0;
+		depth += frame->is_emit && pthread_equal(frame->thread, self);
 	return depth;
 }
 
@@ -154,7 +165,7 @@ struct sonde__emitter_entry *sonde__subscription_let_go(struct sonde__emitter *e
 	struct sonde__emit_frame frame;
 
 	if (entry->n_running == 1 && entry->is_over && entry->what.end) {
-		sonde__emit_frame_push(emitter, &frame);
+		sonde__emit_frame_push(emitter, &frame, /* is_emit= */ false);
 		pthread_mutex_unlock(&emitter->lock);
 		entry->what.end(entry->what.user);
 		pthread_mutex_lock(&emitter->lock);
@@ -208,7 +219,7 @@ static bool entry_wait(struct sonde__emitter *emitter, struct sonde__emitter_ent
 	struct sonde__waiter waiter;
 	uint64_t end_ns = sonde__deadline_current();
 
-	if (sonde__emitter_depth(emitter))
+	if (sonde__emitter_is_inside(emitter))
 		return false;
 	sonde__waiter_init(&waiter);
 	sonde__waiters_push(&entry->waiters, &waiter);

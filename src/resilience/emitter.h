@@ -33,11 +33,12 @@ struct sonde__emitter_entry {
 	struct sonde__waiters waiters; /* For n_running to be 0. */
 };
 
-/* An emit that is under way, or a call of `end`. */
+/* An emit that is under way, a handler on a pool's behalf, or a call of `end`. */
 struct sonde__emit_frame {
 	struct sonde__emit_frame *next;
 	struct sonde__emit_frame *previous;
 	pthread_t thread;
+	bool is_emit;
 };
 
 struct sonde__emitter {
@@ -79,10 +80,12 @@ static inline uint64_t sonde__event_bit(uint64_t hash)
 /* All below under the lock. */
 
 /* In the calling thread's stack, until it is popped. */
-void sonde__emit_frame_push(struct sonde__emitter *emitter, struct sonde__emit_frame *frame);
+void sonde__emit_frame_push(struct sonde__emitter *emitter, struct sonde__emit_frame *frame,
+			    bool is_emit);
 void sonde__emit_frame_pop(struct sonde__emitter *emitter, struct sonde__emit_frame *frame);
 
-/* Is the calling thread inside? How many times, one within the other? */
+/* Is the calling thread inside? In how many emits, one within the other? */
+bool sonde__emitter_is_inside(const struct sonde__emitter *emitter);
 uint32_t sonde__emitter_depth(const struct sonde__emitter *emitter);
 
 /* No call of it begins any more. */

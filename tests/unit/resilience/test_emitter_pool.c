@@ -233,6 +233,62 @@ static void test_a_pool_that_ends_lets_go(void **state)
 	assert_int_equal(rig.n_ends, 4);
 }
 
+static struct sonde_error *unsubscribe_itself(void *user, const struct sonde_event *what)
+{
+	struct rig *rig = user;
+
+	/* It would wait for itself. */
+	assert_int_equal(sonde_emitter_unsubscribe_wait(&rig->emitter, rig->id, NULL),
+			 SONDE_INCOMPLETE);
+	assert_int_equal(rig->n_ends, 0);
+	return count(user, what);
+}
+
+static void test_a_handler_on_the_pool_unsubscribes_itself(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	for (int posts = 0; posts < 2; posts++) {
+		rig_open(&rig, /* n_threads= */ 2, /* capacity= */ 0);
+		rig.id = subscribe(&rig, unsubscribe_itself, /* is_once= */ false);
+		if (posts)
+			assert_int_equal(sonde_emitter_post(&rig.emitter, &event, &rig.pool), 1);
+		else
+			assert_null(sonde_emitter_emit_on(&rig.emitter, &event, &rig.pool));
+		assert_null(sonde_pool_wait(&rig.pool, UINT64_MAX, NULL));
+		assert_int_equal(rig.n_calls, 1);
+		assert_int_equal(rig.n_ends, 1);
+		assert_int_equal(sonde_emitter_subscriptions(&rig.emitter), 0);
+		rig_close(&rig);
+	}
+}
+
+static struct sonde_error *emit_again(void *user, const struct sonde_event *what)
+{
+	struct rig *rig = user;
+
+	count(user, what);
+	return sonde_emitter_emit_on(&rig->emitter, &event, &rig->pool);
+}
+
+/* One level each, whether or not the pool takes the handler. */
+static void test_depth_counts_emits(void **state)
+{
+	struct rig rig;
+	struct sonde_error *error;
+
+	(void)state;
+	rig_open(&rig, /* n_threads= */ 1, /* capacity= */ 0);
+	sonde_pool_stop(&rig.pool, UINT64_MAX, NULL);
+	subscribe(&rig, emit_again, /* is_once= */ false);
+	error = sonde_emitter_emit_on(&rig.emitter, &event, &rig.pool);
+	assert_true(sonde_error_is(error, &sonde_exhausted));
+	sonde_error_free(error);
+	assert_int_equal(rig.n_calls, SONDE_EMITTER_DEPTH_DEFAULT);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +298,8 @@ int main(void)
 		cmocka_unit_test(test_a_task_may_emit_on_its_own_pool),
 		cmocka_unit_test(test_who_posts_does_not_wait),
 		cmocka_unit_test(test_a_pool_that_ends_lets_go),
+		cmocka_unit_test(test_a_handler_on_the_pool_unsubscribes_itself),
+		cmocka_unit_test(test_depth_counts_emits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
