@@ -90,7 +90,9 @@ struct sonde_batcher_batch {
 
 /*
  * NULL: all went well but the items that have an error. Else all failed: each that has no error of
- * its own has a copy of this one.
+ * its own has a copy of this one. It ends by return alone, never with its thread: a batch that was
+ * not reported is with the handler for ever. Where it adds to its own batcher it does not wait for
+ * room, which it may have to make itself: sonde_batcher_try_add.
  */
 typedef struct sonde_error *sonde_batcher_fn(void *user, struct sonde_batcher_batch *batch);
 

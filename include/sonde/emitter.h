@@ -19,6 +19,7 @@
  * first, of the same priority who came first. One that fails stops no other; its error is observed
  * as an orphan, or returned, joined with the others', to who emits and asks for it. A handler may
  * do anything with the emitter: emit, subscribe, unsubscribe others and itself, but not deinit it.
+ * It ends by return alone, on a pool as well: one that ends its thread is never let go of.
  *
  * All functions may be called by any thread at any time, none by a signal handler. After a fork the
  * emitter is the child's own copy, if no other thread of the parent was inside it.
