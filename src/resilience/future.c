@@ -190,19 +190,22 @@ static struct sonde_error *cancelled(const char *reason)
 void sonde_future_cancel(struct sonde_future *public, const char *reason)
 {
 	struct sonde__future *future = future_of(public);
+	struct sonde__pool_core *core = public ? future->core : NULL;
 	struct sonde__pool_task *task;
 
-	if (!public || !future->core || sonde__pool_core_is_foreign(future->core))
+	if (!core || sonde__pool_core_is_foreign(core))
 		return;
-	sonde__pool_lock(future->core);
+	sonde__pool_lock(core);
+	/* Who waits for what is done here may end the future, and with it the core, meanwhile. */
+	core->n_holders++;
 	task = future->slot ? &future->slot->task : NULL;
 	if (task && task->state == SONDE__POOL_QUEUED) {
-		sonde__pool_take_this(future->core, /* runner= */ NULL, task);
-		sonde__pool_refuse(future->core, task, cancelled(reason), SONDE__POOL_CANCELLED);
+		sonde__pool_take_this(core, /* runner= */ NULL, task);
+		sonde__pool_refuse(core, task, cancelled(reason), SONDE__POOL_CANCELLED);
 	} else if (task && task->state == SONDE__POOL_RUNNING) {
-		sonde__pool_fire(future->core, task, reason);
+		sonde__pool_fire(core, task, reason);
 	}
-	sonde__pool_unlock(future->core);
+	sonde__pool_core_release(core);
 }
 
 /* Nobody has taken it. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/testpoint.h"
 #include "resilience/pool_core.h"
 
 int sonde__pool_slots_add(struct sonde__pool_core *core, size_t n_slots)
@@ -116,6 +117,7 @@ static void slot_end(struct sonde__pool_task *task, struct sonde_error *refusal)
 		sonde__future_complete(slot->future, slot->result, error);
 	slot_free(slot);
 	sonde__pool_unlock(core);
+	SONDE__TESTPOINT("pool-completed");
 	if (!is_taken)
 		tell_outcome(core, error, was_forsaken);
 }

@@ -14,6 +14,7 @@
 
 #include <sonde/pool.h>
 
+#include "base/testpoint.h"
 #include "unit/resilience/pool_rig.h"
 
 #define SUBMITTERS 3
@@ -239,12 +240,63 @@ static void test_threads_that_are_ended_are_replaced(void **state)
 	sonde_pool_deinit(&pool);
 }
 
+#ifdef SONDE_TESTPOINTS
+/* ---- Who is ended below others --------------------------------------------------------------- */
+
+static void hook_set(sonde__testpoint_fn *hook)
+{
+	__atomic_store_n(&sonde__testpoint_hook, hook, __ATOMIC_RELEASE);
+}
+
+static atomic_bool future_has_ended;
+
+/* The outcome is there: who waits for it ends the future before the call that made it goes on. */
+static void let_the_waiter_end(const char *name)
+{
+	while (strcmp(name, "pool-completed") == 0 && !future_has_ended)
+		sched_yield();
+}
+
+static void *cancel_it(void *argument)
+{
+	sonde_future_cancel(argument, "not wanted");
+	return NULL;
+}
+
+static void test_future_ends_below_its_cancel(void **state)
+{
+	struct sonde_pool_options options = { .threads = SONDE_POOL_NO_THREADS };
+	SONDE_POOL_AUTODEINIT struct sonde_pool pool;
+	struct sonde_future future;
+	atomic_int n_run = 0;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(sonde_pool_init(&pool, &options), SONDE_OK);
+	assert_null(sonde_pool_submit(&pool, count, &n_run, NULL, &future));
+	hook_set(let_the_waiter_end);
+	assert_int_equal(pthread_create(&thread, NULL, cancel_it, &future), 0);
+	while (!sonde_future_is_done(&future))
+		sched_yield();
+	assert_error(sonde_future_wait(&future, 0, NULL, NULL), &sonde_cancelled,
+		     "cancelled: not wanted");
+	sonde_future_deinit(&future);
+	future_has_ended = true;
+	pthread_join(thread, NULL);
+	hook_set(NULL);
+	assert_int_equal(n_run, 0);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_account_is_exact_while_threads_come_and_go),
 		cmocka_unit_test(test_stop_in_the_middle),
 		cmocka_unit_test(test_threads_that_are_ended_are_replaced),
+#ifdef SONDE_TESTPOINTS
+		cmocka_unit_test(test_future_ends_below_its_cancel),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
