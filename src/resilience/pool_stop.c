@@ -168,13 +168,21 @@ int sonde_pool_stop(struct sonde_pool *pool, uint64_t limit_ms, struct sonde_poo
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
-/* Does every thread that is left run a task, or is it the caller's own? */
+/*
+ * Does every thread that is left run a task, or is it the caller's own? One that is counted and not
+ * a runner yet is being made by a thread that a task has ended.
+ */
 static bool has_settled(const struct sonde__pool_core *core)
 {
-	for (const struct sonde__pool_runner *runner = core->runners; runner; runner = runner->next)
+	uint32_t n_workers = 0;
+
+	for (const struct sonde__pool_runner *runner = core->runners; runner;
+	     runner = runner->next) {
 		if (!runner->is_in_task && !pthread_equal(runner->thread, pthread_self()))
 			return false;
-	return true;
+		n_workers += runner->is_worker;
+	}
+	return n_workers == core->n_threads;
 }
 
 static void abandon(struct sonde__pool_core *core)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/testpoint.h"
 #include "base/thread.h"
 #include "resilience/clock.h"
 #include "resilience/pool_core.h"
@@ -114,6 +115,7 @@ static void *thread_main(void *argument)
 	/* By itself: who made it may be late, and it may be gone by then. */
 	(void)pthread_setname_np(pthread_self(), worker->name);
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, /* previous= */ NULL);
+	SONDE__TESTPOINT("pool-thread-begun");
 	sonde__pool_lock(core);
 	worker->runner.thread = pthread_self();
 	pthread_cleanup_push(thread_was_ended, worker);
@@ -192,6 +194,7 @@ int sonde__pool_threads_start(struct sonde__pool_core *core)
 		core->n_threads++;
 		number = ++core->n_threads_begun;
 		sonde__pool_unlock(core);
+		SONDE__TESTPOINT("pool-thread-counted");
 		status = provide(core);
 		if (status == SONDE_OK)
 			status = start_one(core, number);

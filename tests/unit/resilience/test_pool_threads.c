@@ -286,6 +286,54 @@ static void test_future_ends_below_its_cancel(void **state)
 	hook_set(NULL);
 	assert_int_equal(n_run, 0);
 }
+
+static atomic_bool is_replacing;
+static atomic_bool is_counted;
+static atomic_bool pool_has_ended;
+static atomic_bool pool_has_ended_early;
+static atomic_int n_let_go;
+
+static struct sonde_error *end_thread(void *argument, struct sonde_cancel *cancel, void **ret)
+{
+	(void)argument;
+	(void)cancel;
+	(void)ret;
+	is_replacing = true;
+	pthread_exit(NULL);
+}
+
+/* Gives the pool's end time to miss the thread that is being made: it must not. */
+static void hold_the_new_thread(const char *name)
+{
+	if (!is_replacing || strncmp(name, "pool-thread", strlen("pool-thread")) != 0)
+		return;
+	is_counted = true;
+	for (int i = 0; i < 30 && !pool_has_ended; i++)
+		(void)poll(NULL, 0, /* timeout= */ 1);
+	if (pool_has_ended)
+		pool_has_ended_early = true;
+	n_let_go++;
+}
+
+static void test_end_waits_for_a_thread_that_is_being_made(void **state)
+{
+	struct sonde_pool_options options = { .threads = 1 };
+	struct sonde_pool pool;
+
+	(void)state;
+	hook_set(hold_the_new_thread);
+	assert_int_equal(sonde_pool_init(&pool, &options), SONDE_OK);
+	assert_null(sonde_pool_submit(&pool, end_thread, NULL, NULL, NULL));
+	while (!is_counted)
+		sched_yield();
+	sonde_pool_deinit(&pool);
+	pool_has_ended = true;
+	/* It was counted, and it has begun. */
+	while (n_let_go < 2)
+		sched_yield();
+	hook_set(NULL);
+	assert_false(pool_has_ended_early);
+}
 #endif
 
 int main(void)
@@ -296,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_threads_that_are_ended_are_replaced),
 #ifdef SONDE_TESTPOINTS
 		cmocka_unit_test(test_future_ends_below_its_cancel),
+		cmocka_unit_test(test_end_waits_for_a_thread_that_is_being_made),
 #endif
 	};
 
