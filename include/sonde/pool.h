@@ -116,8 +116,8 @@ SONDE_API struct sonde_error *sonde_pool_submit(struct sonde_pool *pool, sonde_t
 	__attribute__((warn_unused_result));
 
 /*
- * The same without waiting, whatever the policy. SONDE_E_LIMITED: full; SONDE_E_CLOSED;
- * SONDE_E_INVALID: no task.
+ * The same without waiting, whatever the policy. SONDE_E_LIMITED: full, or the token is fired
+ * already; SONDE_E_CLOSED; SONDE_E_INVALID: no task.
  */
 SONDE_API int sonde_pool_try_submit(struct sonde_pool *pool, sonde_task_fn *task, void *argument,
 				    const struct sonde_task_options *options,
@@ -143,8 +143,10 @@ SONDE_API bool sonde_pool_turn(struct sonde_pool *pool);
 /* ---- Completion, size, end ------------------------------------------------------------------- */
 
 /*
- * Waits until no task is queued or running. Others may go on submitting. sonde_timeout: not within
- * the limit, or before the deadline; sonde_cancelled; sonde_internal: called by one of its tasks.
+ * Waits until no task is queued or running; in a pool without threads it runs what is queued, one
+ * task after the other, as long as there is time. Others may go on submitting. sonde_timeout: not
+ * within the limit, or before the deadline; sonde_cancelled; sonde_internal: called by one of its
+ * tasks.
  */
 SONDE_API struct sonde_error *sonde_pool_wait(struct sonde_pool *pool, uint64_t limit_ms,
 					      struct sonde_cancel *cancel)

@@ -59,8 +59,9 @@ bool sonde__pool_withdraw(struct sonde_pool *pool, struct sonde__pool_task *task
 			  struct sonde_error *error);
 
 /*
- * Takes it out of the queue and runs it here: then true, and it has ended. False: it runs
- * elsewhere, or has ended. For a task that waits for it, on one of the pool's own threads.
+ * Takes it out of the queue and runs it here: then true, and it has run; its end has been called,
+ * or is by who is just firing its token. False: it runs elsewhere, or has ended. For a task that
+ * waits for it, on one of the pool's own threads.
  */
 bool sonde__pool_run_here(struct sonde_pool *pool, struct sonde__pool_task *task);
 

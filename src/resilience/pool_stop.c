@@ -34,7 +34,8 @@ static enum sonde__woken wait_for_idle(struct sonde__pool_core *core, uint64_t u
 {
 	enum sonde__woken woken = SONDE__WOKEN;
 
-	while (core->has_no_threads && sonde__pool_turn(core, /* task= */ NULL))
+	while (core->has_no_threads && !sonde_cancel_is_fired(cancel) &&
+	       sonde__pool_now(core) < until_ns && sonde__pool_turn(core, /* task= */ NULL))
 		;
 	while (woken == SONDE__WOKEN && !sonde__pool_is_idle(core))
 		woken = watch(core, sonde__pool_clock(core), until_ns, cancel);

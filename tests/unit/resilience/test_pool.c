@@ -50,7 +50,7 @@ static void test_default_capacity_is_1024_and_policy_to_wait(void **state)
 	assert_int_equal(sonde_pool_try_submit(&pool, count, &n_run, NULL, NULL), SONDE_E_LIMITED);
 	error = sonde_pool_submit(&pool, count, &n_run, &task_options, NULL);
 	assert_error(error, &sonde_queue_full, "pool is full");
-	assert_null(sonde_pool_wait(&pool, 0, NULL));
+	assert_null(sonde_pool_wait(&pool, UINT64_MAX, NULL));
 	assert_int_equal(n_run, 1024);
 }
 

@@ -240,6 +240,50 @@ static void test_completion(void **state)
 	gate_deinit(&gate);
 }
 
+struct slow {
+	struct virtual_clock virtual;
+	struct sonde_cancel cancel;
+	int n_run;
+	int cancel_at;
+};
+
+static struct sonde_error *take_10_s(void *argument, struct sonde_cancel *cancel, void **ret)
+{
+	struct slow *slow = argument;
+
+	(void)cancel;
+	(void)ret;
+	slow->virtual.now_ns += 10 * SECOND;
+	if (++slow->n_run == slow->cancel_at)
+		sonde_cancel_fire(&slow->cancel, "enough");
+	return NULL;
+}
+
+static void test_wait_without_threads_has_its_limit(void **state)
+{
+	struct sonde_pool_options options = { .threads = SONDE_POOL_NO_THREADS };
+	struct slow slow = { .cancel_at = 3 };
+	struct sonde_pool pool;
+
+	(void)state;
+	virtual_clock_init(&slow.virtual, 5 * SECOND);
+	sonde_cancel_init(&slow.cancel, NULL);
+	options.clock = &slow.virtual.clock;
+	assert_int_equal(sonde_pool_init(&pool, &options), SONDE_OK);
+	for (int i = 0; i < 5; i++)
+		assert_null(sonde_pool_submit(&pool, take_10_s, &slow, NULL, NULL));
+	assert_error(sonde_pool_wait(&pool, 0, NULL), &sonde_timeout, NULL);
+	assert_int_equal(slow.n_run, 0);
+	assert_error(sonde_pool_wait(&pool, 15000, NULL), &sonde_timeout, NULL);
+	assert_int_equal(slow.n_run, 2);
+	assert_error(sonde_pool_wait(&pool, UINT64_MAX, &slow.cancel), &sonde_cancelled, NULL);
+	assert_int_equal(slow.n_run, 3);
+	assert_null(sonde_pool_wait(&pool, 20001, NULL));
+	assert_int_equal(slow.n_run, 5);
+	sonde_pool_deinit(&pool);
+	sonde_cancel_deinit(&slow.cancel);
+}
+
 /* ---- Waiting for space ----------------------------------------------------------------------- */
 
 struct waiting {
@@ -302,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_deinit_leaves_what_runs_behind),
 		cmocka_unit_test(test_a_task_may_deinit_its_pool),
 		cmocka_unit_test(test_completion),
+		cmocka_unit_test(test_wait_without_threads_has_its_limit),
 		cmocka_unit_test(test_who_waits_for_space_is_woken),
 	};
 
