@@ -21,8 +21,10 @@
  *
  * Shared, its permits are of all processes forked after its init, in one pid namespace. What a
  * process held when it died, however it died, comes back. One that becomes another program by exec
- * has not died: give back before, or what it holds is gone until it ends. NULL for a bulkhead is no
- * limit.
+ * has not died: give back before, or what it holds is gone until it ends.
+ *
+ * One that is not shared is of its process alone: a forked child makes its own, because its copy
+ * may be locked, and threads that it does not have may wait there. NULL for a bulkhead is no limit.
  */
 
 #include <sonde/cancel.h>
