@@ -63,9 +63,10 @@ static uint64_t next_word(uint64_t word, enum sonde_breaker_state to)
 
 /* ---- Reset time ------------------------------------------------------------------------------ */
 
-/* Generation's last 16 bits | microseconds 48, which are nine years; the last one is never. */
-#define UNTIL_BITS 48
+/* Generation's last 12 bits | microseconds 52, which are 142 years; the last one is never. */
+#define UNTIL_BITS 52
 #define UNTIL_NEVER ((UINT64_C(1) << UNTIL_BITS) - 1)
+#define UNTIL_GENERATION_MASK 0xfffu
 #define NS_PER_US 1000
 
 static uint64_t since_base_ns(const struct sonde__circuit *circuit, uint64_t now_ns)
@@ -92,6 +93,11 @@ static uint64_t reset_ns_after(const struct sonde__circuit *circuit, uint32_t op
 	return reset < 0x1p63 ? (uint64_t)reset : SONDE__NEVER;
 }
 
+static uint64_t until_tag(uint64_t word)
+{
+	return sonde__circuit_word_generation(word) & UNTIL_GENERATION_MASK;
+}
+
 static uint64_t until_make(const struct sonde__circuit *circuit, uint64_t word, uint64_t now_ns)
 {
 	uint64_t due_ns = sonde__moment_after(since_base_ns(circuit, now_ns),
@@ -101,7 +107,7 @@ static uint64_t until_make(const struct sonde__circuit *circuit, uint64_t word, 
 
 	if (due_us > UNTIL_NEVER)
 		due_us = UNTIL_NEVER;
-	return (uint64_t)(sonde__circuit_word_generation(word) & 0xffff) << UNTIL_BITS | due_us;
+	return until_tag(word) << UNTIL_BITS | due_us;
 }
 
 /*
@@ -113,7 +119,7 @@ static uint64_t until_make(const struct sonde__circuit *circuit, uint64_t word, 
 static uint64_t until_ns(const struct sonde__circuit *circuit, uint64_t word, uint64_t now_ns)
 {
 	_Atomic uint64_t *until = &circuit->state->until;
-	uint64_t tag = sonde__circuit_word_generation(word) & 0xffff;
+	uint64_t tag = until_tag(word);
 	uint64_t found;
 	uint64_t own;
 

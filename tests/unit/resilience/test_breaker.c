@@ -215,6 +215,23 @@ static void test_reset_grows_with_jitter(void **state)
 	assert_int_equal(rig.n_chances, 3);
 }
 
+static void test_goes_on_for_years(void **state)
+{
+	(void)state;
+	rig.options.failures = 1;
+	rig.options.half_open_calls = 1;
+	rig.options.reset_ms = 1000;
+	start();
+	for (int year = 0; year < 100; year += 9) {
+		call(&sonde_timeout);
+		assert_int_equal(sonde_breaker_wait_ns(&rig.breaker), SECOND);
+		rig.clock.now_ns += SECOND;
+		call(NULL);
+		assert_int_equal(sonde_breaker_state_of(&rig.breaker), SONDE_BREAKER_CLOSED);
+		rig.clock.now_ns += 9 * 365 * 86400 * SECOND;
+	}
+}
+
 static void test_never(void **state)
 {
 	(void)state;
@@ -429,6 +446,7 @@ int main(void)
 		TEST(test_no_cause_by_hand),
 		TEST(test_trials_by_rate),
 		TEST(test_reset_grows_with_jitter),
+		TEST(test_goes_on_for_years),
 		TEST(test_never),
 		TEST(test_window_after_a_long_time),
 		TEST(test_window_of_another_state),
