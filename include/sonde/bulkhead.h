@@ -137,9 +137,9 @@ SONDE_API int sonde_bulkhead_ask(struct sonde_bulkhead *bulkhead,
 				 sonde_bulkhead_granted_fn *granted, void *user);
 
 /*
- * Gives the place up. True: the function was not called and will not be; an observer hears of a
- * rejection, with a sonde_cancelled.
- * False: it was called, has returned, and the permit is yours to give back.
+ * Gives a place up that ask gave (QUEUED), once. True: the function was not called and will not be;
+ * an observer hears of a rejection, with a sonde_cancelled. False: it was called, has returned, and
+ * the permit is yours to give back.
  */
 SONDE_API bool sonde_bulkhead_withdraw(struct sonde_bulkhead *bulkhead,
 				       struct sonde_bulkhead_waiter *waiter)
