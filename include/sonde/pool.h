@@ -136,7 +136,9 @@ SONDE_API struct sonde_error *sonde_pool_run(struct sonde_pool *pool, sonde_task
 
 /*
  * Runs the next task on the calling thread, as one of the pool's would. False: none is queued. For
- * loops, and for pools without threads.
+ * loops, and for pools without threads. Where more than 16 threads that are not the pool's run
+ * tasks at a time, each beyond may take the room of a queued one, and a submission that finds none
+ * is rejected as by a full queue, whatever the policy.
  */
 SONDE_API bool sonde_pool_turn(struct sonde_pool *pool);
 
@@ -178,7 +180,8 @@ SONDE_API int sonde_pool_stop(struct sonde_pool *pool, uint64_t limit_ms,
 
 /*
  * A stop that waits for no task. A task that still runs then keeps what it needs of the pool until
- * it ends; nothing of the options is used any more, its error is an orphan for the process's
+ * it ends; nothing of the options is used any more, but the clock by who waits for its future
+ * already, and the observer by who is just ending one; its error is an orphan for the process's
  * observer alone, its future is done when it ends. Such a task must not touch the pool. Harmless
  * for NULL, for one that is all zero, and the second time.
  */
