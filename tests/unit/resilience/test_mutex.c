@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,34 +18,8 @@
 #include "base/testpoint.h"
 #include "context/context.h"
 #include "support/actors.h"
+#include "support/lock_heard.h"
 #include "support/virtual_clock.h"
-
-struct heard {
-	unsigned n[SONDE_OBSERVED_COUNT];
-	uint64_t duration_ns; /* Of the last. */
-	char message[256]; /* Of the last with an error. */
-	char name[32];
-};
-
-static void hear(void *user, const struct sonde_observation *observation)
-{
-	struct heard *heard = user;
-
-	assert_int_equal(observation->pattern, SONDE_PATTERN_LOCK);
-	heard->n[observation->what]++;
-	heard->duration_ns = observation->duration_ns;
-	(void)snprintf(heard->name, sizeof(heard->name), "%s", observation->name);
-	if (observation->error)
-		(void)snprintf(heard->message, sizeof(heard->message), "%s",
-			       sonde_error_message(observation->error));
-}
-
-static void error_expect(struct sonde_error *error, const struct sonde_error_type *type)
-{
-	assert_non_null(error);
-	assert_true(sonde_error_is(error, type));
-	sonde_error_free(error);
-}
 
 /* ---- One thread, and one that holds it ------------------------------------------------------- */
 

@@ -14,23 +14,12 @@
 #include <sonde/lock.h>
 
 #include "support/actors.h"
+#include "support/lock_heard.h"
 #include "support/sequence.h"
 #include "support/virtual_clock.h"
 
 #define N_ACTORS 4
 #define NOBODY N_ACTORS
-
-struct heard {
-	unsigned n[SONDE_OBSERVED_COUNT];
-};
-
-static void hear(void *user, const struct sonde_observation *observation)
-{
-	struct heard *heard = user;
-
-	assert_int_equal(observation->pattern, SONDE_PATTERN_LOCK);
-	heard->n[observation->what]++;
-}
 
 /* What an actor is about, in the subject and in the model. */
 struct seat {

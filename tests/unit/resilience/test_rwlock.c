@@ -19,35 +19,11 @@
 #include "base/testpoint.h"
 #include "context/context.h"
 #include "support/actors.h"
+#include "support/lock_heard.h"
 #include "support/sequence.h"
 #include "support/virtual_clock.h"
 
 #define N_ACTORS 5
-
-struct heard {
-	unsigned n[SONDE_OBSERVED_COUNT];
-	uint64_t duration_ns; /* Of the last. */
-	char message[256]; /* Of the last with an error. */
-};
-
-static void hear(void *user, const struct sonde_observation *observation)
-{
-	struct heard *heard = user;
-
-	assert_int_equal(observation->pattern, SONDE_PATTERN_LOCK);
-	heard->n[observation->what]++;
-	heard->duration_ns = observation->duration_ns;
-	if (observation->error)
-		(void)snprintf(heard->message, sizeof(heard->message), "%s",
-			       sonde_error_message(observation->error));
-}
-
-static void error_expect(struct sonde_error *error, const struct sonde_error_type *type)
-{
-	assert_non_null(error);
-	assert_true(sonde_error_is(error, type));
-	sonde_error_free(error);
-}
 
 /* ---- What each way excludes ------------------------------------------------------------------ */
 
