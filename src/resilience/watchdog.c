@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/testpoint.h"
 #include "error/error.h"
 #include "resilience/clock.h"
 #include "resilience/observe.h"
@@ -58,9 +59,9 @@ _Static_assert(sizeof(struct watchdog) <= sizeof(struct sonde_watchdog), "a watc
 _Static_assert(_Alignof(struct watchdog) <= _Alignof(struct sonde_watchdog), "and is aligned");
 
 #define NO_PROCESS 0 /* Nobody has been here. */
-#define IN_BETWEEN (-1) /* A child's first call is forgetting its parent. */
 
 static struct {
+	/* That was here last. Negative: whose first call is forgetting the one before. */
 	_Atomic pid_t process;
 	pthread_mutex_t lock;
 	struct watchdog *first;
@@ -98,15 +99,17 @@ static void all_enter(void)
 
 		if (process == self)
 			return;
-		if (process == IN_BETWEEN) {
+		/* Another process's number there is a parent's, whose thread was not forked. */
+		if (process == -self) {
 			sched_yield();
 			continue;
 		}
 		/* Relaxed, both: it says who forgets, no more. */
-		if (!atomic_compare_exchange_weak_explicit(&all.process, &process, IN_BETWEEN,
+		if (!atomic_compare_exchange_weak_explicit(&all.process, &process, -self,
 							   memory_order_relaxed,
 							   memory_order_relaxed))
 			continue;
+		SONDE__TESTPOINT("watchdog.between");
 		if (process != NO_PROCESS)
 			all_forget();
 		/* Release, R1, partner A1 above. */

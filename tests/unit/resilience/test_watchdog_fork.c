@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <cmocka.h>
 
 #include <sonde/watchdog.h>
+
+#include "base/testpoint.h"
 
 static uint32_t n_stalls;
 
@@ -88,9 +91,50 @@ static void test_a_forked_child_watches_itself(void **state)
 	fork_by(make_fork);
 }
 
+#ifdef SONDE_TESTPOINTS
+static pid_t forked;
+
+static void fork_there(const char *name)
+{
+	struct sonde_watchdog own;
+
+	if (strcmp(name, "watchdog.between"))
+		return;
+	__atomic_store_n(&sonde__testpoint_hook, NULL, __ATOMIC_RELEASE);
+	forked = fork();
+	if (forked)
+		return;
+	/* It is ended where it waits for one that is not there. */
+	alarm(10);
+	if (sonde_watchdog_init(&own, &quick) != SONDE_OK)
+		_exit(1);
+	sonde_watchdog_deinit(&own);
+	_exit(0);
+}
+
+/* As another thread's fork would find it. */
+static void test_a_fork_in_the_middle_of_the_first_call(void **state)
+{
+	struct sonde_watchdog watchdog;
+	int status;
+
+	(void)state;
+	__atomic_store_n(&sonde__testpoint_hook, fork_there, __ATOMIC_RELEASE);
+	assert_int_equal(sonde_watchdog_init(&watchdog, &quick), SONDE_OK);
+	assert_true(forked > 0);
+	assert_int_equal(waitpid(forked, &status, 0), forked);
+	assert_int_equal(status, 0);
+	sonde_watchdog_deinit(&watchdog);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+#ifdef SONDE_TESTPOINTS
+		/* The first: it is about the first call. */
+		cmocka_unit_test(test_a_fork_in_the_middle_of_the_first_call),
+#endif
 		cmocka_unit_test(test_a_forked_child_watches_itself),
 	};
 
