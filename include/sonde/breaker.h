@@ -24,8 +24,9 @@
  * open       nothing passes until the reset time is over, then it is half-open
  * half-open  some trials pass; they close it, or open it again
  *
- * One that is shared is the same for all processes forked after its init: what one finds out, all
- * know, and a process that dies, at whatever instruction, leaves nothing stuck.
+ * One that is shared is the same for all processes forked after its init, in one pid namespace:
+ * what one finds out, all know, and a process that dies, at whatever instruction, leaves nothing
+ * stuck.
  */
 
 #include <sonde/resilience.h>
