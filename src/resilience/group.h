@@ -40,6 +40,8 @@ enum sonde__group_state {
 struct sonde__group_task {
 	struct sonde__group *group;
 	struct sonde__group_task *next; /* In the queue, then in the order of ends. */
+	struct sonde__group_task *next_running;
+	struct sonde__group_task *previous_running;
 	const char *name;
 	sonde_operation_fn *operation;
 	void *argument;
@@ -101,6 +103,7 @@ struct sonde__group {
 	struct sonde__group_task *chunks[SONDE__GROUP_CHUNKS];
 	struct sonde__group_list queue;
 	struct sonde__group_list ended; /* And returned by no next yet. */
+	struct sonde__group_task *running; /* The newest first. */
 	struct sonde_group_figures figures;
 	size_t n_returned; /* By next. */
 	size_t winner; /* SIZE_MAX: none yet. */

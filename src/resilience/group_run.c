@@ -97,6 +97,27 @@ static void make_readable(const struct sonde__group *group)
 	errno = number;
 }
 
+static void running_add(struct sonde__group *group, struct sonde__group_task *task)
+{
+	group->figures.running++;
+	task->previous_running = NULL;
+	task->next_running = group->running;
+	if (group->running)
+		group->running->previous_running = task;
+	group->running = task;
+}
+
+static void running_remove(struct sonde__group *group, struct sonde__group_task *task)
+{
+	group->figures.running--;
+	if (task->next_running)
+		task->next_running->previous_running = task->previous_running;
+	if (task->previous_running)
+		task->previous_running->next_running = task->next_running;
+	else
+		group->running = task->next_running;
+}
+
 /* Enters the end of a task; with the lock held. */
 static void enter_end(struct sonde__group *group, struct sonde__group_task *task,
 		      enum sonde__group_state state)
@@ -108,7 +129,7 @@ static void enter_end(struct sonde__group *group, struct sonde__group_task *task
 	};
 
 	if (task->state == SONDE__GROUP_RUNNING)
-		group->figures.running--;
+		running_remove(group, task);
 	else
 		group->figures.queued--;
 	task->state = (uint8_t)state;
@@ -198,7 +219,7 @@ void sonde__group_task_begin(struct sonde__group_task *task)
 	task->has_run = true;
 	task->thread = (uintptr_t)&sonde__thread;
 	group->figures.queued--;
-	group->figures.running++;
+	running_add(group, task);
 }
 
 /* It answers to being told to end: that is no failure. */

@@ -201,11 +201,12 @@ void sonde__group_wait(struct sonde__group *group, bool wants_all)
 
 bool sonde__group_is_inside(struct sonde__group *group)
 {
-	bool is_inside = false;
+	const struct sonde__group_task *task;
 
 	pthread_mutex_lock(&group->lock);
-	for (size_t i = 0; i < group->figures.spawned && !is_inside; i++)
-		is_inside = sonde__group_task_at(group, i)->thread == (uintptr_t)&sonde__thread;
+	task = group->running;
+	while (task && task->thread != (uintptr_t)&sonde__thread)
+		task = task->next_running;
 	pthread_mutex_unlock(&group->lock);
-	return is_inside;
+	return task != NULL;
 }

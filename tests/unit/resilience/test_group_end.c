@@ -461,6 +461,30 @@ static void test_result_of_a_late_task_may_be_asked_for_meanwhile(void **state)
 	sonde_group_deinit(&group);
 }
 
+static struct sonde_error *do_nothing(void *argument)
+{
+	(void)argument;
+	return NULL;
+}
+
+/* What a look at one costs does not grow with how many there were: else this takes minutes. */
+static void test_each_of_very_many_is_returned(void **state)
+{
+	struct sonde_group_result result;
+	struct sonde_group group;
+	unsigned n = 0;
+
+	(void)state;
+	sonde_group_init(&group, &(struct sonde_group_options){ .max_tasks = 1u << 16,
+								.max_running = 2 });
+	for (unsigned i = 0; i < 1u << 16; i++)
+		assert_int_equal(sonde_group_spawn(&group, NULL, do_nothing, NULL, NULL), SONDE_OK);
+	while (sonde_group_next(&group, &result))
+		n++;
+	assert_int_equal(n, 1u << 16);
+	sonde_group_deinit(&group);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_slow_leave_is_told_after_ten_seconds_by_default),
 		cmocka_unit_test(test_no_task_waits_for_its_own_group),
 		cmocka_unit_test(test_result_of_a_late_task_may_be_asked_for_meanwhile),
+		cmocka_unit_test(test_each_of_very_many_is_returned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
