@@ -5,17 +5,19 @@
 /*
  * What a group is made of, for its own sources alone:
  *
- *	group.c		what is called, and the memory of tasks
+ *	group.c		its life and its tasks' memory, and spawning
+ *	group_result.c	what became of tasks, for who waits or looks
  *	group_run.c	a task's way from the queue to its end, and being told to end
  *	group_thread.c	threads of its own
  *	group_pool.c	or a pool's
- *	group_wait.c	waiting, and what became of it
+ *	group_wait.c	how waiting is done
  *
  * docs/design/group.md argues it.
  */
 
 #include <pthread.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <sonde/context.h>
 #include <sonde/group.h>
@@ -117,6 +119,19 @@ struct sonde__group {
 	uint8_t why;
 	bool is_closed;
 } SONDE__MAY_ALIAS;
+
+static inline struct sonde__group *sonde__group_of(const struct sonde_group *group)
+{
+	return (struct sonde__group *)(uintptr_t)group;
+}
+
+/* NULL where it is none, or another process's. */
+static inline struct sonde__group *sonde__group_here(const struct sonde_group *sonde_group)
+{
+	struct sonde__group *group = sonde__group_of(sonde_group);
+
+	return group && group->process == getpid() ? group : NULL;
+}
 
 static inline size_t sonde__group_n_ended(const struct sonde__group *group)
 {
