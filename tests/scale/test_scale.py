@@ -138,7 +138,8 @@ class Threads(ScaleCase):
             costs = {key: facts[key] for key in facts if key.startswith("threads_")}
             ratio = max(costs.values()) / costs["threads_1_ns"]
             self.figure(f"{costs}, at most {ratio:.2f} times that of one")
-            if ratio <= 1.5:
+            # The worker, too, needs its share of the processors, or rings run full.
+            if ratio <= 1.5 and facts["captured"] == facts["exported"]:
                 break
         self.assertLessEqual(ratio, 1.5)
         self.assertEqual(facts["captured"], facts["exported"])
