@@ -165,6 +165,12 @@ void sonde__group_task_run(struct sonde__group_task *task);
 /* Then enters its end, and what that brings about. The group may be gone when it returns. */
 void sonde__group_task_finish(struct sonde__group_task *task);
 
+/*
+ * All of that on the thread of who waits, which keeps the group; with the lock held, before and
+ * after.
+ */
+void sonde__group_task_help(struct sonde__group_task *task);
+
 /* In place of begin and run: it is not run, or was not to its end; the error is the task's now. */
 void sonde__group_task_refuse(struct sonde__group_task *task, struct sonde_error *error);
 

@@ -150,11 +150,7 @@ bool sonde__group_pool_help(struct sonde__group *group, bool is_own_thread)
 
 	task = next_task(group);
 	if (task) {
-		sonde__group_task_begin(task);
-		pthread_mutex_unlock(&group->lock);
-		sonde__group_task_run(task);
-		sonde__group_task_finish(task);
-		pthread_mutex_lock(&group->lock);
+		sonde__group_task_help(task);
 		return true;
 	}
 	task = is_told || is_own_thread ? submitted_task(group) : NULL;

@@ -328,3 +328,14 @@ void sonde__group_task_run(struct sonde__group_task *task)
 	task->ended_ns = sonde__now_ns(clock);
 	tell_run(task);
 }
+
+void sonde__group_task_help(struct sonde__group_task *task)
+{
+	struct sonde__group *group = task->group;
+
+	sonde__group_task_begin(task);
+	pthread_mutex_unlock(&group->lock);
+	sonde__group_task_run(task);
+	sonde__group_task_finish(task);
+	pthread_mutex_lock(&group->lock);
+}

@@ -158,11 +158,7 @@ static bool help(struct wait *wait)
 	task = sonde__group_list_pop(&group->queue);
 	if (!task)
 		return false;
-	sonde__group_task_begin(task);
-	pthread_mutex_unlock(&group->lock);
-	sonde__group_task_run(task);
-	sonde__group_task_finish(task);
-	pthread_mutex_lock(&group->lock);
+	sonde__group_task_help(task);
 	return true;
 }
 
