@@ -28,6 +28,16 @@ typedef bool sequence_play_fn(const struct sequence_step *steps, size_t n_steps,
 			      size_t size);
 
 /*
+ * For a play whose steps call back: notes the first condition that does not hold, as a text, in the
+ * `why` of what `world` points to, where it is NULL before.
+ */
+#define SEQUENCE_EXPECT(world, condition) \
+	do { \
+		if (!(condition) && !(world)->why) \
+			(world)->why = #condition; \
+	} while (0)
+
+/*
  * Plays `n_sequences` of up to `n_steps` random steps each. Fails the running test with the seed,
  * the reason, and the steps that are left when no more can be taken away. The seed is fixed, or
  * SONDE_TEST_SEED's.

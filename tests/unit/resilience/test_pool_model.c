@@ -80,18 +80,6 @@ struct world {
 	bool is_closed;
 };
 
-static void differs(struct world *world, const char *why)
-{
-	if (!world->why)
-		world->why = why;
-}
-
-#define EXPECT(world, condition) \
-	do { \
-		if (!(condition)) \
-			differs(world, #condition); \
-	} while (0)
-
 static bool play_next(struct world *world);
 
 /* ---- The model ------------------------------------------------------------------------------- */
@@ -212,9 +200,9 @@ static struct sonde_error *run(void *argument, struct sonde_cancel *cancel, void
 	struct sonde_context context = sonde_context_current();
 
 	(void)cancel;
-	EXPECT(world, job->state == RUNNING);
-	EXPECT(world, !job->has_begun);
-	EXPECT(world,
+	SEQUENCE_EXPECT(world, job->state == RUNNING);
+	SEQUENCE_EXPECT(world, !job->has_begun);
+	SEQUENCE_EXPECT(world,
 	       context.extension[0] == (job->deadline_ns == UINT64_MAX ? 0 : job->deadline_ns));
 	job->has_begun = true;
 	*ret = job;
@@ -235,7 +223,7 @@ static void discard(void *argument)
 {
 	struct job *job = argument;
 
-	EXPECT(job->world, !job->is_discarded);
+	SEQUENCE_EXPECT(job->world, !job->is_discarded);
 	job->is_discarded = true;
 }
 
@@ -243,8 +231,8 @@ static void on_observation(void *user, const struct sonde_observation *observati
 {
 	struct world *world = user;
 
-	EXPECT(world, observation->pattern == SONDE_PATTERN_POOL);
-	EXPECT(world, !strcmp(observation->name, "modelled"));
+	SEQUENCE_EXPECT(world, observation->pattern == SONDE_PATTERN_POOL);
+	SEQUENCE_EXPECT(world, !strcmp(observation->name, "modelled"));
 	world->seen[observation->what]++;
 }
 
@@ -253,16 +241,16 @@ static void on_observation(void *user, const struct sonde_observation *observati
 static void check_error(struct world *world, struct sonde_error *error,
 			const struct sonde_error_type *expected)
 {
-	EXPECT(world, !error == !expected);
-	EXPECT(world, !error || sonde_error_type_of(error) == expected);
+	SEQUENCE_EXPECT(world, !error == !expected);
+	SEQUENCE_EXPECT(world, !error || sonde_error_type_of(error) == expected);
 	sonde_error_free(error);
 }
 
 /* A taken one is run, or refused, while the pool does the same. */
 static void expect_after_run(struct world *world, struct job *job, bool is_refused)
 {
-	EXPECT(world, job->has_begun == !is_refused);
-	EXPECT(world, job->is_discarded == is_refused);
+	SEQUENCE_EXPECT(world, job->has_begun == !is_refused);
+	SEQUENCE_EXPECT(world, job->is_discarded == is_refused);
 	if (!is_refused)
 		model_run_end(world, job);
 }
@@ -276,7 +264,7 @@ static void play_turn(struct world *world)
 		model_take(world, job);
 		is_refused = model_is_refused(world, job);
 	}
-	EXPECT(world, sonde_pool_turn(&world->pool) == !!job);
+	SEQUENCE_EXPECT(world, sonde_pool_turn(&world->pool) == !!job);
 	if (job)
 		expect_after_run(world, job, is_refused);
 }
@@ -399,7 +387,7 @@ static void play_submit(struct world *world, const struct sequence_step *step, b
 		int status = sonde_pool_try_submit(&world->pool, run, job, &options,
 						   job->has_future ? &job->future : NULL);
 
-		EXPECT(world, status == (way == ACCEPT		? SONDE_OK
+		SEQUENCE_EXPECT(world, status == (way == ACCEPT		? SONDE_OK
 					 : way == REJECT_CLOSED ? SONDE_E_CLOSED
 								: SONDE_E_LIMITED));
 	} else {
@@ -425,7 +413,7 @@ static void play_submit(struct world *world, const struct sequence_step *step, b
 		world->figures.rejected++;
 		world->told[SONDE_OBSERVED_REJECTION]++;
 	}
-	EXPECT(world, !victim || victim->is_discarded);
+	SEQUENCE_EXPECT(world, !victim || victim->is_discarded);
 	check_error(world, error, is_asking ? NULL : expected);
 }
 
@@ -451,7 +439,7 @@ static void play_cancel(struct world *world, struct job *job)
 		model_end(world, job, &sonde_cancelled, &world->figures.cancelled);
 	}
 	sonde_future_cancel(&job->future, "played");
-	EXPECT(world, job->is_discarded || !is_queued);
+	SEQUENCE_EXPECT(world, job->is_discarded || !is_queued);
 }
 
 /* One that is queued is run right here: there are no threads. */
@@ -478,11 +466,11 @@ static void play_wait(struct world *world, struct job *job, uint64_t limit_ms)
 		expected = &sonde_internal;
 	} else if (job->state == DONE) {
 		expected = job->outcome;
-		EXPECT(world, result == (job->has_begun ? job : NULL));
+		SEQUENCE_EXPECT(world, result == (job->has_begun ? job : NULL));
 		job->state = TAKEN;
 	}
 	check_error(world, error, expected);
-	EXPECT(world, sonde_future_is_taken(&job->future) == (job->state == TAKEN));
+	SEQUENCE_EXPECT(world, sonde_future_is_taken(&job->future) == (job->state == TAKEN));
 }
 
 static void play_deinit(struct world *world, struct job *job)
@@ -500,16 +488,16 @@ static void check_state(struct world *world)
 
 	world->figures.queued = n_queued(world);
 	sonde_pool_figures(&world->pool, &figures);
-	EXPECT(world, !memcmp(&figures, &world->figures, sizeof(figures)));
-	EXPECT(world, figures.submitted == figures.run + figures.cancelled + figures.expired +
-						   figures.dropped + figures.queued +
-						   figures.running);
+	SEQUENCE_EXPECT(world, !memcmp(&figures, &world->figures, sizeof(figures)));
+	SEQUENCE_EXPECT(world, figures.submitted == figures.run + figures.cancelled +
+							    figures.expired + figures.dropped +
+							    figures.queued + figures.running);
 }
 
 static void check_told(struct world *world)
 {
 	for (size_t i = 0; i < SONDE_OBSERVED_COUNT; i++)
-		EXPECT(world, world->seen[i] == world->told[i]);
+		SEQUENCE_EXPECT(world, world->seen[i] == world->told[i]);
 }
 
 static bool play_next(struct world *world)
@@ -602,10 +590,11 @@ static void play_stop(struct world *world)
 		model_end(world, job, &sonde_cancelled, &world->figures.cancelled);
 	}
 	world->is_closed = true;
-	EXPECT(world,
+	SEQUENCE_EXPECT(world,
 	       sonde_pool_stop(&world->pool, 0, &left) == (n_left ? SONDE_INCOMPLETE : SONDE_OK));
-	EXPECT(world, left.n_cancelled == n_left && !left.n_running);
-	EXPECT(world, sonde_pool_try_submit(&world->pool, run, NULL, NULL, NULL) == SONDE_E_CLOSED);
+	SEQUENCE_EXPECT(world, left.n_cancelled == n_left && !left.n_running);
+	SEQUENCE_EXPECT(world, sonde_pool_try_submit(&world->pool, run, NULL, NULL, NULL) ==
+				       SONDE_E_CLOSED);
 	world->figures.rejected++;
 	world->told[SONDE_OBSERVED_REJECTION]++;
 	check_state(world);

@@ -79,23 +79,11 @@ struct world {
 	const char *why;
 };
 
-static void differs(struct world *world, const char *why)
-{
-	if (!world->why)
-		world->why = why;
-}
-
-#define EXPECT(world, condition) \
-	do { \
-		if (!(condition)) \
-			differs(world, #condition); \
-	} while (0)
-
 static void on_drop(void *user, void *item)
 {
 	struct world *world = user;
 
-	EXPECT(world, !world->dropped);
+	SEQUENCE_EXPECT(world, !world->dropped);
 	world->dropped = (uintptr_t)item;
 }
 
@@ -103,14 +91,15 @@ static void on_observation(void *user, const struct sonde_observation *observati
 {
 	struct world *world = user;
 
-	EXPECT(world, observation->pattern == SONDE_PATTERN_QUEUE);
-	EXPECT(world, !strcmp(observation->name, "modelled"));
+	SEQUENCE_EXPECT(world, observation->pattern == SONDE_PATTERN_QUEUE);
+	SEQUENCE_EXPECT(world, !strcmp(observation->name, "modelled"));
 	world->seen[observation->what] += observation->what == SONDE_OBSERVED_DROP ?
 						  observation->count :
 						  1;
 	if (observation->what == SONDE_OBSERVED_WAIT)
-		EXPECT(world, observation->duration_ns >= 2 * MS);
-	EXPECT(world, (observation->what == SONDE_OBSERVED_REJECTION) == !!observation->error);
+		SEQUENCE_EXPECT(world, observation->duration_ns >= 2 * MS);
+	SEQUENCE_EXPECT(world,
+			(observation->what == SONDE_OBSERVED_REJECTION) == !!observation->error);
 }
 
 static struct call *model_first(struct world *world, bool is_push)
@@ -203,8 +192,8 @@ static const struct sonde_error_type *model_end(struct world *world, const struc
 static void check_type(struct world *world, struct sonde_error *error,
 		       const struct sonde_error_type *expected)
 {
-	EXPECT(world, !error == !expected);
-	EXPECT(world, !error || sonde_error_type_of(error) == expected);
+	SEQUENCE_EXPECT(world, !error == !expected);
+	SEQUENCE_EXPECT(world, !error || sonde_error_type_of(error) == expected);
 	sonde_error_free(error);
 }
 
@@ -258,14 +247,15 @@ static void play_waiting(struct world *world, const struct sequence_step *step, 
 
 		expected = model_end(world, &call, deadline_ns <= limit_ns);
 		/* Not before its time. */
-		EXPECT(world, (expected != &sonde_timeout && expected != &sonde_queue_full) ||
-				      world->time.now_ns >= smaller(deadline_ns, limit_ns));
+		SEQUENCE_EXPECT(world,
+				(expected != &sonde_timeout && expected != &sonde_queue_full) ||
+					world->time.now_ns >= smaller(deadline_ns, limit_ns));
 		world->n_waits += is_push && !expected && world->time.now_ns - begun_ns >= 2 * MS;
 	}
 	world->n_rejections += is_push && expected;
 	check_type(world, error, expected);
-	EXPECT(world, is_push || (uintptr_t)item == (expected ? 0 : call.item));
-	EXPECT(world, status || world->dropped == dropped);
+	SEQUENCE_EXPECT(world, is_push || (uintptr_t)item == (expected ? 0 : call.item));
+	SEQUENCE_EXPECT(world, status || world->dropped == dropped);
 	world->dropped = 0;
 }
 
@@ -274,8 +264,9 @@ static void play_try_push(struct world *world)
 	uintptr_t dropped = 0;
 	int expected = model_push(world, ++world->n_made, &dropped);
 
-	EXPECT(world, sonde_queue_try_push(&world->queue, item_of(world->n_made)) == expected);
-	EXPECT(world, world->dropped == dropped);
+	SEQUENCE_EXPECT(world,
+			sonde_queue_try_push(&world->queue, item_of(world->n_made)) == expected);
+	SEQUENCE_EXPECT(world, world->dropped == dropped);
 	world->dropped = 0;
 	world->n_rejections += expected != SONDE_OK;
 }
@@ -286,16 +277,16 @@ static void play_try_pop(struct world *world)
 	void *popped = NULL;
 	int expected = model_pop(world, &item);
 
-	EXPECT(world, sonde_queue_try_pop(&world->queue, &popped) == expected);
-	EXPECT(world, (uintptr_t)popped == item);
+	SEQUENCE_EXPECT(world, sonde_queue_try_pop(&world->queue, &popped) == expected);
+	SEQUENCE_EXPECT(world, (uintptr_t)popped == item);
 }
 
 static void check_state(struct world *world)
 {
-	EXPECT(world, sonde_queue_length(&world->queue) == world->n_items);
-	EXPECT(world, sonde_queue_is_closed(&world->queue) == world->is_closed);
-	EXPECT(world, world->seen[SONDE_OBSERVED_DROP] == world->n_drops);
-	EXPECT(world, world->fd < 0 ||
+	SEQUENCE_EXPECT(world, sonde_queue_length(&world->queue) == world->n_items);
+	SEQUENCE_EXPECT(world, sonde_queue_is_closed(&world->queue) == world->is_closed);
+	SEQUENCE_EXPECT(world, world->seen[SONDE_OBSERVED_DROP] == world->n_drops);
+	SEQUENCE_EXPECT(world, world->fd < 0 ||
 			      is_readable(world->fd) == (world->n_items || world->is_closed));
 }
 
@@ -383,12 +374,12 @@ static bool play(const struct sequence_step *steps, size_t n_steps, char *why, s
 	world_init(&world, steps, n_steps);
 	while (play_next(&world))
 		;
-	EXPECT(&world, world.seen[SONDE_OBSERVED_WAIT] == world.n_waits);
-	EXPECT(&world, world.seen[SONDE_OBSERVED_REJECTION] == world.n_rejections);
+	SEQUENCE_EXPECT(&world, world.seen[SONDE_OBSERVED_WAIT] == world.n_waits);
+	SEQUENCE_EXPECT(&world, world.seen[SONDE_OBSERVED_REJECTION] == world.n_rejections);
 	n_left = world.n_items;
 	for (void *item; sonde_queue_try_pop(&world.queue, &item) == SONDE_OK; n_left--)
-		EXPECT(&world, (uintptr_t)item == model_shift(&world));
-	EXPECT(&world, !n_left);
+		SEQUENCE_EXPECT(&world, (uintptr_t)item == model_shift(&world));
+	SEQUENCE_EXPECT(&world, !n_left);
 	sonde_queue_deinit(&world.queue);
 	sonde_cancel_deinit(&world.cancel);
 	if (world.why)

@@ -57,23 +57,11 @@ struct world {
 	bool finished_with_error;
 };
 
-static void differs(struct world *world, const char *why)
-{
-	if (!world->why)
-		world->why = why;
-}
-
-#define EXPECT(world, condition) \
-	do { \
-		if (!(condition)) \
-			differs(world, #condition); \
-	} while (0)
-
 static void on_release(void *user, void *item)
 {
 	struct world *world = user;
 
-	EXPECT(world, world->n_released < CAPACITY_MAX);
+	SEQUENCE_EXPECT(world, world->n_released < CAPACITY_MAX);
 	if (world->n_released < CAPACITY_MAX)
 		world->released[world->n_released++] = (uintptr_t)item;
 }
@@ -82,8 +70,8 @@ static void on_observation(void *user, const struct sonde_observation *observati
 {
 	struct world *world = user;
 
-	EXPECT(world, observation->pattern == SONDE_PATTERN_STREAM);
-	EXPECT(world, !strcmp(observation->name, "modelled"));
+	SEQUENCE_EXPECT(world, observation->pattern == SONDE_PATTERN_STREAM);
+	SEQUENCE_EXPECT(world, !strcmp(observation->name, "modelled"));
 	switch (observation->what) {
 	case SONDE_OBSERVED_DROP:
 		world->n_dropped += observation->count;
@@ -92,7 +80,7 @@ static void on_observation(void *user, const struct sonde_observation *observati
 		world->n_waits++;
 		break;
 	case SONDE_OBSERVED_ORPHAN:
-		EXPECT(world, observation->error);
+		SEQUENCE_EXPECT(world, observation->error);
 		world->n_orphans++;
 		break;
 	case SONDE_OBSERVED_RUN:
@@ -101,7 +89,7 @@ static void on_observation(void *user, const struct sonde_observation *observati
 		world->run_had_error = observation->error != NULL;
 		break;
 	default:
-		differs(world, "an observation that streams do not make");
+		SEQUENCE_EXPECT(world, !"an observation that streams do not make");
 	}
 }
 
@@ -137,11 +125,11 @@ static void play_try_push(struct world *world)
 	int status = sonde_stream_try_push(&world->stream, item_of(++world->n_made));
 
 	if (model_is_closed(world)) {
-		EXPECT(world, status == SONDE_E_CLOSED);
+		SEQUENCE_EXPECT(world, status == SONDE_E_CLOSED);
 	} else if (world->n_items == world->capacity) {
-		EXPECT(world, status == SONDE_E_LIMITED);
+		SEQUENCE_EXPECT(world, status == SONDE_E_LIMITED);
 	} else {
-		EXPECT(world, status == SONDE_OK);
+		SEQUENCE_EXPECT(world, status == SONDE_OK);
 		model_push(world);
 	}
 }
@@ -160,14 +148,14 @@ static void play_push(struct world *world, uint64_t limit_ms)
 		sonde_deadline_end(&deadline);
 	}
 	if (model_is_closed(world)) {
-		EXPECT(world, sonde_error_is(error, &sonde_closed));
-		EXPECT(world, world->time.now_ns == begun_ns);
+		SEQUENCE_EXPECT(world, sonde_error_is(error, &sonde_closed));
+		SEQUENCE_EXPECT(world, world->time.now_ns == begun_ns);
 	} else if (world->n_items == world->capacity) {
-		EXPECT(world, sonde_error_is(error, &sonde_timeout));
-		EXPECT(world, world->time.now_ns == begun_ns + limit_ms * MS);
+		SEQUENCE_EXPECT(world, sonde_error_is(error, &sonde_timeout));
+		SEQUENCE_EXPECT(world, world->time.now_ns == begun_ns + limit_ms * MS);
 	} else {
-		EXPECT(world, !error);
-		EXPECT(world, world->time.now_ns == begun_ns);
+		SEQUENCE_EXPECT(world, !error);
+		SEQUENCE_EXPECT(world, world->time.now_ns == begun_ns);
 		model_push(world);
 	}
 	sonde_error_free(error);
@@ -180,17 +168,17 @@ static void expect_timeout(struct world *world, const struct sonde_error *error)
 	char text[32];
 
 	(void)snprintf(text, sizeof(text), "report %llu", (unsigned long long)world->last_report);
-	EXPECT(world, sonde_error_type_of(error) == &sonde_timeout);
-	EXPECT(world, !cause == !world->last_report);
-	EXPECT(world, !cause || !strcmp(sonde_error_message(cause), text));
+	SEQUENCE_EXPECT(world, sonde_error_type_of(error) == &sonde_timeout);
+	SEQUENCE_EXPECT(world, !cause == !world->last_report);
+	SEQUENCE_EXPECT(world, !cause || !strcmp(sonde_error_message(cause), text));
 	world->last_report = 0;
 }
 
 /* How the model says that a pull ends, when nothing is there. */
 static void expect_end(struct world *world, const struct sonde_error *error)
 {
-	EXPECT(world, !error == !world->n_errors);
-	EXPECT(world, !error || (size_t)world->n_errors == 1 ||
+	SEQUENCE_EXPECT(world, !error == !world->n_errors);
+	SEQUENCE_EXPECT(world, !error || (size_t)world->n_errors == 1 ||
 			      sonde_error_joined(error, (size_t)world->n_errors - 1));
 	model_finish(world);
 	world->n_errors = world->n_real = 0;
@@ -225,15 +213,16 @@ static void play_next(struct world *world, uint64_t limit_ms)
 	error = sonde_stream_next(&world->stream, /* cancel= */ NULL, &item);
 	sonde_deadline_end(&deadline);
 	if (world->n_items) {
-		EXPECT(world, !error && (uintptr_t)item == model_shift(world));
-		EXPECT(world, world->time.now_ns == begun_ns);
+		SEQUENCE_EXPECT(world, !error && (uintptr_t)item == model_shift(world));
+		SEQUENCE_EXPECT(world, world->time.now_ns == begun_ns);
 	} else if (model_is_closed(world)) {
-		EXPECT(world, error ? item == world : !item);
-		EXPECT(world, world->time.now_ns == begun_ns);
+		SEQUENCE_EXPECT(world, error ? item == world : !item);
+		SEQUENCE_EXPECT(world, world->time.now_ns == begun_ns);
 		expect_end(world, error);
 	} else {
-		EXPECT(world, item == world);
-		EXPECT(world, world->time.now_ns == begun_ns + model_wait_ns(world, limit_ms));
+		SEQUENCE_EXPECT(world, item == world);
+		SEQUENCE_EXPECT(world,
+				world->time.now_ns == begun_ns + model_wait_ns(world, limit_ms));
 		expect_timeout(world, error);
 	}
 	sonde_error_free(error);
@@ -245,11 +234,12 @@ static void play_try_next(struct world *world)
 	int status = sonde_stream_try_next(&world->stream, &item);
 
 	if (world->n_items) {
-		EXPECT(world, status == SONDE_OK && (uintptr_t)item == model_shift(world));
+		SEQUENCE_EXPECT(world, status == SONDE_OK && (uintptr_t)item == model_shift(world));
 		return;
 	}
-	EXPECT(world, item == world);
-	EXPECT(world, status == (model_is_closed(world) ? SONDE_E_CLOSED : SONDE_E_NOT_FOUND));
+	SEQUENCE_EXPECT(world, item == world);
+	SEQUENCE_EXPECT(world,
+			status == (model_is_closed(world) ? SONDE_E_CLOSED : SONDE_E_NOT_FOUND));
 }
 
 static void play_chunk(struct world *world, size_t capacity, uint64_t limit_ms)
@@ -268,15 +258,16 @@ static void play_chunk(struct world *world, size_t capacity, uint64_t limit_ms)
 		const size_t n_there = world->n_items;
 		const bool waits = n_there < capacity && !model_is_closed(world) && limit_ms;
 
-		EXPECT(world, !error && n == (n_there < capacity ? n_there : capacity));
+		SEQUENCE_EXPECT(world, !error && n == (n_there < capacity ? n_there : capacity));
 		for (size_t i = 0; i < n && i < CAPACITY_MAX; i++)
-			EXPECT(world, (uintptr_t)items[i] == model_shift(world));
-		EXPECT(world, world->time.now_ns == begun_ns + (waits ? limit_ms * MS : 0));
+			SEQUENCE_EXPECT(world, (uintptr_t)items[i] == model_shift(world));
+		SEQUENCE_EXPECT(world,
+				world->time.now_ns == begun_ns + (waits ? limit_ms * MS : 0));
 	} else if (model_is_closed(world)) {
-		EXPECT(world, error ? n == 99 : n == 0);
+		SEQUENCE_EXPECT(world, error ? n == 99 : n == 0);
 		expect_end(world, error);
 	} else {
-		EXPECT(world, n == 99);
+		SEQUENCE_EXPECT(world, n == 99);
 		expect_timeout(world, error);
 	}
 	sonde_error_free(error);
@@ -314,7 +305,7 @@ static void play_error(struct world *world)
 	struct sonde_error *error = sonde_stream_error(&world->stream);
 
 	if (!model_is_closed(world) || world->n_items)
-		EXPECT(world, !error);
+		SEQUENCE_EXPECT(world, !error);
 	else
 		expect_end(world, error);
 	sonde_error_free(error);
@@ -329,11 +320,11 @@ static void play_leave(struct world *world, uint32_t how)
 		return;
 	world->n_released = 0;
 	sonde_stream_leave(&world->stream);
-	EXPECT(world, world->n_released == n_items);
-	EXPECT(world, world->n_dropped == n_dropped + n_items);
+	SEQUENCE_EXPECT(world, world->n_released == n_items);
+	SEQUENCE_EXPECT(world, world->n_dropped == n_dropped + n_items);
 	for (size_t i = 0; i < n_items && i < world->n_released; i++)
-		EXPECT(world, world->released[i] == world->items[i]);
-	EXPECT(world, sonde_cancel_is_fired(sonde_stream_cancel(&world->stream)));
+		SEQUENCE_EXPECT(world, world->released[i] == world->items[i]);
+	SEQUENCE_EXPECT(world, sonde_cancel_is_fired(sonde_stream_cancel(&world->stream)));
 	if (!world->has_left)
 		model_leave(world);
 }
@@ -397,11 +388,11 @@ static void world_end(struct world *world)
 	if (!world->has_left)
 		model_leave(world);
 	sonde_stream_deinit(&world->stream);
-	EXPECT(world, world->n_waits == 0);
-	EXPECT(world, world->n_runs == 1);
-	EXPECT(world, world->n_run_items <= world->n_pulled);
-	EXPECT(world, world->run_had_error == world->finished_with_error);
-	EXPECT(world, world->n_orphans == world->expected_orphans);
+	SEQUENCE_EXPECT(world, world->n_waits == 0);
+	SEQUENCE_EXPECT(world, world->n_runs == 1);
+	SEQUENCE_EXPECT(world, world->n_run_items <= world->n_pulled);
+	SEQUENCE_EXPECT(world, world->run_had_error == world->finished_with_error);
+	SEQUENCE_EXPECT(world, world->n_orphans == world->expected_orphans);
 }
 
 static bool play(const struct sequence_step *steps, size_t n_steps, char *why, size_t size)
