@@ -125,7 +125,8 @@ struct report {
 	struct sonde__batcher_slot *slot;
 	struct sonde_error *error; /* Everybody's; or NULL. */
 	size_t n_failed;
-	size_t n_unasked; /* Have everybody's error, and nobody asks. */
+	size_t n_unasked; /* Have everybody's error, and nobody asks; */
+	size_t first_unasked; /* from this one on. */
 };
 
 static void observe_run(const struct report *report)
@@ -157,8 +158,8 @@ static void errors_copy(struct report *report)
 			continue;
 		if (report->slot->is_asked[i])
 			item->error = sonde_error_copy(report->error);
-		else
-			report->n_unasked++;
+		else if (!report->n_unasked++)
+			report->first_unasked = i;
 	}
 }
 
@@ -186,6 +187,16 @@ static void outcomes_deliver(struct report *report)
 	}
 }
 
+/* As part of the work that added the item. */
+static void orphan_tell(const struct report *report, const struct sonde_context *context,
+			uint64_t count, const struct sonde_error *error)
+{
+	SONDE_CONTEXT_SCOPE(context);
+
+	sonde__batcher_observe(report->batcher, SONDE_OBSERVED_ORPHAN, /* duration_ns= */ 0, count,
+			       error);
+}
+
 static void orphans_tell(struct report *report)
 {
 	struct sonde_batcher_batch *batch = &report->slot->batch;
@@ -195,13 +206,13 @@ static void orphans_tell(struct report *report)
 
 		if (!error)
 			continue;
-		sonde__batcher_observe(report->batcher, SONDE_OBSERVED_ORPHAN,
-				       /* duration_ns= */ 0, /* count= */ 1, error);
+		orphan_tell(report, &batch->items[i].context, /* count= */ 1, error);
 		batch->items[i].error = sonde_error_free(error);
 	}
+	/* Told once: as part of the work of the first that did not ask. */
 	if (report->n_unasked)
-		sonde__batcher_observe(report->batcher, SONDE_OBSERVED_ORPHAN,
-				       /* duration_ns= */ 0, report->n_unasked, report->error);
+		orphan_tell(report, &batch->items[report->first_unasked].context,
+			    report->n_unasked, report->error);
 	sonde_error_free(report->error);
 }
 

@@ -53,6 +53,7 @@ void sonde__future_attach(struct sonde__future *future, struct sonde__pool_slot 
 	future->slot = slot;
 	future->fd = -1;
 	slot->future = future;
+	slot->task.is_awaited = true;
 }
 
 void sonde__future_complete(struct sonde__future *future, void *result, struct sonde_error *error)
@@ -235,6 +236,7 @@ void sonde_future_deinit(struct sonde_future *public)
 	if (future->slot) {
 		future->slot->future = NULL;
 		future->slot->was_forsaken = true;
+		future->slot->task.is_awaited = false;
 	}
 	sonde__pool_unlock(core);
 	if (state_of(future) == DONE)

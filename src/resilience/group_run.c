@@ -258,11 +258,16 @@ static bool decide(struct sonde__group *group, const struct sonde__group_task *t
 	return false;
 }
 
-void sonde__group_task_finish(struct sonde__group_task *task)
+/*
+ * What it brings about for the others, told as part of its own work: the thread may be at anybody
+ * else's by now.
+ */
+static enum sonde__group_state conclude(const struct sonde__group_task *task)
 {
 	struct sonde__group *group = task->group;
 	enum sonde__group_state state = SONDE__GROUP_SUCCEEDED;
 	bool decides;
+	SONDE_CONTEXT_SCOPE(&task->context);
 
 	/* Who was told before this is not told because of it. */
 	sonde__group_look(group);
@@ -276,6 +281,14 @@ void sonde__group_task_finish(struct sonde__group_task *task)
 		end_tell(group, SONDE__GROUP_FAILS, "another task has failed", task->error);
 	else if (decides)
 		end_tell(group, SONDE__GROUP_WON, "another task has succeeded", /* error= */ NULL);
+	return state;
+}
+
+void sonde__group_task_finish(struct sonde__group_task *task)
+{
+	struct sonde__group *group = task->group;
+	enum sonde__group_state state = conclude(task);
+
 	sonde__group_pool_release(task);
 	pthread_mutex_lock(&group->lock);
 	enter_end(group, task, state);
@@ -299,16 +312,24 @@ static void tell_run(const struct sonde__group_task *task)
 		  task->started_ns - task->spawned_ns);
 }
 
+/* Also of one that the thread had to give up, or never took: in its context in any case. */
+static void tell_end(const struct sonde__group_task *task)
+{
+	SONDE_CONTEXT_SCOPE(&task->context);
+
+	if (task->has_run)
+		tell_run(task);
+	else
+		tell_refusal(task);
+}
+
 void sonde__group_task_refuse(struct sonde__group_task *task, struct sonde_error *error)
 {
 	task->error = error;
 	task->ended_ns = sonde__now_ns(task->group->clock);
 	if (!task->has_run)
 		task->started_ns = task->ended_ns;
-	if (task->has_run)
-		tell_run(task);
-	else
-		tell_refusal(task);
+	tell_end(task);
 }
 
 void sonde__group_task_run(struct sonde__group_task *task)

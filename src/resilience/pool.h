@@ -34,6 +34,7 @@ struct sonde__pool_task {
 	uint8_t state;
 	uint8_t outcome;
 	bool is_told; /* By the stop. */
+	bool is_awaited; /* Somebody has its future. */
 	uint32_t n_holders;
 	struct sonde_error *refusal;
 	struct sonde_context context;

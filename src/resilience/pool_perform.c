@@ -106,13 +106,31 @@ struct performance {
 	bool was_in_task; /* The runner, before: this task is run by another one. */
 };
 
+/*
+ * As part of the work that submitted it, while that waits: a span that has ended would have a log
+ * record for each.
+ */
+static void tell_run(const struct performance *performance, bool is_awaited, uint64_t ended_ns,
+		     const struct sonde_error *error)
+{
+	const struct sonde__pool_core *core = performance->core;
+	const struct sonde__pool_task *task = performance->task;
+	const struct sonde_context own = sonde_context_current();
+	SONDE_CONTEXT_SCOPE(is_awaited ? &task->context : &own);
+
+	sonde__pool_tell(core, SONDE_OBSERVED_WAIT, task->started_ns - task->submitted_ns,
+			 /* count= */ 0, /* error= */ NULL);
+	sonde__pool_tell(core, SONDE_OBSERVED_RUN, ended_ns - task->started_ns, /* count= */ 1,
+			 error);
+}
+
 /* Without the lock before, with it after. `told` is the error that the run is told with. */
 static void settle(const struct performance *performance, const struct sonde_error *told,
 		   struct sonde_error *refusal, enum sonde__pool_outcome outcome)
 {
 	struct sonde__pool_core *core = performance->core;
-	const struct sonde__pool_task *task = performance->task;
 	bool has_run = outcome == SONDE__POOL_RUN || outcome == SONDE__POOL_FAILED;
+	bool is_awaited;
 	uint64_t now_ns;
 
 	sonde__pool_lock(core);
@@ -120,13 +138,10 @@ static void settle(const struct performance *performance, const struct sonde_err
 	performance->runner->is_in_task = false;
 	now_ns = core->is_abandoned ? 0 : sonde__pool_now(core);
 	has_run = has_run && !core->is_abandoned;
+	is_awaited = performance->task->is_awaited;
 	sonde__pool_unlock(core);
-	if (has_run) {
-		sonde__pool_tell(core, SONDE_OBSERVED_WAIT, task->started_ns - task->submitted_ns,
-				 /* count= */ 0, /* error= */ NULL);
-		sonde__pool_tell(core, SONDE_OBSERVED_RUN, now_ns - task->started_ns,
-				 /* count= */ 1, told);
-	}
+	if (has_run)
+		tell_run(performance, is_awaited, now_ns, told);
 	sonde__pool_lock(core);
 	finish(core, performance->task, refusal, outcome);
 	performance->runner->is_in_task = performance->was_in_task;

@@ -85,10 +85,12 @@ void sonde__pool_slot_undo(struct sonde__pool_slot *slot)
 	sonde__pool_unlock(core);
 }
 
-/* Nobody will be given it. */
-static void tell_outcome(struct sonde__pool_core *core, struct sonde_error *error,
-			 bool was_forsaken)
+/* Nobody will be given it. In the context of the work that submitted it, wherever it ended. */
+static void tell_outcome(struct sonde__pool_core *core, const struct sonde_context *context,
+			 struct sonde_error *error, bool was_forsaken)
 {
+	SONDE_CONTEXT_SCOPE(context);
+
 	if (error)
 		sonde__pool_tell(core, SONDE_OBSERVED_ORPHAN, /* duration_ns= */ 0, /* count= */ 1,
 				 error);
@@ -103,6 +105,7 @@ static void slot_end(struct sonde__pool_task *task, struct sonde_error *refusal)
 	struct sonde__pool_slot *slot = slot_of(task);
 	struct sonde__pool_core *core = slot->core;
 	struct sonde_error *error = refusal ? refusal : slot->error;
+	struct sonde_context context = task->context;
 	bool was_forsaken;
 	bool is_taken;
 
@@ -119,7 +122,7 @@ static void slot_end(struct sonde__pool_task *task, struct sonde_error *refusal)
 	sonde__pool_unlock(core);
 	SONDE__TESTPOINT("pool-completed");
 	if (!is_taken)
-		tell_outcome(core, error, was_forsaken);
+		tell_outcome(core, &context, error, was_forsaken);
 }
 
 void sonde__pool_slot_set(struct sonde__pool_slot *slot, sonde_task_fn *function, void *argument,
@@ -130,6 +133,7 @@ void sonde__pool_slot_set(struct sonde__pool_slot *slot, sonde_task_fn *function
 	slot->task.cancel = &slot->token;
 	slot->task.name = options->name;
 	slot->task.priority = options->priority;
+	slot->task.is_awaited = false;
 	slot->function = function;
 	slot->argument = argument;
 	slot->discard = options->discard;
