@@ -18,18 +18,32 @@
 
 #define NAME_MAX_SIZE 256
 
+#define CUT_MARK "…"
+
+/* Copies what there is room for, marked where it is not all; returns its length. */
+static size_t part_copy(char *ret, size_t room, const char *text)
+{
+	const size_t mark_size = sizeof(CUT_MARK) - 1;
+	size_t size = strlen(text);
+
+	if (size > room) {
+		size = sonde__utf8_cut(text, size, room - mark_size);
+		memcpy(ret + size, CUT_MARK, mark_size);
+		memcpy(ret, text, size);
+		return size + mark_size;
+	}
+	memcpy(ret, text, size);
+	return size;
+}
+
 /* "<method> <route>", or the method alone. */
 static size_t name_make(const char *method, const char *route, char ret[NAME_MAX_SIZE])
 {
-	size_t size = sonde__utf8_cut(method, strlen(method), NAME_MAX_SIZE / 2);
+	size_t size = part_copy(ret, NAME_MAX_SIZE / 2, method);
 
-	memcpy(ret, method, size);
 	if (route && *route) {
-		size_t route_size = sonde__utf8_cut(route, strlen(route), NAME_MAX_SIZE - size - 1);
-
 		ret[size++] = ' ';
-		memcpy(ret + size, route, route_size);
-		size += route_size;
+		size += part_copy(ret + size, NAME_MAX_SIZE - size, route);
 	}
 	return size;
 }

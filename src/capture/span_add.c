@@ -15,9 +15,6 @@
 #include "capture/span_fields.h"
 #include "context/context.h"
 
-/* A name that went out as a part leaves this much of it behind, in case the part is lost. */
-#define NAME_KEPT 128
-
 /*
  * ---- Events and links
  * -------------------------------------------------------------------------------
@@ -120,7 +117,7 @@ static void name_spill(struct sonde__span *span, const char *name, size_t size)
 	struct sonde__part part = { .context = &span->context, .name = { name, size } };
 
 	if (!(span->own_flags & SONDE__SPAN_NAME_IN_PART)) {
-		size_t kept = sonde__utf8_cut(name, size, NAME_KEPT);
+		size_t kept = sonde__utf8_cut(name, size, SONDE__SPAN_NAME_KEPT);
 
 		text_keep(span, name, kept, &span->name_at, &span->name_size);
 	}

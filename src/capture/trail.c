@@ -42,7 +42,7 @@ struct crumb {
 	uint8_t level;
 	uint8_t category_size;
 	uint8_t message_size;
-	uint8_t is_cut;
+	uint8_t cuts;
 	char text[TEXT_SIZE];
 };
 
@@ -211,7 +211,8 @@ static void crumb_fill(struct crumb *crumb, int level, struct sonde_text categor
 	crumb->level = (uint8_t)(level < SONDE_TRACE ? SONDE_TRACE : level > 24 ? 24 : level);
 	crumb->category_size = (uint8_t)category_size;
 	crumb->message_size = (uint8_t)message_size;
-	crumb->is_cut = message_size < message.size || category_size < category.size;
+	crumb->cuts = (message_size < message.size ? SONDE__CRUMB_MESSAGE_CUT : 0) |
+		      (category_size < category.size ? SONDE__CRUMB_CATEGORY_CUT : 0);
 	sonde__bytes_put(sonde__bytes_put((uint8_t *)crumb->text, category.data, category_size),
 			 message.data, message_size);
 }
@@ -265,7 +266,7 @@ static struct sonde__crumb crumb_head(const struct crumb *crumb)
 				      .level = crumb->level,
 				      .category_size = crumb->category_size,
 				      .message_size = crumb->message_size,
-				      .is_cut = crumb->is_cut };
+				      .cuts = crumb->cuts };
 }
 
 static size_t crumb_size(const struct crumb *crumb)

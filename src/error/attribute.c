@@ -101,10 +101,10 @@ void sonde_error_set(struct sonde_error *error, struct sonde_attr attr)
 
 void sonde_error_set_fingerprint(struct sonde_error *error, const char *text)
 {
-	size_t size = text ? strnlen(text, FINGERPRINT_MAX + 4) : 0;
+	char kept[FINGERPRINT_MAX + 1];
+	size_t size = sonde__error_text_copy(kept, sizeof(kept), text);
 
-	sonde_error_set(error, sonde_strn("sonde.error.group", text,
-					  sonde__utf8_cut(text, size, FINGERPRINT_MAX)));
+	sonde_error_set(error, sonde_strn("sonde.error.group", text ? kept : NULL, size));
 }
 
 struct sonde_error *sonde_error_with(struct sonde_error *error, const struct sonde_attr *attrs,

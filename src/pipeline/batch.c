@@ -13,6 +13,8 @@
 #include "pipeline/state.h"
 #include "pipeline/view.h"
 
+#define CHARACTER_MAX_SIZE 4
+
 /*
  * What an item takes on the wire besides its record. A span's record has a head as large as what is
  * sent of it, and only the name of its site comes to it; logs get the texts of theirs.
@@ -111,21 +113,54 @@ static int show(struct sonde__view_maker *maker, struct sonde__batch *batch)
 		       sonde__hook_log(maker, &batch->logs[batch->n]);
 }
 
+/* Whether the rest of a span's name is in a part, which may not have come. */
+static bool is_name_cut(const struct sonde__span_record *record)
+{
+	return record->head.flags & SONDE__RECORD_HAS_PARTS &&
+	       record->name_size <= SONDE__SPAN_NAME_KEPT &&
+	       record->name_size + CHARACTER_MAX_SIZE > SONDE__SPAN_NAME_KEPT;
+}
+
+/* Whether a text of the item may lack its end, where half a secret stands perhaps. */
+static bool is_cut(const struct source *source, enum sonde_signal signal)
+{
+	const struct sonde__record *record = source->item.ref.record;
+
+	for (const struct sonde__part *part = source->item.parts; part; part = part->next_taken)
+		if (part->is_cut)
+			return true;
+	return record && (record->flags & SONDE__RECORD_TEXT_CUT ||
+			  (signal == SONDE_SIGNAL_SPAN && is_name_cut((const void *)record)));
+}
+
+static int make_view(struct sonde__view_maker *maker, struct sonde__batch *batch,
+		     const struct source *source)
+{
+	struct sonde__redactor *redactor = maker->pipeline->options.redactor;
+	int status;
+
+	if (redactor)
+		redactor->is_cut = is_cut(source, batch->signal);
+	if (batch->signal == SONDE_SIGNAL_SPAN)
+		status = sonde__span_view_make(maker, (const void *)source->item.ref.record,
+					       source->item.parts, &batch->spans[batch->n]);
+	else
+		status = make_log(maker, source, &batch->logs[batch->n]);
+	if (status == SONDE_OK && maker->pipeline->hook)
+		status = show(maker, batch);
+	if (redactor)
+		redactor->is_cut = false;
+	return status;
+}
+
 /* SONDE_INCOMPLETE: the hook dropped it. */
 static int make_item(struct sonde__pipeline *pipeline, struct sonde__batch *batch,
 		     const struct source *source)
 {
 	struct sonde__view_maker maker = { .pipeline = pipeline, .arena = &batch->arena };
 	size_t used = batch->arena.used;
-	int status;
+	int status = make_view(&maker, batch, source);
 
-	if (batch->signal == SONDE_SIGNAL_SPAN)
-		status = sonde__span_view_make(&maker, (const void *)source->item.ref.record,
-					       source->item.parts, &batch->spans[batch->n]);
-	else
-		status = make_log(&maker, source, &batch->logs[batch->n]);
-	if (status == SONDE_OK && pipeline->hook)
-		status = show(&maker, batch);
 	if (status != SONDE_OK) {
 		batch->arena.used = used;
 		return status;

@@ -44,20 +44,27 @@ static bool hook_call(struct sonde__breadcrumbs *breadcrumbs, struct sonde_bread
 
 /* ---- Text ------------------------------------------------------------------------------------ */
 
+#define CUT_MARK "…"
+
+/* `cuts`: the texts that get a mark, SONDE__CRUMB_*. */
 static void line_write(char line[SONDE__BREADCRUMB_LINE], const struct sonde_breadcrumb *crumb,
-		       bool is_cut)
+		       unsigned cuts)
 {
 	const unsigned ms = (unsigned)(crumb->unix_ns / SONDE__NS_PER_MS % MS_PER_DAY);
 	const char *category = crumb->category ? crumb->category : "";
-	int length = snprintf(line, SONDE__BREADCRUMB_LINE, "%02u:%02u:%02u.%03u %s %.320s%s%.320s%s",
-			      ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000,
-			      level_word((int)crumb->level), category, *category ? ": " : "",
-			      crumb->message ? crumb->message : "", is_cut ? "…" : "");
+	int length = snprintf(line, SONDE__BREADCRUMB_LINE,
+			      "%02u:%02u:%02u.%03u %s %.320s%s%s%.320s%s", ms / 3600000,
+			      ms / 60000 % 60, ms / 1000 % 60, ms % 1000,
+			      level_word((int)crumb->level), category,
+			      cuts & SONDE__CRUMB_CATEGORY_CUT ? CUT_MARK : "",
+			      *category ? ": " : "", crumb->message ? crumb->message : "",
+			      cuts & SONDE__CRUMB_MESSAGE_CUT ? CUT_MARK : "");
 
+	/* A hook's text may be longer than any that capture keeps. */
 	if (length >= SONDE__BREADCRUMB_LINE) {
 		length = (int)sonde__utf8_cut(line, SONDE__BREADCRUMB_LINE - 1,
-					      SONDE__BREADCRUMB_LINE - 2);
-		line[length] = '\0';
+					      SONDE__BREADCRUMB_LINE - sizeof(CUT_MARK));
+		memcpy(line + length, CUT_MARK, sizeof(CUT_MARK));
 	}
 }
 
@@ -73,6 +80,7 @@ static void crumb_read(struct sonde__breadcrumbs *breadcrumbs, const struct sond
 	/* Their sizes are bytes in the record. */
 	char category[UINT8_MAX + 1];
 	char message[UINT8_MAX + 1];
+	unsigned cuts = view->cuts;
 	struct sonde_breadcrumb crumb = {
 		.size = sizeof(crumb),
 		.unix_ns = sonde__clock_unix_ns(clock, view->ticks),
@@ -85,8 +93,11 @@ static void crumb_read(struct sonde__breadcrumbs *breadcrumbs, const struct sond
 	copy(message, view->message);
 	if (is_shown && !hook_call(breadcrumbs, &crumb))
 		return;
-	line_write(breadcrumbs->text[breadcrumbs->n], &crumb,
-		   view->is_cut && crumb.message == message);
+	if (crumb.message != message)
+		cuts &= ~SONDE__CRUMB_MESSAGE_CUT;
+	if (crumb.category != category)
+		cuts &= ~SONDE__CRUMB_CATEGORY_CUT;
+	line_write(breadcrumbs->text[breadcrumbs->n], &crumb, cuts);
 	breadcrumbs->lines[breadcrumbs->n] = breadcrumbs->text[breadcrumbs->n];
 	breadcrumbs->n++;
 }

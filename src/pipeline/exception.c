@@ -30,14 +30,18 @@ static struct sonde_attr text_attr(const char *key, struct sonde_text text)
 	return sonde_strn(key, text.data, text.size);
 }
 
-/* What can be written, cut at a character where it is full; returns the length so far. */
+/*
+ * What can be written, cut at a character and marked where it is full, for redaction to know of it;
+ * returns the length so far. Behind a mark there is no room.
+ */
+#define CUT_MARK "…"
 static SONDE_PRINTF(4, 5) size_t append(char *text, size_t length, size_t size, const char *format,
 					...)
 {
 	va_list arguments;
 	int wanted;
 
-	if (length + 2 >= size)
+	if (length + 2 * sizeof(CUT_MARK) >= size)
 		return length;
 	va_start(arguments, format);
 	wanted = vsnprintf(text + length, size - length, format, arguments);
@@ -46,7 +50,9 @@ static SONDE_PRINTF(4, 5) size_t append(char *text, size_t length, size_t size, 
 		return length;
 	if ((size_t)wanted < size - length)
 		return length + (size_t)wanted;
-	return sonde__utf8_cut(text, size - 1, size - 2);
+	length = sonde__utf8_cut(text, size - 1, size - 1 - sizeof(CUT_MARK));
+	memcpy(text + length, CUT_MARK, sizeof(CUT_MARK));
+	return length + sizeof(CUT_MARK) - 1;
 }
 
 static size_t append_errno(char *text, size_t length, size_t size, uint32_t number)

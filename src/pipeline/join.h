@@ -26,6 +26,7 @@ struct sonde__part {
 	uint64_t time; /* The record's. */
 	uint64_t since_ns; /* When it came into the table. */
 	bool time_is_unix;
+	bool is_cut; /* A text in it lacks its end. */
 	bool is_counted; /* A capture of its own. False: of an error that has a log too. */
 	bool is_taken; /* On its way out, in a batch; stays until that is committed. */
 	uint8_t status;

@@ -232,7 +232,9 @@ static bool plain_name(struct sonde__pipeline *pipeline, const struct sonde__spa
 
 static bool is_plain(const struct sonde__span_record *record)
 {
-	return !(record->head.flags & SONDE__RECORD_TEXT_CUT) && !record->trace_state_size &&
+	/* Of one whose parts did not come the name may be half a name. */
+	return !(record->head.flags & (SONDE__RECORD_TEXT_CUT | SONDE__RECORD_HAS_PARTS)) &&
+	       !record->trace_state_size &&
 	       !record->description_size &&
 	       !(record->head.n_dropped_attributes | record->n_dropped_events |
 		 record->n_dropped_links);

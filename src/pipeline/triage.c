@@ -114,6 +114,7 @@ static struct sonde__part *copy_part(const struct sonde__part_record *record)
 	*part = (struct sonde__part){
 		.time = record->head.time,
 		.time_is_unix = record->head.flags & SONDE__RECORD_TIME_IS_UNIX,
+		.is_cut = record->head.flags & SONDE__RECORD_TEXT_CUT,
 		.is_counted = true,
 		.status = record->status,
 		.trace_flags = record->trace_flags,

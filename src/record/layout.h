@@ -62,6 +62,9 @@ enum sonde__record_type {
  */
 #define SONDE__RECORD_FAILED 0x80
 
+/* A span's name that went out as a part leaves this much of it behind, in case the part is lost. */
+#define SONDE__SPAN_NAME_KEPT 128
+
 struct sonde__record {
 	uint32_t size; /* Of the whole record, in bytes. */
 	uint8_t type;
@@ -141,13 +144,16 @@ struct sonde__error_record {
 	 */
 };
 
+#define SONDE__CRUMB_MESSAGE_CUT 0x01
+#define SONDE__CRUMB_CATEGORY_CUT 0x02
+
 /* A breadcrumb; the oldest comes first. Zeros up to the end: one that is none. */
 struct sonde__crumb {
 	uint64_t ticks;
 	uint8_t level;
 	uint8_t category_size;
 	uint8_t message_size;
-	uint8_t is_cut;
+	uint8_t cuts; /* SONDE__CRUMB_*: which text lacks its end. */
 	uint32_t reserved;
 	/* category, message; then zeros up to a multiple of 8 */
 };

@@ -132,7 +132,7 @@ bool sonde__error_record_crumb(const struct sonde__error_record *record,
 		return false;
 	ret->ticks = crumb->ticks;
 	ret->level = crumb->level;
-	ret->is_cut = crumb->is_cut;
+	ret->cuts = crumb->cuts;
 	ret->category = (struct sonde_text){ (const char *)(crumb + 1), crumb->category_size };
 	ret->message = (struct sonde_text){ ret->category.data + ret->category.size,
 					    crumb->message_size };

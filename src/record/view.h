@@ -49,7 +49,7 @@ struct sonde_bytes sonde__error_record_fields(const struct sonde__error_record *
 struct sonde__crumb_view {
 	uint64_t ticks;
 	uint8_t level;
-	bool is_cut;
+	uint8_t cuts;
 	struct sonde_text category;
 	struct sonde_text message;
 };

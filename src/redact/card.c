@@ -8,6 +8,10 @@
  * Digits that are part of a longer word of hexadecimal digits, of a fraction or of a telephone
  * number are none. Numbers may stand beside the card's: so every run of groups is tried.
  *
+ * Where the text was cut the check digit is gone: there seven digits are enough, and that a number
+ * which begins so could have gone on. The first six say who issued the card, which payment
+ * standards let anybody see (PCI DSS 4.0, 3.4.1).
+ *
  * Standard: ISO/IEC 7812-1; ranges as the issuers publish them.
  */
 
@@ -15,6 +19,8 @@
 
 #define DIGITS_MIN 13
 #define DIGITS_MAX 19
+/* Of a number that was cut. */
+#define DIGITS_SHOWN 6
 /* Longer words of hexadecimal digits are ids whatever else they are. */
 #define ID_MAX 128
 /* Larger ones are ids and times. */
@@ -56,7 +62,8 @@ struct run {
 	size_t to; /* In the text. */
 };
 
-static bool is_issued(const uint8_t *digits, size_t n)
+/* Whether numbers of one of the lengths begin with the six digits. */
+static bool is_issued(const uint8_t *digits, uint32_t lengths)
 {
 	uint32_t head = 0;
 
@@ -64,7 +71,7 @@ static bool is_issued(const uint8_t *digits, size_t n)
 		head = head * 10 + digits[i];
 	for (size_t i = 0; i < sizeof(issuers) / sizeof(issuers[0]); i++) {
 		if (head >= issuers[i].first && head <= issuers[i].last &&
-		    issuers[i].lengths >> n & 1)
+		    issuers[i].lengths & lengths)
 			return true;
 	}
 	return false;
@@ -86,8 +93,8 @@ static bool has_check_digit(const uint8_t *digits, size_t n)
 
 bool sonde__card_number_is_valid(const uint8_t *digits, size_t n)
 {
-	return n >= DIGITS_MIN && n <= DIGITS_MAX && is_issued(digits, n) &&
-	       has_check_digit(digits, n);
+	return n >= DIGITS_MIN && n <= DIGITS_MAX &&
+	       is_issued(digits, LENGTHS(n, n)) && has_check_digit(digits, n);
 }
 
 static bool is_hex_letter(uint8_t c)
@@ -140,6 +147,19 @@ static bool group_take(const struct sonde__search *search, struct run *run)
 	return true;
 }
 
+/* Whether the digits end where the text was cut, and a card's number may begin with them. */
+static bool is_cut_card(const struct sonde__search *search, const struct run *run)
+{
+	size_t to = run->to;
+
+	if (run->n <= DIGITS_SHOWN || run->n >= DIGITS_MAX)
+		return false;
+	if (to < search->size && (search->text[to] == ' ' || search->text[to] == '-'))
+		to++;
+	return sonde__is_cut_at(search, to) &&
+	       is_issued(run->digits, LENGTHS(run->n + 1, DIGITS_MAX));
+}
+
 /* The longest number that begins at `from`, where a group begins. 0: none. */
 static size_t number_end(const struct sonde__search *search, size_t from)
 {
@@ -147,7 +167,7 @@ static size_t number_end(const struct sonde__search *search, size_t from)
 	size_t end = 0;
 
 	while (group_take(search, &run)) {
-		if (sonde__card_number_is_valid(run.digits, run.n) &&
+		if ((sonde__card_number_is_valid(run.digits, run.n) || is_cut_card(search, &run)) &&
 		    !is_other_number(search, from, run.to) && !is_hex(search, from, run.to))
 			end = run.to;
 		if (run.to + 1 >= search->size ||

@@ -8,6 +8,8 @@
  * settled. True: *ret says what goes, from `done` on.
  */
 
+#include <string.h>
+
 #include "redact/redact.h"
 
 struct sonde__search {
@@ -38,6 +40,29 @@ bool sonde__pair_find(const struct sonde__search *search, size_t at, struct sond
 
 /* At '@'. */
 bool sonde__email_find(const struct sonde__search *search, size_t at, struct sonde__match *ret);
+
+/*
+ * Whether the text was cut at `at`: half a secret may stand before it, which is known for one by
+ * what it would be the beginning of.
+ */
+#define SONDE__CUT_MARK "\xe2\x80\xa6"
+static inline bool sonde__is_cut_at(const struct sonde__search *search, size_t at)
+{
+	const size_t mark_size = sizeof(SONDE__CUT_MARK) - 1;
+
+	if (at == search->size)
+		return search->redactor->is_cut;
+	return search->size - at >= mark_size &&
+	       memcmp(search->text + at, SONDE__CUT_MARK, mark_size) == 0;
+}
+
+/* The last cut of text[from..to), or at its end; `from`: there is none behind it. */
+static inline size_t sonde__last_cut(const struct sonde__search *search, size_t from, size_t to)
+{
+	while (to > from && !sonde__is_cut_at(search, to))
+		to--;
+	return to;
+}
 
 /* ---- Bytes ----------------------------------------------------------------------------------- */
 

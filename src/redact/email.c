@@ -2,7 +2,8 @@
 /*
  * E-mail addresses as people write them: the part of RFC 5321's grammar that mail providers accept,
  * without quoted names. The domain has a dot and ends with letters, which tells an address from
- * `user@host`.
+ * `user@host`. Where the text was cut any beginning of a domain will do, and none. What stands
+ * before an '@' that was cut off is a word like others.
  */
 
 #include "redact/detect.h"
@@ -25,8 +26,10 @@ static size_t domain_end(const struct sonde__search *search, size_t from)
 	size_t to = from;
 	bool has_dot = false;
 
-	while (to < search->size && is_domain(search->text[to]))
+	while (to < search->size && is_domain(search->text[to]) && !sonde__is_cut_at(search, to))
 		to++;
+	if (sonde__is_cut_at(search, to))
+		return to;
 	while (to > from && (search->text[to - 1] == '.' || search->text[to - 1] == '-'))
 		to--;
 	for (size_t i = from + 1; i < to; i++)

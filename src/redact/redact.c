@@ -266,7 +266,8 @@ bool sonde__redact_measure(const struct sonde__redactor *redactor, struct sonde_
 	size_t size = text.size;
 	bool is_found = false;
 
-	if (!redactor || !redactor->detectors || !sonde__suspect(text.data, text.size))
+	if (!redactor || !redactor->detectors ||
+	    (!redactor->is_cut && !sonde__suspect(text.data, text.size)))
 		return false;
 	while (sonde__redact_next(redactor, text, verdict, match.to, &match)) {
 		size = size - (match.to - match.from) + match.by.size;

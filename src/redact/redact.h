@@ -38,6 +38,11 @@ struct sonde__redact_counts {
 struct sonde__redactor {
 	struct sonde__globs keys;
 	uint32_t detectors; /* Bits, 1 << enum sonde_redaction. */
+	/*
+	 * Set for the texts of a record that capture cut: what their ends may be the beginning of
+	 * is redacted, too. Otherwise only what a mark of a cut, "…", stands behind.
+	 */
+	bool is_cut;
 	/* Hashes of keys that are not secret, each at the place its hash says; 0: none. */
 	uint64_t known[SONDE__REDACT_KEYS_KNOWN];
 };

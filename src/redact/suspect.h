@@ -11,6 +11,7 @@
  *	URLs		an '@', or an '='
  *	pairs		an '=', or a ':'
  *	e-mail		an '@'
+ *	half a card's	the last byte of "…", which marks a cut
  *
  * and nothing is found at a text's first byte, which is looked at only as what stands before the
  * second. A text that is suspected goes to the detectors, and most are found innocent: so a yes may
@@ -61,6 +62,7 @@ static SONDE__ALWAYS_INLINE sonde__chunk sonde__chunk_suspects(sonde__chunk befo
 	const sonde__chunk folded = before | 0x20;
 
 	return (sonde__chunk)((c == ':') | (c == '=') | (c == '@') | (c == 'J') |
+			      (c == 0xa6) |
 			      ((c == ' ') &
 			       ((folded == 'r') | (folded == 'c') | (folded == 'n'))));
 }

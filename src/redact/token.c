@@ -4,7 +4,9 @@
  * tokens wherever they stand (RFC 7519: "eyJ" is how `{"` looks in base64), and private keys in PEM
  * (RFC 7468).
  *
- * "basic usage" and "the bearer of bad news" are prose: what follows must not look like a word.
+ * "basic usage" and "the bearer of bad news" are prose: what follows must not look like a word. But
+ * where the text was cut a word may be the beginning of a token, and a web token's head all there
+ * is.
  */
 
 #include "redact/detect.h"
@@ -64,13 +66,14 @@ bool sonde__token_find(const struct sonde__search *search, size_t at, struct son
 		from++;
 	for (to = from; to < search->size && is_token_byte(search->text[to]); to++)
 		continue;
-	if (from == to || is_word(search->text + from, to - from))
+	if (from == to ||
+	    (is_word(search->text + from, to - from) && !sonde__is_cut_at(search, to)))
 		return false;
 	*ret = (struct sonde__match){ .from = from, .to = to, .kind = SONDE_REDACTION_TOKEN };
 	return true;
 }
 
-/* At least a head and some of a body: a head alone says nothing. */
+/* At least a head and some of a body, or what a cut has left of them: a head alone says nothing. */
 bool sonde__web_token_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
 {
 	size_t to = at;
@@ -82,12 +85,12 @@ bool sonde__web_token_find(const struct sonde__search *search, size_t at, struct
 	at -= 2;
 	while (to < search->size && to - at < HEAD_MAX && is_base64url(search->text[to]))
 		to++;
-	if (to == search->size || search->text[to] != '.')
-		return false;
 	body = to + 1;
-	while (to < search->size && (is_base64url(search->text[to]) || search->text[to] == '.'))
-		to++;
-	if (to == body)
+	if (to < search->size && search->text[to] == '.')
+		while (to < search->size &&
+		       (is_base64url(search->text[to]) || search->text[to] == '.'))
+			to++;
+	if (to <= body && !sonde__is_cut_at(search, to))
 		return false;
 	*ret = (struct sonde__match){ .from = at, .to = to, .kind = SONDE_REDACTION_TOKEN };
 	return true;

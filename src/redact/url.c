@@ -7,6 +7,9 @@
  * People write passwords as they are, with all that should have been escaped: the last '@' counts,
  * and where there is none before the path, but something after a colon that is no port, the path
  * was none.
+ *
+ * Where the text was cut before the path the '@' may be gone: all that stands there might be a name
+ * and password, and goes, as it does behind a colon that no port follows.
  */
 
 #include "redact/detect.h"
@@ -56,16 +59,25 @@ static bool is_cut_short(const struct sonde__search *search, size_t from, size_t
 	return colon && !is_port(search, (size_t)(colon + 1 - search->text), to);
 }
 
-/* The last '@' of what is left of the URL; 0: there is none. */
+/* Past what may be a name and password, up to the last '@' or cut; 0: there is none. */
+static size_t secret_end(const struct sonde__search *search, size_t from, size_t to)
+{
+	const size_t cut = sonde__last_cut(search, from, to);
+	const size_t at = last_at(search, from, to);
+
+	if (at < to && at > cut)
+		return at;
+	return sonde__is_cut_at(search, cut) ? cut : at < to ? at : 0;
+}
+
+/* The same of what is left of the URL. */
 static size_t password_end(const struct sonde__search *search, size_t from)
 {
 	size_t to = from;
-	size_t at;
 
 	while (to < search->size && to - from < PASSWORD_MAX && !ends_url(search->text[to]))
 		to++;
-	at = last_at(search, from, to);
-	return at < to ? at : 0;
+	return secret_end(search, from, to);
 }
 
 static struct sonde_text replacement(const uint8_t *user, size_t size)
@@ -93,8 +105,8 @@ bool sonde__url_find(const struct sonde__search *search, size_t at, struct sonde
 	while (authority < search->size && !ends_url(search->text[authority]) &&
 	       !ends_authority(search->text[authority]))
 		authority++;
-	to = last_at(search, from, authority);
-	if (to == authority) {
+	to = secret_end(search, from, authority);
+	if (!to) {
 		if (!is_cut_short(search, from, authority))
 			return false;
 		to = password_end(search, authority);

@@ -101,9 +101,10 @@ static void test_odd_texts(void **state)
 	assert_int_equal(views[0].level, SONDE_TRACE);
 	assert_int_equal(views[1].level, 24);
 	assert_int_equal(views[2].message.size, 112 - 3);
-	assert_true(views[2].is_cut);
+	assert_int_equal(views[2].cuts, SONDE__CRUMB_MESSAGE_CUT);
 	assert_int_equal(views[3].category.size + views[3].message.size, 112);
-	assert_true(views[4].is_cut);
+	assert_int_equal(views[3].cuts, SONDE__CRUMB_MESSAGE_CUT | SONDE__CRUMB_CATEGORY_CUT);
+	assert_int_equal(views[4].cuts, SONDE__CRUMB_MESSAGE_CUT);
 	assert_int_equal(views[4].category.size + views[4].message.size, 112);
 	fixture_assert_text(views[6].message, "No such file or directory");
 	assert_int_equal(views[7].message.size % 2, 0);

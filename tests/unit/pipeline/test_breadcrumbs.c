@@ -85,7 +85,8 @@ static void test_lines(void **state)
 	record_begin();
 	crumb_add(0, SONDE_INFO, "cart", "3 items");
 	crumb_add(RIG_S, SONDE_WARN + 3, "", "no category");
-	crumb_add(60 * RIG_S, 24, "x", "")->is_cut = 1;
+	crumb_add(60 * RIG_S, 24, "x", "")->cuts =
+		SONDE__CRUMB_MESSAGE_CUT;
 	crumb_add(60 * RIG_S, 1, "", "");
 	read_lines(&breadcrumbs);
 	assert_int_equal(breadcrumbs.n, 4);

@@ -210,6 +210,91 @@ static void limits_do_not_hide_secrets(void **state)
 	assert_int_equal(rig_delivered(&rig, 0, "a=\"[red\" b=\"pw 1\""), 1);
 }
 
+/* Each text ends where capture cut it, in the middle of a secret. */
+static void cut_texts_are_redacted(void **state)
+{
+	static const char text[] = "at postgres://svc:hun";
+	const struct sonde_attr attrs[] = { sonde_str("a", text), sonde_str("b", "pan 4111111111") };
+
+	(void)state;
+	assert_true(record_log(&(struct record_spec){ .name = text,
+						      .flags = SONDE__RECORD_TEXT_CUT,
+						      .attrs = attrs,
+						      .n_attrs = 2 }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1,
+						       .span = 1,
+						       .name = text,
+						       .flags = SONDE__RECORD_TEXT_CUT,
+						       .attrs = attrs,
+						       .n_attrs = 2,
+						       .event = text,
+						       .event_attrs = attrs,
+						       .n_event_attrs = 2 }));
+	/* A part that finds its span, and one that finds none. */
+	for (uint64_t span = 2; span < 4; span++)
+		assert_true(record_part(&(struct record_spec){ .trace = 1,
+							       .span = span,
+							       .flags = SONDE__RECORD_TEXT_CUT,
+							       .status = SONDE_SPAN_ERROR,
+							       .description = text,
+							       .attrs = attrs,
+							       .n_attrs = 2 }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 2, .name = "s" }));
+	flush();
+	sonde__pipeline_finish_begin(rig.pipeline, rig.now_ns);
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "svc"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "4111"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "a=\"at postgres://REDACTED:REDACTED\""), 5);
+	assert_int_equal(rig_delivered(&rig, 0, "b=\"pan [redacted]\""), 5);
+	assert_int_equal(redacted(SONDE_REDACTION_CARD), 5);
+	/* What is whole is not taken for half of something. */
+	assert_true(record_log(&(struct record_spec){ .name = "at http://host",
+						      .attrs = attrs,
+						      .n_attrs = 2 }));
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = 5, .name = "at http://host", .attrs = attrs, .n_attrs = 2 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "at http://host"), 2);
+	assert_int_equal(rig_delivered(&rig, 0, "b=\"pan 4111111111\""), 2);
+}
+
+/* The part that has the whole name is lost. */
+static void what_is_left_of_a_name_is_redacted(void **state)
+{
+	char name[SONDE__SPAN_NAME_KEPT + 1];
+
+	(void)state;
+	memset(name, '.', sizeof(name));
+	snprintf(name + SONDE__SPAN_NAME_KEPT - 21, 22, "%s", "at postgres://svc:hun");
+	assert_true(record_span(&(struct record_spec){
+		.trace = 1, .span = 1, .name = name, .flags = SONDE__RECORD_HAS_PARTS }));
+	rig_turn(&rig, 60 * RIG_S);
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "svc"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "postgres://REDACTED:REDACTED "), 1);
+}
+
+/* Their texts carry a mark where they were cut, and stand in the middle of others. */
+static void errors_that_were_cut_are_redacted(void **state)
+{
+	struct error_spec spec = {
+		.record = { .severity = 17, .flags = SONDE__RECORD_WITH_LOG },
+		.types = { "outer", "inner" },
+		.messages = { "at postgres://svc:hun…", "pan 41111111…" },
+		.details = { "Bearer abc…", "at redis://:hun…" },
+		.crumbs = { "at postgres://svc:hun…" },
+	};
+
+	(void)state;
+	assert_true(record_error(&spec));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "hun"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "4111"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "abc"), 0);
+	assert_true(rig_delivered(&rig, 0, "postgres://REDACTED:REDACTED…") >= 3);
+}
+
 /* Not UTF-8, and a secret: both are mended. */
 static void invalid_text_is_redacted(void **state)
 {
@@ -246,6 +331,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(errors_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(summaries_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(limits_do_not_hide_secrets, begin, end),
+		cmocka_unit_test_setup_teardown(cut_texts_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_left_of_a_name_is_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(errors_that_were_cut_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(invalid_text_is_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(ids_are_left_alone, begin, end),
 	};

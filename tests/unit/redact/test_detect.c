@@ -276,6 +276,118 @@ static void test_numbers(void **state)
 	sonde__redactor_deinit(&redactor);
 }
 
+/* ---- Texts that capture cut ------------------------------------------------------------------ */
+
+/* What may be seen of the secret wherever the text is cut. */
+static const struct {
+	const char *detectors;
+	const char *before;
+	const char *secret;
+	size_t n_shown;
+} cuttings[] = {
+	/* The issuer. */
+	{ "cards", "card ", "4111111111111111", 6 },
+	{ "cards", "card ", "4111 1111 1111 1111", 8 },
+	{ "cards", "12 ", "3782-822463-10005", 8 },
+	{ "cards", "", "630400000000000000", 6 },
+	{ "tokens", "sent Bearer ", "abcdefghijklmnopq123", 0 },
+	{ "tokens", "basic ", "dXNlcjpwYXNz=", 0 },
+	/* A web token begins as any object does. */
+	{ "tokens", "jwt ", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", 2 },
+	{ "tokens", "", "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE", 27 },
+	{ "urls", "at postgres://", "svc:hunter2", 0 },
+	{ "urls", "at postgres://", "svc:12345", 0 },
+	{ "urls", "at postgres://", "svc:p@ss", 0 },
+	{ "urls", "at https://", "ghp_16C7e42F292c6912E7", 0 },
+	{ "urls", "", "redis://:hunter2", 9 },
+	{ "urls", "https://s3/k?X-Amz-Signature=", "9f86d081884c", 0 },
+	{ "pairs", "host=db password=", "hunter2", 0 },
+	{ "pairs", "{\"token\":\"", "hunter2", 0 },
+	{ "pairs", "{\"secrets\":", "[\"hunter2\",\"b\"]", 1 },
+	{ "pairs", "Authorization: ", "Digest username=x, response=y", 0 },
+	{ "pairs", "Cookie: ", "a=b; c=d", 0 },
+	/* Before the '@' it is a word. */
+	{ "email", "mail to ", "alice.k@mail.example.com", 7 },
+};
+
+/* Whether the text shows no more of the secret than it may, and what stood before it. */
+static void check_cut(const char *text, size_t i, size_t n)
+{
+	char *redacted = redact(text);
+	char *again = redact(redacted);
+	size_t n_same = 0;
+
+	assert_int_equal(strncmp(redacted, cuttings[i].before, strlen(cuttings[i].before)), 0);
+	while (n_same < n &&
+	       redacted[strlen(cuttings[i].before) + n_same] == cuttings[i].secret[n_same])
+		n_same++;
+	if (n_same > cuttings[i].n_shown)
+		fail_msg("%s\nbecame   %s", text, redacted);
+	assert_string_equal(again, redacted);
+	free(again);
+	free(redacted);
+}
+
+static void test_cuts_at_every_place(void **state)
+{
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cuttings) / sizeof(cuttings[0]); i++) {
+		open_with(cuttings[i].detectors);
+		for (size_t n = 1; n <= strlen(cuttings[i].secret); n++) {
+			redactor.is_cut = true;
+			(void)snprintf(text, sizeof(text), "%s%.*s", cuttings[i].before, (int)n,
+				       cuttings[i].secret);
+			check_cut(text, i, n);
+			/* A mark says it of a text in the middle of others. */
+			redactor.is_cut = false;
+			(void)snprintf(text, sizeof(text), "%s%.*s… (a.c:1 in f)",
+				       cuttings[i].before, (int)n, cuttings[i].secret);
+			check_cut(text, i, n);
+			(void)snprintf(text, sizeof(text), "%s%.*s…", cuttings[i].before, (int)n,
+				       cuttings[i].secret);
+			check_cut(text, i, n);
+		}
+		sonde__redactor_deinit(&redactor);
+	}
+}
+
+static void test_cut_texts_that_hold_nothing(void **state)
+{
+	static const struct row rows[] = {
+		{ "card 411111", NULL },
+		{ "12 more", NULL },
+		{ "it took 1234567", NULL },
+		{ "id 4bf92f3577b34da6", NULL },
+		{ "+491511234567", NULL },
+		{ "0.41111111", NULL },
+		{ "4111111 of them", NULL },
+		{ "the bearer of bad news", NULL },
+		{ "Bearer", NULL },
+		{ "see https://example.com/path", NULL },
+		{ "http://host:8080/users", NULL },
+		{ "http://[::1]:80/a", NULL },
+		{ "https://", NULL },
+		{ "password", NULL },
+		{ "password=", NULL },
+		{ "@example.com", NULL },
+		/* What a cut has made of it. */
+		{ "Bearer abc", "Bearer " R },
+		{ "see https://example.c", "see https://REDACTED" },
+		{ "see https://REDACTED:REDACTED@exam", "see https://REDACTED:REDACTED" },
+		{ "amqp://u:p/ss", "amqp://REDACTED:REDACTED" },
+		{ "a@b", R },
+		{ "a@", R },
+		{ "5111 1111-", R "-" },
+	};
+
+	(void)state;
+	open_with("all");
+	redactor.is_cut = true;
+	CHECK(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +396,8 @@ int main(void)
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_emails),
+		cmocka_unit_test(test_cuts_at_every_place),
+		cmocka_unit_test(test_cut_texts_that_hold_nothing),
 		cmocka_unit_test(test_detectors_are_switched),
 		cmocka_unit_test(test_numbers),
 	};

@@ -50,7 +50,7 @@ static const char *const crumbs[] = {
 	"4111", "1111", "-", " ", "bearer ", "Basic ", "eyJ", ".", "://", "@", ":", "=", "&", "?",
 	"password", "token", "\"", "'", "\\", "{", "[", "]", "}", ",", "Cookie: ", "-----BEGIN ",
 	"PRIVATE KEY-----", "sig", "a", "Z9", "\xc3\xa9", "\xe2\x82\xac", "\n", "0", "37828224631",
-	"0005", "/", "#", "x.de", "\xff",
+	"0005", "4111 111", "…", "/", "#", "x.de", "\xff",
 };
 
 static size_t make(char *text, size_t n)
