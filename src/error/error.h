@@ -74,9 +74,9 @@ struct sonde_bytes sonde__error_attributes(const struct sonde_error *error,
 					   uint16_t *ret_n_dropped);
 
 /*
- * Makes `cause` the cause of an error that has none, and takes it over; lets go of it where there
- * is one already. Returns the error; the cause where that says more: there is no error, or it says
- * only that memory ran out.
+ * Makes `cause` the cause of the error, or of the last of its causes, and takes it over; lets go of
+ * it where that has errors joined in it. Returns the error; the cause where that says more: there
+ * is no error, or it says only that memory ran out.
  */
 struct sonde_error *sonde__error_caused_by(struct sonde_error *error, struct sonde_error *cause);
 

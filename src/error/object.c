@@ -244,6 +244,32 @@ struct sonde_error *sonde_error_raise_at(const struct sonde_error_type *type,
 	return error;
 }
 
+/* Takes `cause` below the last error of the chain, where there is room for it. */
+static void root_set(struct sonde_error *error, struct sonde_error *cause)
+{
+	struct sonde_error *root = error;
+	uint16_t depth;
+	uint16_t n_objects;
+
+	while (root->cause)
+		root = root->cause;
+	if (root->joined || sonde__error_is_static(root) ||
+	    error->depth + cause->depth >= SONDE__ERROR_CHAIN_MAX) {
+		(void)sonde_error_free(cause);
+		return;
+	}
+	depth = root->depth;
+	n_objects = root->n_objects;
+	cause_take(root, cause);
+	depth = (uint16_t)(root->depth - depth);
+	n_objects = (uint16_t)(root->n_objects - n_objects);
+	for (; error != root; error = error->cause) {
+		error->depth = (uint16_t)(error->depth + depth);
+		error->n_objects = (uint16_t)(error->n_objects + n_objects);
+		error->nest = error->nest > root->nest ? error->nest : root->nest;
+	}
+}
+
 struct sonde_error *sonde__error_caused_by(struct sonde_error *error, struct sonde_error *cause)
 {
 	if (!cause || error == cause)
@@ -252,11 +278,7 @@ struct sonde_error *sonde__error_caused_by(struct sonde_error *error, struct son
 		(void)sonde_error_free(error);
 		return cause;
 	}
-	if (error->cause || error->joined) {
-		(void)sonde_error_free(cause);
-		return error;
-	}
-	cause_take(error, cause);
+	root_set(error, cause);
 	return error;
 }
 

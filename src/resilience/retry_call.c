@@ -71,11 +71,15 @@ uint64_t sonde__retry_call_attempt_end(const struct sonde_retry_call *call)
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
-/* Not one that only says that there was no answer, or none was asked for. */
+/* Not one that only says that there was no answer, or none was asked for; nor are its causes. */
 static bool is_real(const struct sonde_error *error)
 {
-	if (sonde_error_cause(error))
+	const struct sonde_error *cause;
+
+	if (sonde_error_joined(error, 0))
 		return true;
+	while ((cause = sonde_error_cause(error)) != NULL)
+		error = cause;
 	return !sonde_error_is(error, &sonde_timeout) && !sonde_error_is(error, &sonde_cancelled) &&
 	       !sonde_error_is(error, &sonde_closed) && !sonde_error_is(error, &sonde_exhausted) &&
 	       !sonde_error_is(error, &sonde_circuit_open);

@@ -91,6 +91,7 @@ static void test_a_cause_that_comes_later(void **state)
 {
 	struct sonde_error *cause = sonde_error_raise(&sonde_unavailable, "refused");
 	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+	struct sonde_error *root;
 
 	(void)state;
 	assert_null(sonde__error_caused_by(NULL, NULL));
@@ -99,12 +100,39 @@ static void test_a_cause_that_comes_later(void **state)
 	assert_ptr_equal(sonde__error_caused_by(NULL, cause), cause);
 	assert_ptr_equal(sonde__error_caused_by(error, cause), error);
 	assert_ptr_equal(sonde_error_cause(error), cause);
-	/* It has one. */
-	cause = sonde_error_raise(&sonde_unavailable, "another");
-	assert_ptr_equal(sonde__error_caused_by(error, cause), error);
+	/* It has one: that has it then. */
+	root = sonde_error_wrap(sonde_error_raise(&sonde_conflict, "held"), NULL, "another");
+	assert_ptr_equal(sonde__error_caused_by(error, root), error);
 	assert_string_equal(sonde_error_message(sonde_error_cause(error)), "refused");
+	assert_ptr_equal(sonde_error_cause(cause), root);
 	error = sonde_error_wrap(error, NULL, "all");
-	assert_int_equal(sonde__error_chain_length(error), 3);
+	assert_int_equal(sonde__error_chain_length(error), 5);
+	sonde_error_free(error);
+}
+
+/* Chains stay within their bound, and what is joined has causes of its own. */
+static void test_a_cause_that_has_no_place(void **state)
+{
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+
+	(void)state;
+	for (int i = 0; i < 2 * SONDE__ERROR_CHAIN_MAX; i++) {
+		struct sonde_error *cause = sonde_error_raise(&sonde_unavailable, "%d", i);
+
+		assert_ptr_equal(sonde__error_caused_by(error, cause), error);
+	}
+	assert_in_range(sonde__error_chain_length(error), SONDE__ERROR_CHAIN_MAX - 2,
+			SONDE__ERROR_CHAIN_MAX);
+	error = sonde_error_wrap(error, NULL, "all");
+	error = sonde_error_wrap(error, NULL, "of all");
+	assert_int_equal(sonde__error_chain_length(error), SONDE__ERROR_CHAIN_MAX);
+	sonde_error_free(error);
+	error = sonde_error_join(sonde_error_raise(&sonde_conflict, "one"),
+				 sonde_error_raise(&sonde_conflict, "two"));
+	error = sonde_error_wrap(error, &sonde_timeout, "late");
+	assert_ptr_equal(sonde__error_caused_by(error, sonde_error_raise(&sonde_closed, "3")),
+			 error);
+	assert_int_equal(sonde__error_chain_length(error), 2);
 	sonde_error_free(error);
 }
 
@@ -116,6 +144,7 @@ int main(void)
 		cmocka_unit_test(test_the_outermost_in_a_chain_the_longest_in_a_join),
 		cmocka_unit_test(test_a_full_error_counts_it),
 		cmocka_unit_test(test_a_cause_that_comes_later),
+		cmocka_unit_test(test_a_cause_that_has_no_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

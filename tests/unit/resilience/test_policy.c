@@ -37,6 +37,7 @@ struct fixture {
 	int n_calls;
 	int n_failures;
 	int cancels_at;
+	bool closes_bulkhead; /* Nobody is let in after it. */
 	uint64_t takes_ns;
 	uint64_t deadline_ns;
 	uint32_t n_taken; /* Permits, while it runs. */
@@ -114,6 +115,8 @@ static struct sonde_error *operation(void *argument)
 	f->clock.now_ns += f->takes_ns;
 	if (f->n_calls == f->cancels_at)
 		sonde_cancel_fire(&f->cancel, "enough");
+	if (f->closes_bulkhead)
+		(void)sonde_bulkhead_set_limit(&f->bulkhead, 0);
 	if (f->n_calls > f->n_failures)
 		return NULL;
 	return sonde_error_raise(f->type ? f->type : &sonde_unavailable, "refused %d", f->n_calls);
@@ -322,6 +325,36 @@ static void test_rejection_keeps_the_last_real_error(void **state)
 	assert_int_equal(f.n_calls, 4);
 	assert_true(sonde_error_find(error, &sonde_rate_limited) != NULL);
 	assert_error(error, &sonde_rate_limited, NULL, "refused 4", "limiter");
+	fixture_deinit(&f);
+}
+
+/*
+ * There are no permits any more, and the deadline comes: that the bulkhead was full is no more the
+ * real error than that time is over.
+ */
+static void test_wait_in_vain_keeps_the_last_real_error(void **state)
+{
+	struct sonde_bulkhead_options bulkhead = { .limit = 1, .max_queue = 1 };
+	const struct sonde_error *cause;
+	struct sonde_error *error;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	bulkhead.clock = &f.clock.clock;
+	sonde_bulkhead_deinit(&f.bulkhead);
+	assert_int_equal(sonde_bulkhead_init(&f.bulkhead, &bulkhead), SONDE_OK);
+	f.options.retry = &f.retry;
+	f.options.bulkhead = &f.bulkhead;
+	f.options.timeout_ms = 3000;
+	f.closes_bulkhead = true;
+	f.n_failures = 99;
+	error = run(&f);
+	assert_int_equal(f.n_calls, 1);
+	cause = sonde_error_cause(error);
+	assert_true(sonde_error_is(cause, &sonde_bulkhead_full));
+	assert_string_equal(sonde_error_message(sonde_error_cause(cause)), "refused 1");
+	assert_error(error, &sonde_timeout, NULL, NULL, "bulkhead");
 	fixture_deinit(&f);
 }
 
@@ -577,6 +610,7 @@ int main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_breaker_hears_of_each_attempt),
 		cmocka_unit_test(test_rejection_keeps_the_last_real_error),
+		cmocka_unit_test(test_wait_in_vain_keeps_the_last_real_error),
 		cmocka_unit_test(test_bulkhead),
 		cmocka_unit_test(test_limiter),
 		cmocka_unit_test(test_waiting_for_a_token_is_not_slowness),
