@@ -32,7 +32,8 @@ struct sonde_future {
  * can be waited for again, and sonde_future_is_taken says false.
  *
  * Called from a task of the same pool it runs a task that is still queued right here, so that tasks
- * may wait for those they have submitted even where all threads do.
+ * may wait for those they have submitted even where all threads do; up to 1024 one inside the
+ * other, past that it is a sonde_queue_full, and can be waited for elsewhere.
  */
 SONDE_API struct sonde_error *sonde_future_wait(struct sonde_future *future, uint64_t limit_ms,
 						struct sonde_cancel *cancel, void **ret_result)

@@ -21,8 +21,9 @@
  * which the agent captures: there is no "fire and forget".
  *
  * Every call takes a lock for a moment, and none is async-signal-safe. Only sonde_pool_init and
- * sonde_pool_resize allocate. A forked child has none of the threads: every call there says that
- * the pool is closed, and deinit forgets it.
+ * sonde_pool_resize allocate; and a submission, where there were never as many tasks out of the
+ * queue: more than 16 that other threads than the pool's run. A forked child has none of the
+ * threads: every call there says that the pool is closed, and deinit forgets it.
  */
 
 #include <sonde/cancel.h>
@@ -106,8 +107,7 @@ struct sonde_task_options {
  *
  * A task that submits to its own pool would wait for itself where the queue is full: the new task
  * is then run at once, on the calling thread, up to four one inside the other, and past that it is
- * rejected. So is one that would be the last of a chain of more tasks than the queue has room for,
- * each waiting for the next on one thread.
+ * rejected. Tasks may wait for each other as sonde_future_wait says.
  */
 SONDE_API struct sonde_error *sonde_pool_submit(struct sonde_pool *pool, sonde_task_fn *task,
 						void *argument,
@@ -136,9 +136,8 @@ SONDE_API struct sonde_error *sonde_pool_run(struct sonde_pool *pool, sonde_task
 
 /*
  * Runs the next task on the calling thread, as one of the pool's would. False: none is queued. For
- * loops, and for pools without threads. Where more than 16 threads that are not the pool's run
- * tasks at a time, each beyond may take the room of a queued one, and a submission that finds none
- * is rejected as by a full queue, whatever the policy.
+ * loops, and for pools without threads. Any number of threads may be in it; none takes room in the
+ * queue.
  */
 SONDE_API bool sonde_pool_turn(struct sonde_pool *pool);
 

@@ -86,10 +86,22 @@ static enum sonde__queue_end wait_locked(struct sonde__future *future, uint64_t 
 	return woken == SONDE__WOKEN_LATE ? SONDE__QUEUE_LATE : SONDE__QUEUE_CANCELLED;
 }
 
-/* Would the wait be for a task that nobody but the calling thread may ever run? */
-static bool has_to_help(const struct sonde__pool_core *core)
+/*
+ * Runs the task here, where nobody but the calling thread may ever do that. False: it must not, for
+ * all that it is in already. With the lock held before and after.
+ */
+static bool help(struct sonde__future *future)
 {
-	return core->has_no_threads || sonde__pool_own_runner(core);
+	struct sonde__pool_core *core = future->core;
+	const struct sonde__pool_runner *own = sonde__pool_own_runner(core);
+	struct sonde__pool_task *task = &future->slot->task;
+
+	if (!own && !core->has_no_threads)
+		return true;
+	if (own && own->n_tasks >= SONDE__POOL_DEPTH_MAX && task->state == SONDE__POOL_QUEUED)
+		return false;
+	(void)sonde__pool_turn(core, task);
+	return true;
 }
 
 enum sonde__queue_end sonde__future_wait_until(struct sonde_future *public, uint64_t until_ns,
@@ -105,9 +117,9 @@ enum sonde__queue_end sonde__future_wait_until(struct sonde_future *public, uint
 	if (!until_ns)
 		return SONDE__QUEUE_LATE;
 	sonde__pool_lock(future->core);
-	if (future->slot && has_to_help(future->core))
-		(void)sonde__pool_turn(future->core, &future->slot->task);
-	if (future->slot)
+	if (future->slot && !help(future))
+		end = SONDE__QUEUE_FULL;
+	else if (future->slot)
 		end = wait_locked(future, until_ns, cancel);
 	sonde__pool_unlock(future->core);
 	return end;
@@ -149,6 +161,8 @@ struct sonde_error *sonde_future_wait(struct sonde_future *public, uint64_t limi
 		return sonde__future_take(public, ret_result);
 	case SONDE__QUEUE_CANCELLED:
 		return sonde_cancel_error(cancel);
+	case SONDE__QUEUE_FULL:
+		return sonde_error_raise(&sonde_queue_full, SONDE__POOL_TOO_DEEP);
 	default:
 		return sonde_error_raise(&sonde_timeout, "the task has not ended in time");
 	}

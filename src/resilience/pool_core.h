@@ -27,7 +27,10 @@
 
 #define SONDE__POOL_CLASSES 3
 #define SONDE__POOL_INLINE_MAX 4 /* Tasks run by a submit, one inside the other. */
+#define SONDE__POOL_DEPTH_MAX 1024 /* And by waits: a thread's stack ends somewhere. */
 #define SONDE__POOL_NAME_SIZE 32
+
+#define SONDE__POOL_TOO_DEEP "too many tasks wait for each other on one thread"
 
 /* A task's state. */
 enum {
@@ -279,7 +282,7 @@ void sonde__pool_slot_set(struct sonde__pool_slot *slot, sonde_task_fn *function
 void sonde__future_attach(struct sonde__future *future, struct sonde__pool_slot *slot);
 void sonde__future_complete(struct sonde__future *future, void *result, struct sonde_error *error);
 
-/* As sonde_future_wait, until a moment; NULL where it is not done. */
+/* As sonde_future_wait, until a moment. Full: the thread is in too many tasks already. */
 enum sonde__queue_end sonde__future_wait_until(struct sonde_future *future, uint64_t until_ns,
 					       struct sonde_cancel *cancel);
 struct sonde_error *sonde__future_take(struct sonde_future *future, void **ret_result);

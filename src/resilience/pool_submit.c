@@ -9,6 +9,8 @@
 #include "resilience/clock.h"
 #include "resilience/pool_core.h"
 
+#define MORE_SLOTS 64
+
 /* How a submission wants to be treated. */
 struct entry {
 	enum sonde_priority priority;
@@ -157,9 +159,27 @@ struct sonde_error *sonde__pool_submit(struct sonde_pool *pool, struct sonde__po
 }
 
 /*
- * There are as many slots as can be queued and run; but those of tasks that have ended may be held
- * for a moment. With the lock held, which it gives back.
+ * There is memory for what can be queued, and for as many tasks out of the queue as the pool's
+ * threads run; who runs more of them elsewhere, or keeps ones that have ended, has room made for
+ * more. The room in the queue is reserved meanwhile. With the lock held before and after; NULL: no
+ * memory.
  */
+static struct sonde__pool_slot *slot_new(struct sonde__pool_core *core)
+{
+	struct sonde__pool_slot *slot = sonde__pool_slot_new(core);
+	int status = SONDE_OK;
+
+	/* Others may be as quick. */
+	while (!slot && status == SONDE_OK) {
+		sonde__pool_unlock(core);
+		status = sonde__pool_slots_add(core, MORE_SLOTS);
+		sonde__pool_lock(core);
+		slot = sonde__pool_slot_new(core);
+	}
+	return slot;
+}
+
+/* With the lock held, which it gives back. */
 static struct sonde_error *refuse_full(struct sonde__pool_core *core, const struct entry *entry)
 {
 	if (!entry->own)
@@ -181,7 +201,7 @@ static struct sonde_error *submit(struct sonde__pool_core *core, sonde_task_fn *
 
 	if (error)
 		return error;
-	slot = sonde__pool_slot_new(core);
+	slot = slot_new(core);
 	if (!slot)
 		return refuse_full(core, &entry);
 	sonde__pool_unlock(core);
@@ -237,6 +257,19 @@ int sonde_pool_try_submit(struct sonde_pool *pool, sonde_task_fn *task, void *ar
 	return status;
 }
 
+/* Why a task is not waited for. */
+static const char *reason_of(enum sonde__queue_end end)
+{
+	switch (end) {
+	case SONDE__QUEUE_LATE:
+		return "over the deadline";
+	case SONDE__QUEUE_FULL:
+		return SONDE__POOL_TOO_DEEP;
+	default:
+		return "the caller was cancelled";
+	}
+}
+
 struct sonde_error *sonde_pool_run(struct sonde_pool *pool, sonde_task_fn *task, void *argument,
 				   const struct sonde_task_options *options, void **ret_result)
 {
@@ -249,12 +282,13 @@ struct sonde_error *sonde_pool_run(struct sonde_pool *pool, sonde_task_fn *task,
 		return error;
 	end = sonde__future_wait_until(&future, sonde__deadline_current(), cancel);
 	if (end != SONDE__QUEUE_DONE) {
-		sonde_future_cancel(&future, end == SONDE__QUEUE_LATE ? "over the deadline"
-								      : "the caller was cancelled");
+		sonde_future_cancel(&future, reason_of(end));
 		(void)sonde__future_wait_until(&future, SONDE__NEVER, /* cancel= */ NULL);
 	}
 	error = sonde__future_take(&future, ret_result);
 	if (error && end == SONDE__QUEUE_LATE && !sonde_error_is(error, &sonde_timeout))
 		error = sonde_error_wrap(error, &sonde_timeout, "over the deadline");
+	if (error && end == SONDE__QUEUE_FULL)
+		error = sonde_error_wrap(error, &sonde_queue_full, SONDE__POOL_TOO_DEEP);
 	return error;
 }

@@ -369,10 +369,47 @@ static void test_tasks_wait_for_tasks_of_their_pool(void **state)
 	assert_int_equal(sonde_pool_init(&pool, &options), SONDE_OK);
 	assert_null(sonde_pool_run(&pool, wait_for_child, &family, NULL, NULL));
 	assert_int_equal(family.n_run, 31);
-	/* Longer than there is room for: an error, no standstill. */
-	family.n_left = 1000;
+	/* Deeper than a stack may be: an error, neither a standstill nor the process's end. */
+	family.n_left = 10 * 1024;
+	family.n_run = 0;
 	assert_error(sonde_pool_run(&pool, wait_for_child, &family, NULL, NULL), &sonde_queue_full,
-		     NULL);
+		     "too many tasks wait for each other on one thread");
+	/*
+	 * What nobody waited for is run when the thread is out of them, and then what that waits
+	 * for.
+	 */
+	assert_null(sonde_pool_wait(&pool, UINT64_MAX, NULL));
+	assert_int_equal(family.n_run, 10 * 1024 + 1);
+}
+
+static struct sonde_error *run_child(void *argument, struct sonde_cancel *cancel, void **ret)
+{
+	struct family *family = argument;
+
+	(void)cancel;
+	(void)ret;
+	family->n_run++;
+	if (!family->n_left--)
+		return NULL;
+	return sonde_pool_run(family->pool, run_child, family, NULL, NULL);
+}
+
+static void test_tasks_that_run_tasks_have_an_end(void **state)
+{
+	SONDE_POOL_AUTODEINIT struct sonde_pool pool;
+	struct sonde_pool_options options = { .threads = 1, .capacity = 1 };
+	struct family family = { .pool = &pool, .n_left = 1023 };
+
+	(void)state;
+	assert_int_equal(sonde_pool_init(&pool, &options), SONDE_OK);
+	assert_null(sonde_pool_run(&pool, run_child, &family, NULL, NULL));
+	assert_int_equal(family.n_run, 1024);
+	family.n_left = 1024;
+	family.n_run = 0;
+	/* The one too many was taken back, and has not run. */
+	assert_error(sonde_pool_run(&pool, run_child, &family, NULL, NULL), &sonde_queue_full,
+		     "too many tasks wait for each other on one thread");
+	assert_int_equal(family.n_run, 1024);
 }
 
 /* Submits without waiting: the queue of one is full from the second on. */
@@ -544,6 +581,7 @@ int main(void)
 		cmocka_unit_test(test_deadline_is_spent_in_the_queue),
 		cmocka_unit_test(test_run_takes_back_what_is_late),
 		cmocka_unit_test(test_tasks_wait_for_tasks_of_their_pool),
+		cmocka_unit_test(test_tasks_that_run_tasks_have_an_end),
 		cmocka_unit_test(test_submitting_to_a_full_own_pool_runs_it_here),
 		cmocka_unit_test(test_tasks_that_do_what_they_should_not),
 		cmocka_unit_test(test_nonsense),
