@@ -42,7 +42,7 @@ enum sonde__group_state {
 struct sonde__group_task {
 	struct sonde__group *group;
 	struct sonde__group_task *next; /* In the queue, then in the order of ends. */
-	struct sonde__group_task *next_running;
+	struct sonde__group_task *next_running; /* Or among those that the pool has not begun. */
 	struct sonde__group_task *previous_running;
 	const char *name;
 	sonde_operation_fn *operation;
@@ -60,8 +60,8 @@ struct sonde__group_task {
 	/* On a pool, until it has ended: */
 	struct sonde__pool_task pooled;
 	bool is_active; /* It counts as one of those that may run. */
-	bool is_submitted; /* The pool has it. */
-	bool is_claimed; /* Whoever waits has tried to have it. */
+	bool is_submitted; /* The pool has it; whoever waits may have it back. */
+	bool has_left; /* The pool has begun it, or ended it. */
 };
 
 struct sonde__group_list {
@@ -89,12 +89,12 @@ struct sonde__group_thread;
 
 struct sonde__group {
 	pthread_mutex_t lock; /* Guards all but what the init sets. */
-	pid_t process; /* That made it. */
 	struct sonde_cancel token;
 	const char *name;
 	enum sonde_group_mode mode;
 	uint32_t max_running;
 	uint32_t max_tasks;
+	pid_t process; /* That made it. */
 	uint64_t end_ns;
 	uint64_t slow_leave_ns;
 	size_t stack_size;
@@ -106,6 +106,7 @@ struct sonde__group {
 	struct sonde__group_list queue;
 	struct sonde__group_list ended; /* And returned by no next yet. */
 	struct sonde__group_task *running; /* The newest first. */
+	struct sonde__group_task *submitted; /* The pool has not begun; the oldest, in a ring. */
 	struct sonde_group_figures figures;
 	size_t n_returned; /* By next. */
 	size_t winner; /* SIZE_MAX: none yet. */

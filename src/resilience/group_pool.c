@@ -18,11 +18,50 @@ static struct sonde__group_task *task_of(struct sonde__pool_task *pooled)
 					    offsetof(struct sonde__group_task, pooled));
 }
 
+/* ---- What the pool has and has not begun; all with the lock held ----------------------------- */
+
+static void submitted_add(struct sonde__group *group, struct sonde__group_task *task)
+{
+	struct sonde__group_task *first = group->submitted ? group->submitted : task;
+	struct sonde__group_task *last = group->submitted ? first->previous_running : task;
+
+	task->is_submitted = true;
+	task->next_running = first;
+	task->previous_running = last;
+	last->next_running = task;
+	first->previous_running = task;
+	group->submitted = first;
+}
+
+/* Where it is in there: the pool begins it, or ends it, or somebody tries to have it back. */
+static void submitted_remove(struct sonde__group *group, struct sonde__group_task *task)
+{
+	struct sonde__group_task *next = task->next_running;
+
+	if (!task->is_submitted)
+		return;
+	task->is_submitted = false;
+	next->previous_running = task->previous_running;
+	task->previous_running->next_running = next;
+	if (group->submitted == task)
+		group->submitted = next != task ? next : NULL;
+}
+
+/* Perhaps before who gave it to the pool has come to enter that. */
+static void leave(struct sonde__group_task *task)
+{
+	submitted_remove(task->group, task);
+	task->has_left = true;
+}
+
+/* ---- A task's way ---------------------------------------------------------------------------- */
+
 static const struct sonde_error *run(struct sonde__pool_task *pooled)
 {
 	struct sonde__group_task *task = task_of(pooled);
 
 	pthread_mutex_lock(&task->group->lock);
+	leave(task);
 	sonde__group_task_begin(task);
 	pthread_mutex_unlock(&task->group->lock);
 	sonde__group_task_run(task);
@@ -33,8 +72,12 @@ static void end(struct sonde__pool_task *pooled, struct sonde_error *error)
 {
 	struct sonde__group_task *task = task_of(pooled);
 
-	if (error)
+	if (error) {
+		pthread_mutex_lock(&task->group->lock);
+		leave(task);
+		pthread_mutex_unlock(&task->group->lock);
 		sonde__group_task_refuse(task, error);
+	}
 	sonde__group_task_finish(task);
 }
 
@@ -65,7 +108,7 @@ static struct sonde_error *submit(struct sonde__group_task *task)
 {
 	SONDE_CONTEXT_SCOPE(&task->context);
 
-	task->is_claimed = false;
+	task->has_left = false;
 	task->pooled = (struct sonde__pool_task){ .run = run,
 						  .end = end,
 						  .cancel = &task->group->token,
@@ -84,8 +127,8 @@ static bool give(struct sonde__group_task *task)
 	pthread_mutex_lock(&group->lock);
 	if (error)
 		deactivate(task);
-	else
-		task->is_submitted = true;
+	else if (!task->has_left)
+		submitted_add(group, task);
 	if (is_full)
 		sonde__group_list_push_first(&group->queue, task);
 	sonde__group_notify(group, /* is_for_helpers= */ true);
@@ -123,18 +166,6 @@ void sonde__group_pool_release(struct sonde__group_task *task)
 	sonde__group_pool_feed(group);
 }
 
-/* With the lock held: one that the pool has and nobody has asked back for; NULL: none. */
-static struct sonde__group_task *submitted_task(struct sonde__group *group)
-{
-	for (size_t i = 0; i < group->figures.spawned; i++) {
-		struct sonde__group_task *task = sonde__group_task_at(group, i);
-
-		if (task->is_submitted && !task->is_claimed && task->state == SONDE__GROUP_QUEUED)
-			return task;
-	}
-	return NULL;
-}
-
 static void take_back(struct sonde__group_task *task)
 {
 	struct sonde_error *error = sonde_cancel_error(&task->group->token);
@@ -153,10 +184,10 @@ bool sonde__group_pool_help(struct sonde__group *group, bool is_own_thread)
 		sonde__group_task_help(task);
 		return true;
 	}
-	task = is_told || is_own_thread ? submitted_task(group) : NULL;
+	task = is_told || is_own_thread ? group->submitted : NULL;
 	if (!task)
 		return false;
-	task->is_claimed = true;
+	submitted_remove(group, task);
 	pthread_mutex_unlock(&group->lock);
 	if (is_told)
 		take_back(task);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -315,6 +316,75 @@ static void test_task_dropped_for_a_newer_one_has_failed(void **state)
 	pool_end(&pool);
 }
 
+/* ---- What it costs --------------------------------------------------------------------------- */
+
+#define FEW 1000u
+#define MANY (16 * FEW)
+
+static struct sonde_error *succeed(void *argument)
+{
+	++*(unsigned *)argument;
+	return NULL;
+}
+
+static uint64_t processor_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* The processor's time for having all of so many tasks back from the pool. */
+static uint64_t time_to_take_back(unsigned n_tasks, bool is_cancelled)
+{
+	struct sonde_group group;
+	struct sonde_pool pool;
+	uint64_t before_ns;
+	uint64_t duration_ns;
+	unsigned n_run = 0;
+
+	pool_begin(&pool, SONDE_POOL_NO_THREADS, n_tasks, SONDE_QUEUE_WAIT);
+	sonde_group_init(&group, &(struct sonde_group_options){ .pool = &pool,
+								.max_tasks = n_tasks });
+	for (unsigned i = 0; i < n_tasks; i++)
+		assert_int_equal(sonde_group_spawn(&group, NULL, succeed, &n_run, NULL), SONDE_OK);
+	if (is_cancelled)
+		sonde_group_cancel(&group, NULL);
+	before_ns = processor_ns();
+	if (is_cancelled)
+		error_expect(sonde_group_wait(&group), &sonde_cancelled);
+	else
+		assert_null(sonde_group_wait(&group));
+	duration_ns = processor_ns() - before_ns;
+	assert_int_equal(n_run, is_cancelled ? 0 : n_tasks);
+	sonde_group_deinit(&group);
+	pool_end(&pool);
+	return duration_ns;
+}
+
+static uint64_t best_time(unsigned n_tasks, bool is_cancelled)
+{
+	uint64_t best_ns = UINT64_MAX;
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t now_ns = time_to_take_back(n_tasks, is_cancelled);
+
+		if (now_ns < best_ns)
+			best_ns = now_ns;
+	}
+	return best_ns;
+}
+
+/* Sixteen times as many take about that much longer: with a look through all it was 200 times. */
+static void test_cost_of_a_task_does_not_grow_with_their_number(void **state)
+{
+	(void)state;
+	for (int is_cancelled = 0; is_cancelled < 2; is_cancelled++)
+		assert_in_range(best_time(MANY, is_cancelled), 0,
+				64 * best_time(FEW, is_cancelled));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +399,7 @@ int main(void)
 		cmocka_unit_test(test_closed_pool_runs_nothing),
 		cmocka_unit_test(test_overdue_stop_of_the_pool_ends_the_group),
 		cmocka_unit_test(test_task_dropped_for_a_newer_one_has_failed),
+		cmocka_unit_test(test_cost_of_a_task_does_not_grow_with_their_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
