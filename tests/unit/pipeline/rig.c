@@ -75,7 +75,7 @@ void rig_init(struct rig *rig, size_t n_destinations)
 	fill_options(rig, n_destinations);
 	assert_int_equal(sonde__process_init(), 0);
 	assert_int_equal(sonde__box_open(&box, &info), SONDE_OK);
-	rig->n_rings = info.n_rings;
+	rig->cpus = cpus_take_one();
 	sonde__diagnostic_set(take_diagnostic, rig);
 }
 
@@ -127,6 +127,7 @@ void rig_end(struct rig *rig)
 	}
 	sonde__diagnostic_set(/* callback= */ NULL, /* user= */ NULL);
 	sonde__box_close();
+	cpus_give_back(&rig->cpus);
 }
 
 uint64_t rig_turn(struct rig *rig, uint64_t later_ns)

@@ -22,6 +22,7 @@
 #include <sonde/exporter.h>
 
 #include "pipeline/pipeline.h"
+#include "support/one_cpu.h"
 
 #define RIG_S UINT64_C(1000000000)
 #define RIG_MS UINT64_C(1000000)
@@ -77,10 +78,13 @@ struct rig {
 	double random; /* 0.5: no jitter. */
 	char diagnostics[16384];
 	size_t n_diagnostics;
-	uint32_t n_rings;
+	struct cpus cpus;
 };
 
-/* Opens the box, fills the options in; the test may change them before rig_start. */
+/*
+ * Opens the box, fills the options in; the test may change them before rig_start. Until rig_end the
+ * thread stays on one CPU, so that what it records is read in the order of capture.
+ */
 void rig_init(struct rig *rig, size_t n_destinations);
 void rig_start(struct rig *rig);
 void rig_end(struct rig *rig);

@@ -133,6 +133,30 @@ static void each_finds_its_own(void **state)
 	}
 }
 
+/* In two rings, of which either may be read first: told once, joined or on its own. */
+static void each_is_told_once_from_another_ring(void **state)
+{
+	size_t n_joined;
+	size_t n_alone;
+
+	(void)state;
+	rig.options.flood.group.period_ns = rig.options.flood.total.period_ns = 0;
+	start();
+	for (uint64_t i = 1; i <= 10; i++) {
+		assert_true(capture(i, SONDE__RECORD_WITH_LOG));
+		if (!cpus_take_another(&rig.cpus))
+			skip();
+		assert_true(capture_again(i, "unavailable"));
+	}
+	assert_true(rig_flush(&rig, /* ret_incomplete= */ NULL));
+	n_joined = rig_delivered(&rig, 0, "captured again: unavailable");
+	n_alone = rig_delivered(&rig, 0, "event=sonde.error.again");
+	assert_int_equal(rig_delivered(&rig, 0, "event=exception"), 10);
+	assert_int_equal(n_joined + n_alone, 10);
+	assert_true(n_joined > 0);
+	assert_int_equal(parts().exported, 10);
+}
+
 static void what_is_held_back_takes_it_along(void **state)
 {
 	(void)state;
@@ -208,6 +232,7 @@ int main(void)
 		TEST(it_joins_the_event_too),
 		TEST(what_comes_later_is_a_log_record),
 		TEST(each_finds_its_own),
+		TEST(each_is_told_once_from_another_ring),
 		TEST(what_is_held_back_takes_it_along),
 		TEST(a_flood_of_them_is_held_back),
 		TEST(without_logs_it_is_counted),
