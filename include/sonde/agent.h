@@ -214,6 +214,11 @@ struct sonde_options {
 	uint64_t symbols_memory_limit_bytes;
 	bool no_symbols;
 	bool no_source;
+	/*
+	 * SONDE_SOURCE_LINES, 1 to 15; 5: so many lines of source are shown around a place in the
+	 * application, with it in the middle.
+	 */
+	uint32_t source_lines;
 
 	sonde_fingerprint_fn *fingerprint;
 	void *fingerprint_user;
@@ -249,7 +254,7 @@ struct sonde_options {
 			0, 0, 0, 0, 0, 0, SONDE_EXCEPTION_DEFAULT, 0, 0, 0, 0, 0, NULL, NULL, \
 			false, false, 0, SONDE_SAMPLER_DEFAULT, false, 0, NULL, NULL, NULL, \
 			0, 0, 0, 0, 0, false, NULL, 0, NULL, NULL, NULL, NULL, 0, false, \
-			false, NULL, NULL, NULL, NULL, (enum sonde_level)0, NULL, 0, \
+			false, 0, NULL, NULL, NULL, NULL, (enum sonde_level)0, NULL, 0, \
 			NULL, NULL \
 	}
 

@@ -61,7 +61,7 @@ struct sonde_symbol_query {
 	uint64_t address; /* In the file's addresses: memory minus bias. */
 	const char *debug_path; /* Folders with debug files, separated by colons; "": none. */
 	uint64_t memory_limit_bytes; /* For everything that the provider keeps. */
-	bool wants_source;
+	uint32_t source_lines; /* Wanted of the text around each place; 0: none. */
 };
 
 /* Texts are valid until the provider's next call; NULL where something is not known. */
@@ -69,7 +69,12 @@ struct sonde_symbol_frame {
 	const char *function; /* For people: C++ names are demangled. */
 	const char *linkage_name; /* For the linker. */
 	const char *file;
-	const char *source; /* The text of the line. */
+	/*
+	 * The text around the line, as many lines as were wanted or fewer, with newlines between
+	 * them, and the number of the first of them.
+	 */
+	const char *source;
+	uint32_t source_first;
 	uint32_t line;
 	uint32_t column;
 	bool is_inlined; /* Into the next frame. */

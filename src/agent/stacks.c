@@ -26,6 +26,13 @@ void sonde__stacks_configure(const struct sonde__environment *environment,
 		.max = MEMORY_MAX,
 		.is_size = true,
 	};
+	const struct sonde__number lines = {
+		.name = "SONDE_SOURCE_LINES",
+		.option = options->source_lines,
+		.fallback = SONDE__SOURCE_LINES,
+		.min = 1,
+		.max = SONDE__SOURCE_LINES_MAX,
+	};
 	const struct sonde__stack_options stacks = {
 		.in_app = text_of(environment, options->in_app, "SONDE_IN_APP"),
 		.debug_path = text_of(environment, options->debug_path, "SONDE_DEBUG_PATH"),
@@ -34,6 +41,7 @@ void sonde__stacks_configure(const struct sonde__environment *environment,
 				  !sonde__environment_switch(environment, "SONDE_SYMBOLS", true),
 		.has_no_source = options->no_source ||
 				 !sonde__environment_switch(environment, "SONDE_SOURCE", true),
+		.source_lines = (uint32_t)sonde__environment_number(environment, &lines),
 	};
 
 	if (!sonde__stack_configure(&stacks))

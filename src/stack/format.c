@@ -3,8 +3,8 @@
 /*
  * Stacks as text, for people and for tools that read it: what frame.c says about each address.
  *
- * Where a stack does not fit with the source's lines it is written without: all of a stack says
- * more than the most of it does with the text.
+ * Where a stack does not fit with the source around each place it is written with the very lines
+ * alone, or without: all of a stack says more than the most of it does with the text.
  */
 
 #include "stack/stack.h"
@@ -17,11 +17,15 @@
 
 #include "base/text.h"
 #include "stack/frame.h"
+#include "stack/options.h"
 
-#define LINE_SIZE 768
+#define FRAME_SIZE 768
+#define GUTTER_SIZE 24 /* Before each line of source. */
+
+enum source_level { SOURCE_NONE, SOURCE_LINE, SOURCE_AROUND };
 
 struct line {
-	char text[LINE_SIZE];
+	char text[FRAME_SIZE + SONDE__SOURCE_SIZE + SONDE__SOURCE_LINES_MAX * GUTTER_SIZE];
 	size_t size;
 };
 
@@ -68,8 +72,29 @@ static void put_module(struct line *line, const struct sonde__frame *frame)
 	put(line, "%s, +0x%" PRIx64 ")", frame->build_id_size ? "" : "none", frame->offset);
 }
 
+/* The lines around it with their numbers, the very one marked. */
+static void put_source(struct line *line, const struct sonde__frame *frame, enum source_level level)
+{
+	char text[SONDE__SOURCE_SIZE];
+	const char *at = text;
+
+	if (level == SOURCE_NONE || !frame->is_in_app ||
+	    !sonde__stack_source(&frame->source, text))
+		return;
+	for (uint32_t number = frame->source.first; *at; number++) {
+		int size = (int)strcspn(at, "\n");
+		bool is_it = number == frame->line;
+
+		if (is_it || level == SOURCE_AROUND)
+			put(line, "    %c %5u |%s%.*s\n", is_it ? '>' : ' ', (unsigned)number,
+			    size ? " " : "", size, at);
+		at += size;
+		at += *at == '\n';
+	}
+}
+
 static void line_write(struct line *line, size_t index, const struct sonde__frame *frame,
-		       bool with_source)
+		       enum source_level level)
 {
 	line->size = 0;
 	put(line, "#%zu ", index);
@@ -82,13 +107,12 @@ static void line_write(struct line *line, size_t index, const struct sonde__fram
 	if (frame->module[0] && !frame->is_in_app)
 		put(line, " [system]");
 	put(line, "\n");
-	if (with_source && frame->is_in_app && frame->source[0])
-		put(line, "    | %s\n", frame->source);
+	put_source(line, frame, level);
 }
 
 /* Whole lines; returns the length. */
-static size_t write_all(const struct sonde__frame *frames, size_t n, bool with_source, char *buffer,
-			size_t size, bool *ret_is_complete)
+static size_t write_all(const struct sonde__frame *frames, size_t n, enum source_level level,
+			char *buffer, size_t size, bool *ret_is_complete)
 {
 	size_t used = 0;
 
@@ -98,7 +122,7 @@ static size_t write_all(const struct sonde__frame *frames, size_t n, bool with_s
 	for (size_t i = 0; i < n; i++) {
 		struct line line;
 
-		line_write(&line, i, &frames[i], with_source);
+		line_write(&line, i, &frames[i], level);
 		if (used + line.size >= size)
 			return used;
 		memcpy(buffer + used, line.text, line.size + 1);
@@ -113,12 +137,11 @@ size_t sonde__stack_format(const uint64_t *frames, size_t n_frames, char *buffer
 	struct sonde__frame resolved[SONDE__FRAMES_RESOLVED];
 	size_t n_resolved = sonde__stack_resolve(frames, n_frames, resolved,
 						 SONDE__FRAMES_RESOLVED);
-	bool is_complete;
-	size_t used = write_all(resolved, n_resolved, /* with_source= */ true, buffer, size,
-				&is_complete);
+	bool is_complete = false;
+	size_t used = 0;
 
-	if (!is_complete)
-		used = write_all(resolved, n_resolved, /* with_source= */ false, buffer, size,
+	for (int level = SOURCE_AROUND; level >= SOURCE_NONE && !is_complete; level--)
+		used = write_all(resolved, n_resolved, (enum source_level)level, buffer, size,
 				 &is_complete);
 	return used;
 }

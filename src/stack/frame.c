@@ -66,6 +66,7 @@ static struct sonde__stack_options options = {
 	.in_app = in_app,
 	.debug_path = debug_path,
 	.memory_limit_bytes = SONDE__SYMBOLS_MEMORY,
+	.source_lines = SONDE__SOURCE_LINES,
 };
 
 /* The pid of the process whose thread is inside; 0: nobody. */
@@ -185,7 +186,7 @@ static bool module_get(uint64_t address, uint32_t *ret)
 
 static bool is_kept(const struct cached_address *cached)
 {
-	return cached->names.n == 0 || sonde__name_at(&cached->names, 0);
+	return cached->names.n == 0 || sonde__names_have_source(&cached->names);
 }
 
 static const struct cached_address *address_get(uint64_t address)
@@ -204,7 +205,7 @@ static const struct cached_address *address_get(uint64_t address)
 	cached->address = address;
 	cached->module = index;
 	cached->has_symbol = sonde__symbol_find(module, in_file, &cached->symbol);
-	cached->names = sonde__names_ask(&options, module, in_file);
+	cached->names = sonde__names_ask(&options, module, in_file, cache.modules[index].is_in_app);
 	return cached;
 }
 
@@ -234,7 +235,7 @@ static void frame_refine(struct sonde__frame *frame, const struct sonde__name *n
 	frame->column = name->column;
 	frame->is_inlined = name->is_inlined;
 	memcpy(frame->file, name->file, sizeof(frame->file));
-	memcpy(frame->source, name->source, sizeof(frame->source));
+	frame->source = name->source;
 	if (name->function[0])
 		memcpy(frame->function, name->function, sizeof(frame->function));
 }
@@ -286,6 +287,17 @@ size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sond
 	return n;
 }
 
+bool sonde__stack_source(const struct sonde__source *source, char ret[SONDE__SOURCE_SIZE])
+{
+	bool is_read;
+
+	if (!source->size || !cache_enter())
+		return false;
+	is_read = sonde__source_read(source, ret);
+	cache_leave();
+	return is_read;
+}
+
 uint64_t sonde__stack_generation(void)
 {
 	int saved_errno = errno;
@@ -321,6 +333,9 @@ bool sonde__stack_configure(const struct sonde__stack_options *wanted)
 								: SONDE__SYMBOLS_MEMORY;
 	options.has_no_symbols = wanted->has_no_symbols;
 	options.has_no_source = wanted->has_no_source;
+	options.source_lines = wanted->source_lines ? wanted->source_lines : SONDE__SOURCE_LINES;
+	if (options.source_lines > SONDE__SOURCE_LINES_MAX)
+		options.source_lines = SONDE__SOURCE_LINES_MAX;
 	cache_leave();
 	return true;
 }

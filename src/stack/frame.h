@@ -16,10 +16,20 @@
 
 #define SONDE__FRAME_FUNCTION_SIZE 160
 #define SONDE__FRAME_FILE_SIZE 192
-#define SONDE__FRAME_SOURCE_SIZE 128
 
 /* Results that are enough for most stacks: each address, and what was inlined into it. */
 #define SONDE__FRAMES_RESOLVED 48
+
+/* Where the text around a line is kept: sonde__stack_source. */
+struct sonde__source {
+	uint64_t at;
+	uint32_t size;
+	uint32_t first; /* The number of its first line. */
+};
+
+/* A line of it, cut, with its newline; and the most that is kept of one place. */
+#define SONDE__SOURCE_LINE_SIZE 128
+#define SONDE__SOURCE_SIZE 2048
 
 /* What is not known is zero, false or "". All texts end in a zero, and are cut where too long. */
 struct sonde__frame {
@@ -42,7 +52,7 @@ struct sonde__frame {
 	char module[SONDE__MODULE_NAME_SIZE]; /* The last part of its path; "": in no module. */
 	char function[SONDE__FRAME_FUNCTION_SIZE]; /* For people: C++ names may be demangled. */
 	char file[SONDE__FRAME_FILE_SIZE];
-	char source[SONDE__FRAME_SOURCE_SIZE]; /* The text of the line. */
+	struct sonde__source source; /* Of size 0: there is none. */
 };
 
 struct sonde__stack_options;
@@ -60,6 +70,12 @@ struct sonde__stack_options;
  */
 size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sonde__frame *ret,
 			    size_t capacity);
+
+/*
+ * Copies the text of a frame that was resolved a moment ago: lines of valid UTF-8, each with its
+ * newline, without the blanks that all of them begin with. False: there is none, or none any more.
+ */
+bool sonde__stack_source(const struct sonde__source *source, char ret[SONDE__SOURCE_SIZE]);
 
 /*
  * Looks whether every module that names came from is still loaded where it was (a system call for

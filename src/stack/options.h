@@ -18,9 +18,12 @@ struct sonde__stack_options {
 	uint64_t memory_limit_bytes; /* For a symbol provider; 0: 64 MiB. */
 	bool has_no_symbols; /* Not to ask it. */
 	bool has_no_source;
+	uint32_t source_lines; /* Around each place; 0: as many as usual. */
 };
 
 #define SONDE__DEBUG_PATH "/usr/lib/debug"
+#define SONDE__SOURCE_LINES 5
+#define SONDE__SOURCE_LINES_MAX 15
 #define SONDE__SYMBOLS_MEMORY (UINT64_C(64) << 20)
 
 /* Which of a glob's modules the application owns; the last one that fits decides. */

@@ -49,9 +49,10 @@ size_t sonde__stack_walk_interrupted(const void *context, uint64_t *frames, size
  * or, where a symbol provider knows more,
  *
  *	#0 is_valid at src/card.c:12:9 [inlined] (checkout, build-id 3f2a…, +0x4a1c)
- *	    | return card->digits[0] != '0';
+ *	       11 | {
+ *	    >  12 |         return card->digits[0] != '0';
+ *	       13 | }
  *	#1 checkout_charge at src/checkout.c:41:2 (checkout, build-id 3f2a…, +0x4a1c)
- *	    | if (!is_valid(card))
  *
  * the offset in the module being what addr2line and debuggers take, or the bare address where no
  * module is known. Cut to `size` bytes with the terminating zero, at the end of a line; returns the

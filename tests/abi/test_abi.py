@@ -298,7 +298,7 @@ class Programs(unittest.TestCase):
                 path = build(name, "frameless.c", "-O2", "-g", "-fno-omit-frame-pointer", "-Wl,--gc-sections", *flags)
                 output, _ = run(path, OTEL_LOGS_EXPORTER="console", OTEL_TRACES_EXPORTER="none")
                 self.assertRegex(output, rf"#0 fail at {name}\.c:\d+")
-                self.assertIn("    | struct sonde_error *error = sonde_error_raise(", output)
+                self.assertRegex(output, r"    > +\d+ \| +struct sonde_error \*error = sonde_error_raise\(")
 
     def test_a_third_partys_exporter(self):
         path = build("third", "third_party.c", *I.flags("--cflags", "--libs", "sonde-core"))

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stacks of really built, stripped, moved and replaced programs, named by libsonde-symbols."""
 import glob
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -16,6 +18,8 @@ from fault import FaultCase  # noqa: E402
 LIBRARIES = os.environ["SONDE_LIBRARIES"].split(":")
 SANITIZE = os.environ["SONDE_SANITIZE"]
 FRAME = re.compile(r"#(\d+) (.+) \((.+), build-id ([0-9a-f]+|none), \+0x([0-9a-f]+)\)( \[system\])?")
+
+SOURCE = re.compile(r"(?m)^    [> ] +\d+ \|")
 
 
 class Named(FaultCase):
@@ -78,9 +82,49 @@ class Named(FaultCase):
 class Symbols(Named):
     def test_inlined_and_source(self):
         lines = self.assert_named(self.stack(self.compile("named", "named.c", "-g")))
-        self.assertEqual(lines[2], '    | struct sonde_error *error = sonde_error_raise(&sonde_internal, '
-                                   '"number %d", number);')
-        self.assertEqual(lines[4], "    | return inner(number) + 1;")
+        self.assert_source(lines[2:], 'struct sonde_error *error = sonde_error_raise(&sonde_internal, '
+                                      '"number %d", number);', 5)
+
+    def assert_source(self, lines, text, n_lines):
+        """As in the file, less the blanks that all begin with, the line itself marked."""
+        shown = list(itertools.takewhile(lambda line: re.match(r"    [> ] +\d+ \|", line), lines))
+        self.assertEqual(len(shown), n_lines)
+        self.assertEqual([line[4] for line in shown], [">" if i == n_lines // 2 else " " for i in range(n_lines)])
+        self.assertTrue(shown[n_lines // 2].endswith("| " + text) or text in shown[n_lines // 2], shown)
+        with open(os.path.join(self.folder, "named.c")) as file:
+            source = file.read().expandtabs(8).splitlines()
+        numbers = [int(line[5:].split("|")[0]) for line in shown]
+        wanted = [source[number - 1] for number in numbers]
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + n_lines)))
+        self.assertEqual([line.partition("|")[2][1:] for line in shown],
+                         textwrap.dedent("\n".join(wanted)).splitlines())
+
+    def test_source_lines_are_as_many_as_wanted(self):
+        path = self.compile("named", "named.c", "-g")
+        for n_lines in (1, 7):
+            lines = self.assert_named(self.stack(path, SONDE_SOURCE_LINES=str(n_lines)))
+            self.assert_source(lines[2:], "sonde_error_raise(&sonde_internal", n_lines)
+
+    def test_source_text_is_valid_and_bounded(self):
+        path = self.compile("named", "named.c")
+        source = os.path.join(self.folder, "named.c")
+        with open(source) as file:
+            text = file.read()
+        marker = "	struct sonde_error *error = sonde_error_raise(&sonde_internal"
+        self.assertIn(marker, text)
+        text = text.replace(marker, "	/* \udcff\x1b[31m " + "ä" * 500 + " */\n" + marker)
+        with open(source, "w", errors="surrogateescape") as file:
+            file.write(text)
+        lines = self.stack(self.compile("named", "named.c", "-g")).splitlines()
+        self.assertRegex(lines[3], r"^      +\d+ \| +/\* \ufffd \[31m ä+…$")
+        self.assertLess(len(lines[3].encode()), 160)
+        self.assertRegex(lines[4], r"^    > +\d+ \| +struct sonde_error")
+
+    def test_no_source_of_the_system_s(self):
+        path = self.compile("named", "named.c", "-g")
+        stack = self.stack(path, SONDE_IN_APP="!nam?d")
+        self.assertRegex(stack, r"#1 outer at named\.c:")
+        self.assertNotRegex(stack, SOURCE)
 
     def test_other_debug_formats(self):
         for flags in (["-g", "-gdwarf-4"], ["-g", "-gz=zlib"], ["-g", "-no-pie", "-fno-pie"], ["-g3", "-gdwarf-5"],
@@ -100,17 +144,18 @@ class Symbols(Named):
 
     def test_source_is_gone_changed_or_unwanted(self):
         path = self.compile("named", "named.c", "-g")
-        self.assertNotIn("    | ", self.stack(path, SONDE_SOURCE="off"))
+        self.assertRegex(self.stack(path), SOURCE)
+        self.assertNotRegex(self.stack(path, SONDE_SOURCE="off"), SOURCE)
         source = os.path.join(self.folder, "named.c")
         with open(source, "a") as file:
             file.write("/* Changed. */\n")
         later = os.stat(path).st_mtime + 10
         os.utime(source, (later, later))
-        self.assertNotIn("    | ", self.stack(path))
+        self.assertNotRegex(self.stack(path), SOURCE)
         os.rename(source, source + ".gone")
         stack = self.stack(path)
         os.rename(source + ".gone", source)
-        self.assertNotIn("    | ", stack)
+        self.assertNotRegex(stack, SOURCE)
         self.assert_named(stack)
 
     def test_turned_off(self):

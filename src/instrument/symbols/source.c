@@ -16,6 +16,9 @@
 #define PATH_SIZE 1024
 #define FILE_SIZE_MAX (8 * 1024 * 1024)
 #define CHUNK 16384
+#define LINES_MAX 32
+#define LINE_SIZE 256
+#define TAB 8
 
 /* Appends a part of the path; ".." takes the last one back. */
 static size_t part_append(char *path, size_t length, const char *part, size_t size)
@@ -76,91 +79,163 @@ void sonde__source_name(const char *path, const char *folder, char *ret, size_t 
 		snprintf(ret, size, "…%s", name + length - (size - sizeof("…")));
 }
 
-/* Copies a line without blanks around it; what does not print counts as a blank. */
-static void line_copy(const char *line, size_t n, char *ret, size_t size)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < n && used + 1 < size; i++) {
-		unsigned char c = (unsigned char)line[i];
-
-		if (c > ' ' && c != 0x7f)
-			ret[used++] = (char)c;
-		else if (used > 0)
-			ret[used++] = ' ';
-	}
-	while (used > 0 && ret[used - 1] == ' ')
-		used--;
-	ret[used] = '\0';
-}
-
-struct lines {
-	int fd;
-	char chunk[CHUNK];
-	char line[512];
-	size_t line_size; /* May be more than there is. */
+/* The lines of a window, each cut to LINE_SIZE: the rest would be blanks, or is too much. */
+struct window {
+	uint32_t first;
+	uint32_t last;
 	uint32_t number; /* Of the line that is being read. */
+	char lines[LINES_MAX][LINE_SIZE];
+	size_t sizes[LINES_MAX]; /* May be more than there is. */
+	uint32_t n_lines; /* That were begun. */
 };
 
-/* Goes through a chunk; true: the line is complete. */
-static bool chunk_read(struct lines *lines, size_t n, uint32_t wanted)
+static void window_put(struct window *window, char c)
+{
+	uint32_t index = window->number - window->first;
+	size_t *size = &window->sizes[index];
+
+	if (index == window->n_lines)
+		window->sizes[window->n_lines++] = 0;
+	if (*size >= LINE_SIZE)
+		return;
+	/* Tabs as wide as they are shown, so that the lines stand below each other. */
+	if (c == '\t')
+		for (size_t n = TAB - *size % TAB; n > 0 && *size < LINE_SIZE; n--)
+			window->lines[index][(*size)++] = ' ';
+	else
+		window->lines[index][(*size)++] = (unsigned char)c < ' ' || c == 0x7f ? ' ' : c;
+}
+
+/* Goes through a chunk; true: the last line is complete. */
+static bool chunk_read(struct window *window, const char *chunk, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		char c = lines->chunk[i];
-
-		if (lines->number == wanted && c == '\n')
+		if (window->number >= window->first)
+			window_put(window, chunk[i]);
+		if (chunk[i] != '\n')
+			continue;
+		if (window->number == window->last)
 			return true;
-		if (lines->number == wanted && lines->line_size < sizeof(lines->line))
-			lines->line[lines->line_size++] = c;
-		lines->number += c == '\n';
+		window->number++;
 	}
 	return false;
 }
 
-static bool line_find(struct lines *lines, uint32_t wanted)
+/* False: it is no text. What is behind the window is not looked at. */
+static bool window_read(struct window *window, int fd)
 {
+	static char chunk[CHUNK]; /* One thread at a time; not for the stack. */
+	size_t left = FILE_SIZE_MAX; /* The file may be growing. */
 	ssize_t n;
 
-	lines->number = 1;
-	lines->line_size = 0;
+	window->number = 1;
+	window->n_lines = 0;
 	do {
-		n = read(lines->fd, lines->chunk, sizeof(lines->chunk));
-		if (n > 0 && memchr(lines->chunk, '\0', (size_t)n))
+		n = read(fd, chunk, sizeof(chunk));
+		if (n > 0 && memchr(chunk, '\0', (size_t)n))
 			return false;
-		if (n > 0 && chunk_read(lines, (size_t)n, wanted))
+		if (n > 0 && chunk_read(window, chunk, (size_t)n))
 			return true;
-	} while (n > 0);
-	return lines->line_size > 0;
+		left -= n > 0 && (size_t)n < left ? (size_t)n : left;
+	} while (n > 0 && left > 0);
+	return true;
 }
 
-static bool is_source(int fd, struct timespec built)
+static size_t indent_of(const struct window *window, uint32_t index)
+{
+	size_t n = 0;
+
+	while (n < window->sizes[index] && window->lines[index][n] == ' ')
+		n++;
+	return n;
+}
+
+/* Drops the blanks behind each line; returns how many all begin with that are not empty. */
+static size_t window_trim(struct window *window)
+{
+	size_t common = LINE_SIZE;
+
+	for (uint32_t i = 0; i < window->n_lines; i++) {
+		size_t indent = indent_of(window, i);
+
+		while (window->sizes[i] > 0 && window->lines[i][window->sizes[i] - 1] == ' ')
+			window->sizes[i]--;
+		if (window->sizes[i] && indent < common)
+			common = indent;
+	}
+	return common;
+}
+
+/* Writes the lines with newlines between them, whole ones, as long as they fit. */
+static void window_write(const struct window *window, size_t indent, char *ret, size_t size)
+{
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < window->n_lines; i++) {
+		size_t skipped = window->sizes[i] ? indent : 0;
+		size_t n = window->sizes[i] - skipped;
+
+		if (used + n + 2 > size)
+			break;
+		if (i > 0)
+			ret[used++] = '\n';
+		memcpy(ret + used, window->lines[i] + skipped, n);
+		used += n;
+	}
+	ret[used] = '\0';
+}
+
+static bool is_source(const struct stat *status, struct timespec built)
+{
+	return S_ISREG(status->st_mode) && status->st_size <= FILE_SIZE_MAX &&
+	       (status->st_mtim.tv_sec < built.tv_sec ||
+		(status->st_mtim.tv_sec == built.tv_sec &&
+		 status->st_mtim.tv_nsec <= built.tv_nsec));
+}
+
+/*
+ * Opening a device may do something to it, so it is looked at before, and again when it is open,
+ * for it may have been replaced. Links are followed: build trees are full of them.
+ */
+static int source_open(const char *path, struct timespec built)
 {
 	struct stat status;
+	int fd;
 
-	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-	       status.st_size <= FILE_SIZE_MAX &&
-	       (status.st_mtim.tv_sec < built.tv_sec ||
-		(status.st_mtim.tv_sec == built.tv_sec &&
-		 status.st_mtim.tv_nsec <= built.tv_nsec));
+	if (path[0] != '/' || stat(path, &status) != 0 || !is_source(&status, built))
+		return -1;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0 && (fstat(fd, &status) != 0 || !is_source(&status, built))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
-bool sonde__source_line(const char *path, uint32_t line, struct timespec built, char *ret,
-			size_t size)
+bool sonde__source_lines(const struct sonde__source_place *place, struct timespec built, char *ret,
+			 size_t size, uint32_t *ret_first)
 {
-	static struct lines lines; /* One thread at a time; not for the stack. */
-	char text[512];
-	bool found;
+	static struct window window; /* One thread at a time; not for the stack. */
+	uint32_t n_lines = place->n_lines < LINES_MAX ? place->n_lines : LINES_MAX;
+	uint32_t before = n_lines / 2;
+	size_t indent;
+	bool is_text;
+	int fd;
 
-	if (path[0] != '/' || line == 0 || size == 0)
+	if (place->line == 0 || n_lines == 0 || size == 0 || place->line > UINT32_MAX - LINES_MAX)
 		return false;
-	lines.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (lines.fd < 0)
+	fd = source_open(place->path, built);
+	if (fd < 0)
 		return false;
-	found = is_source(lines.fd, built) && line_find(&lines, line);
-	close(lines.fd);
-	if (!found)
+	window.first = place->line > before ? place->line - before : 1;
+	window.last = place->line + (n_lines - 1 - before);
+	is_text = window_read(&window, fd);
+	close(fd);
+	indent = window_trim(&window);
+	if (!is_text || window.n_lines <= place->line - window.first ||
+	    !window.sizes[place->line - window.first])
 		return false;
-	line_copy(lines.line, lines.line_size, text, sizeof(text));
-	snprintf(ret, size, "%s", text);
-	return ret[0] != '\0';
+	window_write(&window, indent, ret, size);
+	*ret_first = window.first;
+	return true;
 }

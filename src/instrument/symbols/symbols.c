@@ -25,7 +25,7 @@
 #define KEY_SIZE 64
 #define NAME_SIZE 512
 #define FILE_SIZE 512
-#define LINE_SIZE 256
+#define SOURCE_SIZE 4096
 
 struct module {
 	uint8_t key[KEY_SIZE];
@@ -36,7 +36,7 @@ struct module {
 struct texts {
 	char function[NAME_SIZE];
 	char file[FILE_SIZE];
-	char source[LINE_SIZE];
+	char source[SOURCE_SIZE];
 };
 
 static struct {
@@ -144,6 +144,7 @@ static void frame_fill(struct sonde_symbol_frame *frame, struct texts *texts,
 		       struct timespec built)
 {
 	const struct sonde__position *position = &function->position;
+	struct sonde__source_place place;
 
 	*frame = (struct sonde_symbol_frame){
 		.linkage_name = sonde__function_linkage_name(function),
@@ -159,8 +160,9 @@ static void frame_fill(struct sonde_symbol_frame *frame, struct texts *texts,
 	sonde__source_name(position->file, sonde__function_folder(function), texts->file,
 			   sizeof(texts->file));
 	frame->file = texts->file;
-	if (query->wants_source && sonde__source_line(position->file, frame->line, built,
-						      texts->source, sizeof(texts->source)))
+	place = (struct sonde__source_place){ position->file, frame->line, query->source_lines };
+	if (sonde__source_lines(&place, built, texts->source, sizeof(texts->source),
+				&frame->source_first))
 		frame->source = texts->source;
 }
 

@@ -111,7 +111,7 @@ static size_t ask(const char *path, uint64_t address, uint64_t limit,
 		.address = address,
 		.debug_path = "",
 		.memory_limit_bytes = limit,
-		.wants_source = true,
+		.source_lines = 5,
 	};
 
 	return sonde_symbols_provider.resolve(&query, frames, FRAMES);

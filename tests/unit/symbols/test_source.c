@@ -81,55 +81,123 @@ static struct file file_new(const void *text, size_t size)
 	return file;
 }
 
+/* The text around a line, or "" where there is none. */
+static const char *lines_of(const struct file *file, uint32_t line, uint32_t n_lines)
+{
+	static char text[4096];
+	const struct sonde__source_place place = { file->path, line, n_lines };
+	uint32_t first = 4711;
+
+	snprintf(text, sizeof(text), "untouched");
+	if (!sonde__source_lines(&place, file->built, text, sizeof(text), &first)) {
+		assert_string_equal(text, "untouched");
+		assert_int_equal(first, 4711);
+		return "";
+	}
+	assert_int_equal(first, line > n_lines / 2 ? line - n_lines / 2 : 1);
+	return text;
+}
+
 static void test_lines(void **state)
 {
 	static const char text[] = "one\n\n\tthree  \t(with)\n   \nfive \xff\xfe\r\nlast";
 	struct file file = file_new(text, sizeof(text) - 1);
-	char line[64] = "";
 
 	(void)state;
-	assert_false(sonde__source_line(file.path, 0, file.built, line, sizeof(line)));
-	assert_true(sonde__source_line(file.path, 1, file.built, line, sizeof(line)));
-	assert_string_equal(line, "one");
-	assert_false(sonde__source_line(file.path, 2, file.built, line, sizeof(line)));
-	assert_true(sonde__source_line(file.path, 3, file.built, line, sizeof(line)));
-	assert_string_equal(line, "three   (with)");
-	assert_false(sonde__source_line(file.path, 4, file.built, line, sizeof(line)));
-	assert_true(sonde__source_line(file.path, 5, file.built, line, sizeof(line)));
-	assert_true(sonde__source_line(file.path, 6, file.built, line, sizeof(line)));
-	assert_string_equal(line, "last");
-	assert_false(sonde__source_line(file.path, 7, file.built, line, sizeof(line)));
-	assert_false(sonde__source_line(file.path, UINT32_MAX, file.built, line, sizeof(line)));
+	assert_string_equal(lines_of(&file, 0, 1), "");
+	assert_string_equal(lines_of(&file, 1, 0), "");
+	assert_string_equal(lines_of(&file, 1, 1), "one");
+	assert_string_equal(lines_of(&file, 2, 1), "");
+	assert_string_equal(lines_of(&file, 3, 1), "three   (with)");
+	assert_string_equal(lines_of(&file, 4, 1), "");
+	assert_string_equal(lines_of(&file, 5, 1), "five \xff\xfe");
+	assert_string_equal(lines_of(&file, 6, 1), "last");
+	assert_string_equal(lines_of(&file, 7, 1), "");
+	assert_string_equal(lines_of(&file, UINT32_MAX, 1), "");
+	assert_string_equal(lines_of(&file, UINT32_MAX, UINT32_MAX), "");
 	assert_int_equal(unlink(file.path), 0);
-	assert_false(sonde__source_line(file.path, 1, file.built, line, sizeof(line)));
+	assert_string_equal(lines_of(&file, 1, 1), "");
+}
+
+/* As many before as after it, or what there is; indented as against each other. */
+static void test_lines_around(void **state)
+{
+	static const char text[] = "int f(void)\n{\n\tif (a)\n\t\treturn b;\n\n\treturn c;\n}\n";
+	struct file file = file_new(text, sizeof(text) - 1);
+
+	(void)state;
+	assert_string_equal(lines_of(&file, 4, 3), "if (a)\n        return b;\n");
+	assert_string_equal(lines_of(&file, 4, 5), "{\n        if (a)\n                return b;\n\n"
+						   "        return c;");
+	assert_string_equal(lines_of(&file, 1, 5), "int f(void)\n{\n        if (a)");
+	assert_string_equal(lines_of(&file, 7, 3), "        return c;\n}");
+	assert_string_equal(lines_of(&file, 7, 4), "\n        return c;\n}");
+	assert_string_equal(lines_of(&file, 5, 5), "");
+	assert_string_equal(lines_of(&file, 6, 2), "\nreturn c;");
+	assert_int_equal(unlink(file.path), 0);
+}
+
+static void test_long_lines(void **state)
+{
+	static char text[100000];
+	struct file file;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 5000; i < sizeof(text); i += 5000)
+		text[i] = '\n';
+	file = file_new(text, sizeof(text));
+	assert_int_equal(strlen(lines_of(&file, 3, 5)), 5 * 256 + 4);
+	/* Not more than there is room for, and whole lines. */
+	assert_int_equal((strlen(lines_of(&file, 10, 31)) + 1) % 257, 0);
+	assert_int_equal(unlink(file.path), 0);
+	memset(text, '\t', sizeof(text));
+	file = file_new(text, sizeof(text));
+	assert_string_equal(lines_of(&file, 1, 5), "");
+	assert_int_equal(unlink(file.path), 0);
 }
 
 static void test_source_of_another_version(void **state)
 {
 	struct file file = file_new("one\n", 4);
-	struct timespec before = file.built;
-	char line[64] = "";
 
 	(void)state;
-	before.tv_sec--;
-	assert_false(sonde__source_line(file.path, 1, before, line, sizeof(line)));
-	assert_string_equal(line, "");
+	assert_string_equal(lines_of(&file, 1, 1), "one");
+	file.built.tv_sec--;
+	assert_string_equal(lines_of(&file, 1, 1), "");
 	assert_int_equal(unlink(file.path), 0);
 }
 
 static void test_what_is_no_text(void **state)
 {
 	struct file file = file_new("one\0two\n", 8);
-	struct timespec late = { .tv_sec = INT32_MAX };
-	char line[64];
+	const char *const others[] = { "/dev/zero", "/", "relative.c", "", "/nonexistent/file.c" };
+	char fifo[64];
 
 	(void)state;
-	assert_false(sonde__source_line(file.path, 1, file.built, line, sizeof(line)));
+	assert_string_equal(lines_of(&file, 1, 1), "");
 	assert_int_equal(unlink(file.path), 0);
-	assert_false(sonde__source_line("/dev/zero", 1, late, line, sizeof(line)));
-	assert_false(sonde__source_line("/", 1, late, line, sizeof(line)));
-	assert_false(sonde__source_line("relative.c", 1, late, line, sizeof(line)));
-	assert_false(sonde__source_line("", 1, late, line, sizeof(line)));
+	snprintf(fifo, sizeof(fifo), "%s", file.path);
+	file.built.tv_sec = INT32_MAX;
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_string_equal(lines_of(&file, 1, 1), "");
+	assert_int_equal(unlink(fifo), 0);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		snprintf(file.path, sizeof(file.path), "%s", others[i]);
+		assert_string_equal(lines_of(&file, 1, 1), "");
+	}
+}
+
+/* Neither text: one is too large to be looked through, one is a window with a zero in it. */
+static void test_large_files(void **state)
+{
+	struct file file = file_new("one\n", 4);
+
+	(void)state;
+	assert_int_equal(truncate(file.path, 8 * 1024 * 1024 + 1), 0);
+	file.built.tv_sec = INT32_MAX;
+	assert_string_equal(lines_of(&file, 1, 1), "");
+	assert_int_equal(unlink(file.path), 0);
 }
 
 static void test_demangling(void **state)
@@ -159,6 +227,9 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_lines_around),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_large_files),
 		cmocka_unit_test(test_source_of_another_version),
 		cmocka_unit_test(test_what_is_no_text),
 		cmocka_unit_test(test_demangling),
