@@ -164,8 +164,9 @@ struct sonde_breaker_ticket {
 /*
  * May an attempt be made now? NULL: yes, and its outcome is to be reported with *ret_ticket. Else
  * an error of type sonde_circuit_open, whose cause is a copy of the error that opened it, where
- * there was one, and which says how long to wait where that is known (sonde_error_retry_after_ns);
- * *ret_ticket is untouched. Lock-free; wait-free, without system calls and allocation while closed.
+ * there was one, with its root cause, and which says how long to wait where that is known
+ * (sonde_error_retry_after_ns); *ret_ticket is untouched. Lock-free; wait-free, without system
+ * calls and allocation while closed.
  */
 SONDE_API struct sonde_error *sonde_breaker_try_acquire(struct sonde_breaker *breaker,
 							struct sonde_breaker_ticket *ret_ticket)

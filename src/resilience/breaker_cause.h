@@ -3,9 +3,11 @@
 #define SONDE_RESILIENCE_BREAKER_CAUSE_H
 
 /*
- * The error that opened a breaker, in memory that processes share. Written by the one who opened
- * it; it names the generation, and its hash tells whether it is whole: one whose writer was killed
- * half way, or that two wrote at once, is none.
+ * The error that opened a breaker, and what it all began with where that is another one, in memory
+ * that processes share: who is turned away is told of the refused connection, not only that three
+ * attempts were given up. Written by the one who opened it; it names the generation, and its hash
+ * tells whether it is whole: one whose writer was killed half way, or that two wrote at once, is
+ * none.
  */
 
 #include <stdatomic.h>
@@ -19,7 +21,8 @@
 struct sonde__breaker_cause {
 	_Atomic uint64_t hash;
 	_Atomic uint64_t generation;
-	_Atomic uint64_t words[SONDE__BREAKER_CAUSE_WORDS];
+	_Atomic uint64_t n_errors; /* 1, or 2 with the root. */
+	_Atomic uint64_t words[2 * SONDE__BREAKER_CAUSE_WORDS];
 };
 
 /* Wait-free. */

@@ -76,6 +76,45 @@ static void test_cause_is_an_error_of_its_own(void **state)
 	}
 }
 
+static void open_with(struct sonde_error *error)
+{
+	assert_int_equal(sonde_breaker_force(&rig.breaker, SONDE_BREAKER_CLOSED), SONDE_OK);
+	sonde_breaker_report(&rig.breaker, acquire(), error);
+	sonde_error_free(error);
+}
+
+/* What it said on its way here is not what was wrong. */
+static void test_cause_has_its_root(void **state)
+{
+	struct sonde_breaker_ticket ticket;
+	const struct sonde_error *cause;
+	struct sonde_error *error;
+
+	(void)state;
+	rig.options.failures = 1;
+	start();
+	error = sonde_error_raise(&prices_gone, "no connection");
+	error = sonde_error_wrap(error, NULL, "gave up after 3 attempts");
+	open_with(sonde_error_wrap(error, &sonde_timeout, "over the deadline"));
+	error = sonde_breaker_try_acquire(&rig.breaker, &ticket);
+	cause = sonde_error_cause(error);
+	assert_string_equal(sonde_error_message(cause), "over the deadline");
+	cause = sonde_error_cause(cause);
+	assert_string_equal(sonde_error_message(cause), "no connection");
+	assert_ptr_equal(sonde_error_type_of(cause), &prices_gone);
+	assert_string_equal(sonde_error_function(cause), "test_cause_has_its_root");
+	assert_null(sonde_error_cause(cause));
+	sonde_error_free(error);
+
+	/* And nothing is left of it. */
+	open_with(sonde_error_raise(&sonde_unavailable, "closed for the night"));
+	error = sonde_breaker_try_acquire(&rig.breaker, &ticket);
+	cause = sonde_error_cause(error);
+	assert_string_equal(sonde_error_message(cause), "closed for the night");
+	assert_null(sonde_error_cause(cause));
+	sonde_error_free(error);
+}
+
 static struct sonde_error *operation(void *argument)
 {
 	const struct sonde_error_type **type = argument;
@@ -441,6 +480,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_rejection_says_why),
 		TEST(test_cause_is_an_error_of_its_own),
+		TEST(test_cause_has_its_root),
 		TEST(test_run),
 		TEST(test_by_hand),
 		TEST(test_no_cause_by_hand),
