@@ -109,9 +109,10 @@ SONDE_API void sonde_group_cancel(struct sonde_group *group, const char *reason)
  *	it was cancelled, and some task has heeded it		sonde_cancelled, caused by the errors
  *
  * A sonde_cancelled with which a task answers to being told to end is not one of the errors: it is
- * counted. Of those, and of the failures, the error has the number as attributes. Where one success
- * is enough the errors of the others stay, to be taken or told at the deinit. Called by a task of
- * the group: sonde_internal.
+ * counted. But where the limit came or it was cancelled, one that has a cause is: that is the last
+ * that was heard of the work. Of those, and of the failures, the error has the number as
+ * attributes. Where one success is enough the errors of the others stay, to be taken or told at the
+ * deinit. Called by a task of the group: sonde_internal.
  */
 SONDE_API struct sonde_error *sonde_group_wait(struct sonde_group *group)
 	__attribute__((warn_unused_result));

@@ -7,17 +7,35 @@
 
 /* ---- Waiting --------------------------------------------------------------------------------- */
 
-/* All errors that are there and are no answers, the first one first. With the lock held. */
+/* Told to end by somebody else: neither an error nor a success of its own has decided it. */
+static bool was_ended(const struct sonde__group *group)
+{
+	return group->why == SONDE__GROUP_LATE || group->why == SONDE__GROUP_TOLD ||
+	       group->why == SONDE__GROUP_LEFT;
+}
+
+/* A retry, say, that was told in the middle of its work: what it had found so far is its cause. */
+static bool is_telling_answer(const struct sonde__group_task *task)
+{
+	return task->state == SONDE__GROUP_CANCELLED && sonde_error_cause(task->error);
+}
+
+/*
+ * All errors that are there and are no mere answers, the first one first. Where one of them decided
+ * what became of the group, no answer says more. With the lock held.
+ */
 static struct sonde_error *errors_take(struct sonde__group *group)
 {
 	struct sonde_error *all = NULL;
+	bool wants_answers = was_ended(group);
 
 	if (group->first_error != SIZE_MAX)
 		all = sonde_error_steal(&sonde__group_task_at(group, group->first_error)->error);
 	for (size_t i = 0; i < group->figures.spawned; i++) {
 		struct sonde__group_task *task = sonde__group_task_at(group, i);
 
-		if (task->state == SONDE__GROUP_FAILED)
+		if (task->state == SONDE__GROUP_FAILED ||
+		    (wants_answers && is_telling_answer(task)))
 			all = sonde_error_join(all, sonde_error_steal(&task->error));
 	}
 	return all;
@@ -26,6 +44,7 @@ static struct sonde_error *errors_take(struct sonde__group *group)
 static struct sonde_error *outcome(const struct sonde__group *group, struct sonde_error *errors)
 {
 	const char *name = group->name ? group->name : "";
+	SONDE_ERROR_AUTOFREE struct sonde_error *told = NULL;
 
 	switch ((enum sonde__group_why)group->why) {
 	case SONDE__GROUP_GOES_ON:
@@ -37,10 +56,12 @@ static struct sonde_error *outcome(const struct sonde__group *group, struct sond
 					"the group \"%s\" was not done in time", name);
 	case SONDE__GROUP_TOLD:
 	case SONDE__GROUP_LEFT:
-		if (group->figures.cancelled)
-			return sonde_error_wrap(errors, &sonde_cancelled,
-						"the group \"%s\" was cancelled", name);
-		break;
+		if (!group->figures.cancelled)
+			break;
+		/* With the reason, as whoever fired the token gave it. */
+		told = sonde_cancel_error(&group->token);
+		return sonde_error_wrap(errors, &sonde_cancelled, "the group \"%s\" was %s", name,
+					sonde_error_message(told));
 	}
 	return errors;
 }

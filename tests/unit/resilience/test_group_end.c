@@ -2,6 +2,7 @@
 
 /* What has the tasks of a group told to end, what comes of that, and that none outlives it. */
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -160,6 +161,66 @@ static void test_cancel_is_the_outcome_where_it_was_heeded(void **state)
 	sonde_group_cancel(&yard.group, "enough");
 	gate_open(&yard.gates[1], false);
 	assert_null(sonde_group_wait(&yard.group));
+	sonde_group_deinit(&yard.group);
+}
+
+static atomic_int n_begun;
+
+/* As a retry does, which is told while it waits for its next attempt. */
+static struct sonde_error *answer_with_what_was_found(void *argument)
+{
+	struct sonde_cancel *token = sonde_group_token(argument);
+	struct pollfd poll_fd = { .fd = sonde_cancel_fd(token), .events = POLLIN };
+	struct sonde_error *error = sonde_error_raise(&sonde_unavailable, "no answer");
+
+	atomic_fetch_add(&n_begun, 1);
+	while (poll(&poll_fd, 1, -1) != 1)
+		;
+	return sonde_error_wrap(error, &sonde_cancelled, "between two attempts");
+}
+
+static struct sonde_error *end_badly(void *argument)
+{
+	(void)argument;
+	return sonde_error_raise(&sonde_conflict, "taken");
+}
+
+static void test_what_an_answer_had_found_is_the_cause(void **state)
+{
+	struct sonde_error *error;
+	struct yard yard;
+
+	(void)state;
+	yard_init(&yard, (struct sonde_group_options){ 0 });
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(sonde_group_spawn(&yard.group, NULL, answer_with_what_was_found,
+						   &yard.group, NULL),
+				 SONDE_OK);
+	while (n_begun < 2)
+		sched_yield();
+	sonde_group_cancel(&yard.group, "enough");
+	error = sonde_group_wait(&yard.group);
+	assert_ptr_equal(sonde_error_type_of(error), &sonde_cancelled);
+	assert_string_equal(sonde_error_message(error),
+			    "the group \"yard\" was cancelled: enough");
+	assert_int_equal(figures_of(&yard).cancelled, 2);
+	for (size_t i = 0; i < 2; i++)
+		assert_string_equal(sonde_error_message(sonde_error_cause(sonde_error_joined(
+					    sonde_error_cause(error), i))),
+				    "no answer");
+	sonde_error_free(error);
+	sonde_group_deinit(&yard.group);
+
+	/* An error that decided says more. */
+	yard_init(&yard, (struct sonde_group_options){ 0 });
+	assert_int_equal(sonde_group_spawn(&yard.group, NULL, answer_with_what_was_found,
+					   &yard.group, NULL),
+			 SONDE_OK);
+	assert_int_equal(sonde_group_spawn(&yard.group, NULL, end_badly, NULL, NULL), SONDE_OK);
+	error = sonde_group_wait(&yard.group);
+	assert_string_equal(sonde_error_message(error), "taken");
+	assert_null(sonde_error_cause(error));
+	sonde_error_free(error);
 	sonde_group_deinit(&yard.group);
 }
 
@@ -493,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_tasks_have_the_spawners_context_and_the_sooner_deadline),
 		cmocka_unit_test(test_task_whose_deadline_is_over_never_begins),
 		cmocka_unit_test(test_cancel_is_the_outcome_where_it_was_heeded),
+		cmocka_unit_test(test_what_an_answer_had_found_is_the_cause),
 		cmocka_unit_test(test_spawn_into_a_cancelled_group_never_begins),
 #ifdef SONDE_TESTPOINTS
 		cmocka_unit_test(test_what_is_spawned_after_the_end_never_begins),
