@@ -269,13 +269,15 @@ SONDE_API int sonde_agent_start(const struct sonde_options *options, struct sond
 /*
  * Delivers what was captured before the call. Waits at most `deadline_ms`; makes one attempt even
  * where the breaker is open. SONDE_OK: every destination has accepted or finally refused all of it.
- * SONDE_INCOMPLETE: not within the deadline.
+ * SONDE_INCOMPLETE: not within the deadline. SONDE_E_INVALID: in a hook, or whatever else the agent
+ * calls on its thread, which cannot wait for itself; nothing is changed.
  */
 SONDE_API int sonde_agent_flush(struct sonde_agent *agent, uint32_t deadline_ms);
 
 /*
  * Closes the gate, flushes, and ends the background thread, within `deadline_ms`, whatever the
  * collector does. What could not be delivered is counted. A later start is possible. Idempotent.
+ * SONDE_E_INVALID as sonde_agent_flush: the agent goes on.
  */
 SONDE_API int sonde_agent_stop(struct sonde_agent *agent, uint32_t deadline_ms);
 

@@ -230,10 +230,29 @@ static struct sonde__worker *find_worker(struct sonde_agent *agent)
 	return worker;
 }
 
+/*
+ * Whether a hook, or whatever else the worker calls, asks the worker to wait for itself. Asked
+ * before anything is changed, and also while somebody else stops the agent.
+ */
+static bool is_asked_by_worker(struct sonde_agent *agent)
+{
+	bool is_own = false;
+
+	if (sonde__child_is_idle(agent))
+		return false;
+	pthread_mutex_lock(&agent->lock);
+	is_own = sonde__worker_is_running_here(agent->worker);
+	pthread_mutex_unlock(&agent->lock);
+	return is_own;
+}
+
 int sonde_agent_flush(struct sonde_agent *agent, uint32_t deadline_ms)
 {
-	struct sonde__worker *worker = agent ? find_worker(agent) : NULL;
+	struct sonde__worker *worker;
 
+	if (agent && is_asked_by_worker(agent))
+		return SONDE_E_INVALID;
+	worker = agent ? find_worker(agent) : NULL;
 	return worker ? sonde__worker_flush(worker, deadline_in(deadline_ms)) : SONDE_OK;
 }
 
@@ -257,10 +276,15 @@ static bool begin_stop(struct sonde_agent *agent)
 int sonde_agent_stop(struct sonde_agent *agent, uint32_t deadline_ms)
 {
 	uint64_t deadline_ns = deadline_in(deadline_ms);
-	struct sonde__worker *worker = agent ? find_worker(agent) : NULL;
-	int status = SONDE_OK;
+	struct sonde__worker *worker;
+	int status;
 
-	if (!agent || !begin_stop(agent) || !worker)
+	if (!agent)
+		return SONDE_OK;
+	if (is_asked_by_worker(agent))
+		return SONDE_E_INVALID;
+	worker = find_worker(agent);
+	if (!begin_stop(agent) || !worker)
 		return SONDE_OK;
 	status = sonde__worker_stop(worker, deadline_ns);
 	if (sonde__worker_has_ended(worker))

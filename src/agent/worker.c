@@ -340,8 +340,6 @@ int sonde__worker_flush(struct sonde__worker *worker, uint64_t deadline_ns)
 	uint64_t ticket;
 	int status;
 
-	if (pthread_equal(pthread_self(), worker->thread))
-		return SONDE_E_INVALID;
 	pthread_mutex_lock(&worker->lock);
 	ticket = ++worker->flush_asked;
 	pthread_mutex_unlock(&worker->lock);
@@ -368,8 +366,6 @@ int sonde__worker_stop(struct sonde__worker *worker, uint64_t deadline_ns)
 	bool is_incomplete;
 	bool has_ended;
 
-	if (pthread_equal(pthread_self(), worker->thread))
-		return SONDE_E_INVALID;
 	pthread_mutex_lock(&worker->lock);
 	worker->flush_asked++;
 	worker->stop_asked = true;
@@ -389,6 +385,13 @@ int sonde__worker_stop(struct sonde__worker *worker, uint64_t deadline_ns)
 	else
 		pthread_detach(worker->thread);
 	return has_ended && !is_incomplete ? SONDE_OK : SONDE_INCOMPLETE;
+}
+
+bool sonde__worker_is_running_here(struct sonde__worker *worker)
+{
+	/* A thread that ended may have left its number to somebody else's. */
+	return worker && !sonde__worker_has_ended(worker) &&
+	       pthread_equal(pthread_self(), worker->thread);
 }
 
 bool sonde__worker_has_ended(struct sonde__worker *worker)

@@ -26,6 +26,9 @@ struct sonde__worker;
 int sonde__worker_new(const struct sonde__settings *settings, const uint64_t *dead_records,
 		      bool in_child, struct sonde__worker **ret);
 
+/* Whether the caller is the worker's own thread, which must not wait for itself; NULL: no. */
+bool sonde__worker_is_running_here(struct sonde__worker *worker);
+
 /*
  * SONDE_OK, or SONDE_INCOMPLETE at the deadline (CLOCK_MONOTONIC). Any thread but the worker's own.
  */
@@ -34,7 +37,7 @@ int sonde__worker_flush(struct sonde__worker *worker, uint64_t deadline_ns);
 /*
  * Flushes and ends the thread by the deadline. SONDE_OK: it ended and everything was delivered or
  * refused. SONDE_INCOMPLETE: something was counted lost, or, where sonde__worker_has_ended says no,
- * the thread is stuck and abandoned.
+ * the thread is stuck and abandoned. Any thread but the worker's own.
  */
 int sonde__worker_stop(struct sonde__worker *worker, uint64_t deadline_ns);
 bool sonde__worker_has_ended(struct sonde__worker *worker);
