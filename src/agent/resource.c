@@ -207,29 +207,53 @@ static bool is_sound(const struct sonde_attr *attr)
 	return false;
 }
 
-/* Writes into `room` what the attribute may say. */
-static struct sonde_attr redact(const struct sonde__redactor *redactor, struct sonde_attr attr,
-				char room[TEXT_SIZE])
+/* What the text may say; where it says something else it is written into `room`. */
+static struct sonde_text redact_text(const struct sonde__redactor *redactor, struct sonde_text text,
+				     enum sonde__key_verdict verdict, char room[TEXT_SIZE])
 {
-	enum sonde__key_verdict verdict = sonde__redact_key(redactor, attr.key, strlen(attr.key));
+	static const struct sonde_text all = { SONDE__REDACTED, sizeof(SONDE__REDACTED) - 1 };
 	struct sonde__redact_counts counts = { { 0 } };
-	struct sonde_text text = { attr.value.string, attr.size };
 	size_t size;
 
-	if (verdict == SONDE__KEY_SECRET)
-		return sonde_str(attr.key, SONDE__REDACTED);
-	if (attr.type != SONDE_ATTR_STR || !sonde__redact_measure(redactor, text, verdict, &size))
-		return attr;
-	if (size > TEXT_SIZE)
-		return sonde_str(attr.key, SONDE__REDACTED);
-	size = sonde__redact_write(redactor, text, verdict, room, &counts);
-	return sonde_strn(attr.key, room, size);
+	if (verdict != SONDE__KEY_SECRET && !sonde__redact_measure(redactor, text, verdict, &size))
+		return text;
+	if (verdict == SONDE__KEY_SECRET || size >= TEXT_SIZE) {
+		counts.n[SONDE_REDACTION_KEY]++;
+		text = all;
+	} else {
+		size = sonde__redact_write(redactor, text, verdict, room, &counts);
+		room[size] = '\0';
+		text = (struct sonde_text){ room, size };
+	}
+	sonde__redact_count(&counts);
+	return text;
+}
+
+struct rooms {
+	char key[TEXT_SIZE];
+	char value[TEXT_SIZE];
+};
+
+/* Writes into the rooms what the attribute may say. */
+static struct sonde_attr redact(const struct sonde__redactor *redactor, struct sonde_attr attr,
+				struct rooms *rooms)
+{
+	const struct sonde_text key = { attr.key, strlen(attr.key) };
+	enum sonde__key_verdict verdict = sonde__redact_key(redactor, key.data, key.size);
+	struct sonde_text value = { attr.value.string, attr.size };
+
+	if (attr.type == SONDE_ATTR_STR || verdict == SONDE__KEY_SECRET) {
+		value = redact_text(redactor, value, verdict, rooms->value);
+		attr = sonde_strn(attr.key, value.data, value.size);
+	}
+	attr.key = redact_text(redactor, key, SONDE__KEY_PLAIN, rooms->key).data;
+	return attr;
 }
 
 static size_t encode(const struct draft *draft, const struct sonde__redactor *redactor,
 		     uint8_t *buffer, size_t capacity)
 {
-	char room[TEXT_SIZE];
+	struct rooms rooms;
 	size_t used = 0;
 
 	for (size_t i = 0; i < draft->n_attrs; i++) {
@@ -238,7 +262,7 @@ static size_t encode(const struct draft *draft, const struct sonde__redactor *re
 
 		if (!is_sound(&draft->attrs[i]))
 			continue;
-		attr = redact(redactor, draft->attrs[i], room);
+		attr = redact(redactor, draft->attrs[i], &rooms);
 		n = sonde__attr_encode(TAG_RESOURCE_ATTRIBUTE, &attr, buffer + used,
 				       capacity - used);
 		if (!n)

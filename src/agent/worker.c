@@ -293,6 +293,8 @@ int sonde__worker_new(const struct sonde__settings *settings, const uint64_t *de
 
 	if (!worker)
 		return SONDE_E_NOMEM;
+	if (in_child)
+		sonde__redact_count_anew();
 	worker->settings = settings;
 	memcpy(worker->dead_records, dead_records, sizeof(worker->dead_records));
 	(void)sonde__random_bytes(&worker->random_state, sizeof(worker->random_state));

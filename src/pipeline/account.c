@@ -108,4 +108,6 @@ void sonde__pipeline_redactions(const struct sonde__pipeline *pipeline,
 	pthread_mutex_lock(lock);
 	*ret = pipeline->ledger.redactions;
 	pthread_mutex_unlock(lock);
+	for (int kind = 0; kind < SONDE_REDACTION_COUNT; kind++)
+		ret->counts[kind] += sonde__redact_counted((enum sonde_redaction)kind);
 }

@@ -19,7 +19,7 @@ static void add_site(struct sonde__points *points, uint32_t site, uint64_t n)
 
 	if (!n)
 		return;
-	sonde__label_site(&label, "error.type", site);
+	sonde__label_site(&label, points, "error.type", site);
 	sonde__label_count(&label, &errors, site, n, points);
 }
 

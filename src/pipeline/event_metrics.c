@@ -33,12 +33,13 @@ static bool site_is(uint32_t site, enum sonde__site_kind kind, struct sonde__sit
 	return sonde__site_get(site, ret) && ret->kind == kind;
 }
 
-static void label_init(struct sonde__label *label, const struct sonde__site_view *view)
+static void label_init(struct sonde__label *label, const struct sonde__points *points,
+		       const struct sonde__site_view *view)
 {
 	const enum sonde_observed what = sonde__event_what(view->line);
 	const bool is_state = what == SONDE_OBSERVED_STATE;
 
-	sonde__label_init(label);
+	sonde__label_init(label, points);
 	label->attrs[label->n_attrs++] =
 		sonde_str("sonde.resilience.pattern",
 			  sonde_pattern_name(sonde__event_pattern(view->line)));
@@ -58,7 +59,7 @@ static void tell_misplaced(struct sonde__points *points, const struct sonde__met
 
 	if (!n)
 		return;
-	sonde__label_init(&label);
+	sonde__label_init(&label, points);
 	sonde__label_overflow(&label);
 	sonde__label_count(&label, metric, /* number= */ 0, n, points);
 }
@@ -80,7 +81,7 @@ static void tell_counts(struct sonde__points *points, const struct sonde__metric
 			n += figures.calls;
 		if (!n)
 			continue;
-		label_init(&label, &view);
+		label_init(&label, points, &view);
 		sonde__label_count(&label, metric, site, n, points);
 	}
 	tell_misplaced(points, metric, kind);
@@ -96,7 +97,7 @@ static void tell_durations(struct sonde__points *points)
 		if (!site_is(site, SONDE__SITE_EVENT, &view) ||
 		    !sonde__figures_read(site, &figures))
 			continue;
-		label_init(&label, &view);
+		label_init(&label, points, &view);
 		sonde__label_figures(&label, &durations, &figures, points);
 	}
 }
@@ -156,7 +157,7 @@ static void tell_states(struct sonde__points *points)
 		    !is_first_of_state(site, &view) ||
 		    !count_in_state(view.name, view.function, &n))
 			continue;
-		sonde__label_init(&label);
+		sonde__label_init(&label, points);
 		sonde__label_text(&label, NAME_KEY, view.name);
 		sonde__label_text(&label, "sonde.breaker.state", view.function);
 		sonde__label_count(&label, &states, site, (uint64_t)n, points);

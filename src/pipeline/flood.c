@@ -56,6 +56,7 @@ static struct sonde_text redact(const struct sonde__pipeline *pipeline, struct s
 		return (struct sonde_text){ none, sizeof(none) - 1 };
 	(void)sonde__redact_write(pipeline->options.redactor, message, SONDE__KEY_PLAIN, room,
 				  &counts);
+	sonde__redact_count(&counts);
 	return (struct sonde_text){ room, size };
 }
 
@@ -164,7 +165,7 @@ static void add_series(struct sonde__points *points, const struct sonde__group_s
 	char fingerprint[17];
 	struct sonde__label label;
 
-	sonde__label_init(&label);
+	sonde__label_init(&label, points);
 	sonde__label_text(&label, "error.type",
 			  (struct sonde_text){ series->type, series->type_size });
 	(void)snprintf(fingerprint, sizeof(fingerprint), "%016llx",
@@ -180,7 +181,7 @@ static void add_overflow(struct sonde__points *points, uint64_t n)
 
 	if (!n)
 		return;
-	sonde__label_init(&label);
+	sonde__label_init(&label, points);
 	sonde__label_overflow(&label);
 	sonde__label_count(&label, &grouped, /* number= */ 0, n, points);
 }

@@ -136,6 +136,8 @@ int sonde__hook_span(struct sonde__view_maker *maker, struct sonde_span_view *vi
 		status = mend_text(maker, &counts, &view->name);
 	if (status == SONDE_OK)
 		status = mend_text(maker, &counts, &view->status_description);
+	if (status == SONDE_OK)
+		status = mend_text(maker, &counts, &view->trace_state);
 	if (status < 0)
 		return status;
 	view->dropped_attributes += counts.dropped_attributes;

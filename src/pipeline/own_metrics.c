@@ -390,7 +390,8 @@ static void tell_redactions(const struct teller *teller)
 			.number = (uint64_t)kind,
 			.attrs = &attr,
 			.n_attrs = 1,
-			.value = (int64_t)teller->pipeline->ledger.redactions.counts[kind],
+			.value = (int64_t)(teller->pipeline->ledger.redactions.counts[kind] +
+					   sonde__redact_counted((enum sonde_redaction)kind)),
 		};
 
 		if (sample.value)

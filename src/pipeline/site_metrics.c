@@ -21,7 +21,7 @@ static void add_durations(struct sonde__points *points, const struct sonde__figu
 {
 	struct sonde__label label;
 
-	sonde__label_site(&label, "sonde.site.name", figures->site);
+	sonde__label_site(&label, points, "sonde.site.name", figures->site);
 	sonde__label_figures(&label, &durations, figures, points);
 }
 
@@ -29,7 +29,7 @@ static void add_errors(struct sonde__points *points, uint32_t site, uint64_t n_e
 {
 	struct sonde__label label;
 
-	sonde__label_site(&label, "sonde.site.name", site);
+	sonde__label_site(&label, points, "sonde.site.name", site);
 	sonde__label_count(&label, &errors, site, n_errors, points);
 }
 

@@ -133,7 +133,7 @@ static int set_texts(struct sonde__view_maker *maker, const struct sonde__span_r
 				  maker->arena, &maker->counts, &view->name);
 	if (status < 0)
 		return status;
-	status = sonde__mend_text(/* redactor= */ NULL, sonde__span_record_trace_state(record),
+	status = sonde__mend_text(maker->pipeline->redactor, sonde__span_record_trace_state(record),
 				  maker->arena, &maker->counts, &view->trace_state);
 	if (status < 0)
 		return status;

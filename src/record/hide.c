@@ -4,17 +4,19 @@
 #include "record/attribute.h"
 #include "redact/suspect.h"
 
-enum sonde__key_verdict sonde__hide_key(const struct sonde__mender *mender, struct sonde_bytes key)
+enum sonde__key_verdict sonde__hide_key(const struct sonde__mender *mender, struct sonde_bytes key,
+					bool *ret_tells)
 {
 	struct sonde__redactor *redactor = mender->redactor;
 	uint64_t hash;
 
+	*ret_tells = false;
 	if (!redactor || !key.size)
 		return SONDE__KEY_PLAIN;
 	hash = sonde__key_hash64(key.data, key.size);
 	if (sonde__redact_knows_key(redactor, hash))
 		return SONDE__KEY_PLAIN;
-	return sonde__redact_key_learn(redactor, key.data, key.size, hash);
+	return sonde__redact_key_learn(redactor, key.data, key.size, hash, ret_tells);
 }
 
 static bool is_replaced(struct sonde__cursor any)

@@ -7,9 +7,9 @@
 #include "record/cursor.h"
 #include "record/mend.h"
 
-/* What stands under the key. */
-enum sonde__key_verdict sonde__hide_key(const struct sonde__mender *mender,
-					struct sonde_bytes key);
+/* What stands under the key; *ret_tells: in the key itself something is to be redacted. */
+enum sonde__key_verdict sonde__hide_key(const struct sonde__mender *mender, struct sonde_bytes key,
+					bool *ret_tells);
 
 /*
  * Whether the AnyValue is to be replaced as a whole: under a secret key all but what says nothing

@@ -5,10 +5,11 @@
 
 #include "base/utf8.h"
 #include "record/attribute.h"
+#include "record/hide.h"
 #include "record/scan.h"
 
-int sonde__key_list_init(struct sonde__arena *arena, size_t n_max, uint32_t limit,
-			 struct sonde__key_list *ret)
+int sonde__key_list_init(const struct sonde__mender *mender, struct sonde__arena *arena,
+			 size_t n_max, uint32_t limit, struct sonde__key_list *ret)
 {
 	uint32_t n_slots = 16;
 
@@ -22,6 +23,25 @@ int sonde__key_list_init(struct sonde__arena *arena, size_t n_max, uint32_t limi
 	memset(ret->index, 0, n_slots * sizeof(*ret->index));
 	ret->mask = n_slots - 1;
 	ret->limit = limit;
+	ret->mender = mender;
+	return SONDE_OK;
+}
+
+static int key_redact(struct sonde__key_list *list, struct sonde__arena *arena,
+		      struct sonde_bytes *key)
+{
+	const struct sonde_text text = { key->data, key->size };
+	size_t size;
+	char *redacted;
+
+	if (!sonde__hide_measure(list->mender, SONDE__KEY_PLAIN, *key, &size))
+		return SONDE_OK;
+	redacted = sonde__arena_take(arena, size);
+	if (!redacted)
+		return SONDE_E_NOMEM;
+	(void)sonde__redact_write(list->mender->redactor, text, SONDE__KEY_PLAIN, redacted,
+				  &list->redacted);
+	*key = (struct sonde_bytes){ redacted, size };
 	return SONDE_OK;
 }
 
@@ -43,9 +63,9 @@ static int key_mend(struct sonde__key_list *list, struct sonde__arena *arena,
 	return SONDE_OK;
 }
 
-static void list_put(struct sonde__key_list *list, struct sonde_bytes key,
-		     struct sonde__cursor value)
+static void list_put(struct sonde__key_list *list, const struct sonde__key_entry *new_entry)
 {
+	const struct sonde_bytes key = new_entry->key;
 	uint32_t i = sonde__key_hash(key.data, key.size) & list->mask;
 
 	for (; list->index[i]; i = (i + 1) & list->mask) {
@@ -53,7 +73,7 @@ static void list_put(struct sonde__key_list *list, struct sonde_bytes key,
 
 		if (entry->key.size == key.size &&
 		    memcmp(entry->key.data, key.data, key.size) == 0) {
-			entry->value = value;
+			*entry = *new_entry;
 			return;
 		}
 	}
@@ -61,7 +81,7 @@ static void list_put(struct sonde__key_list *list, struct sonde_bytes key,
 		list->n_dropped++;
 		return;
 	}
-	list->entries[list->n++] = (struct sonde__key_entry){ key, value };
+	list->entries[list->n++] = *new_entry;
 	list->index[i] = list->n;
 }
 
@@ -69,23 +89,25 @@ int sonde__key_list_add(struct sonde__key_list *list, struct sonde__arena *arena
 			struct sonde__cursor attribute)
 {
 	struct sonde__cursor key_cursor;
-	struct sonde__cursor value;
-	struct sonde_bytes key;
+	struct sonde__key_entry entry;
+	bool tells;
 	int r;
 
 	if (!sonde__tag_take(&attribute, SONDE__TAG_KEY) ||
 	    !sonde__bytes_take(&attribute, &key_cursor) ||
 	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) ||
-	    !sonde__bytes_take(&attribute, &value))
+	    !sonde__bytes_take(&attribute, &entry.value))
 		return SONDE_E_MALFORMED;
-	key = sonde__cursor_bytes(&key_cursor);
-	if (!key.size) {
+	entry.key = sonde__cursor_bytes(&key_cursor);
+	if (!entry.key.size) {
 		list->n_dropped++;
 		return SONDE_OK;
 	}
-	r = key_mend(list, arena, &key);
-	if (r < 0)
-		return r;
-	list_put(list, key, value);
-	return SONDE_OK;
+	entry.verdict = sonde__hide_key(list->mender, entry.key, &tells);
+	r = tells ? key_redact(list, arena, &entry.key) : SONDE_OK;
+	if (r == SONDE_OK)
+		r = key_mend(list, arena, &entry.key);
+	if (r == SONDE_OK)
+		list_put(list, &entry);
+	return r;
 }

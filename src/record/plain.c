@@ -120,13 +120,22 @@ static SONDE__ALWAYS_INLINE bool number_is_innocent(const struct sonde__mender *
 	       !sonde__redact_number(mender->redactor, (int64_t)number);
 }
 
+static bool key_is_acquitted(struct sonde__redactor *redactor, const struct sonde__cursor *key,
+			     uint64_t hash)
+{
+	bool tells;
+
+	return sonde__redact_key_learn(redactor, key->at, sonde__cursor_left(key), hash, &tells) !=
+		       SONDE__KEY_SECRET &&
+	       !tells;
+}
+
 static SONDE__ALWAYS_INLINE bool key_is_innocent(const struct sonde__mender *mender,
 						 const struct sonde__cursor *key, uint64_t hash)
 {
 	return !mender->redactor ||
 	       SONDE__LIKELY(sonde__redact_knows_key(mender->redactor, hash)) ||
-	       sonde__redact_key_learn(mender->redactor, key->at, sonde__cursor_left(key), hash) !=
-		       SONDE__KEY_SECRET;
+	       key_is_acquitted(mender->redactor, key, hash);
 }
 
 static SONDE__ALWAYS_INLINE bool value_read(const struct sonde__mender *mender,

@@ -207,6 +207,12 @@ static int value_write(struct rewriter *rewriter, enum sonde__key_verdict verdic
 	return SONDE_OK;
 }
 
+static void counts_add(struct sonde__redact_counts *counts, const struct sonde__redact_counts *more)
+{
+	for (int kind = 0; kind < SONDE_REDACTION_COUNT; kind++)
+		counts->n[kind] += more->n[kind];
+}
+
 /* ---- Events and links ------------------------------------------------------------------------ */
 
 static int list_write(struct rewriter *rewriter, const struct sonde__key_list *list, uint8_t tag)
@@ -217,8 +223,7 @@ static int list_write(struct rewriter *rewriter, const struct sonde__key_list *l
 		int r;
 
 		bytes_write(rewriter, SONDE__TAG_KEY, entry->key);
-		r = value_write(rewriter, sonde__hide_key(rewriter->mender, entry->key),
-				entry->value);
+		r = value_write(rewriter, entry->verdict, entry->value);
 		if (r < 0)
 			return r;
 		message_end(rewriter, content);
@@ -253,8 +258,8 @@ static int tail_write(struct rewriter *rewriter, struct sonde__cursor rest, cons
 	struct sonde__cursor attribute;
 	uint64_t n_dropped = 0;
 	struct sonde__key_list list;
-	int r = sonde__key_list_init(rewriter->arena, fields_count(rest, tail->attribute_tag),
-				     tail->limit, &list);
+	int r = sonde__key_list_init(rewriter->mender, rewriter->arena,
+				     fields_count(rest, tail->attribute_tag), tail->limit, &list);
 
 	while (r == SONDE_OK && sonde__tag_take(&rest, tail->attribute_tag))
 		r = sonde__bytes_take(&rest, &attribute)
@@ -270,6 +275,7 @@ static int tail_write(struct rewriter *rewriter, struct sonde__cursor rest, cons
 		return r;
 	rewriter->counts->dropped_nested += list.n_dropped;
 	rewriter->counts->invalid_utf8 += list.n_repaired;
+	counts_add(&rewriter->counts->redacted, &list.redacted);
 	n_dropped += list.n_dropped;
 	if (n_dropped) {
 		*rewriter->at++ = tail->dropped_tag;
@@ -319,6 +325,7 @@ static int link_write(struct rewriter *rewriter, struct sonde__cursor link)
 	const struct tail tail = { SONDE__TAG_LINK_ATTRIBUTE, SONDE__TAG_LINK_DROPPED,
 				   rewriter->mender->limits.link_attributes };
 	uint8_t *content = message_begin(rewriter, SONDE__TAG_SPAN_LINK);
+	struct sonde_bytes trace_state;
 	struct sonde__cursor text;
 	int r;
 
@@ -329,9 +336,17 @@ static int link_write(struct rewriter *rewriter, struct sonde__cursor link)
 		return SONDE_E_MALFORMED;
 	bytes_write(rewriter, SONDE__TAG_LINK_SPAN_ID, sonde__cursor_bytes(&text));
 	if (sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_STATE)) {
+		const size_t before = rewriter->arena->used;
+		int status;
+
 		if (!sonde__bytes_take(&link, &text))
 			return SONDE_E_MALFORMED;
-		text_write(rewriter, SONDE__TAG_LINK_TRACE_STATE, sonde__cursor_bytes(&text));
+		trace_state = sonde__cursor_bytes(&text);
+		status = text_redact(rewriter, SONDE__KEY_PLAIN, &trace_state);
+		if (status < 0)
+			return status;
+		text_write(rewriter, SONDE__TAG_LINK_TRACE_STATE, trace_state);
+		rewriter->arena->used = before;
 	}
 	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) ||
 	    !sonde__fixed_take(&link, sizeof(uint32_t)))
@@ -357,7 +372,8 @@ static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag,
 
 	for (size_t i = 0; i < n_pieces; i++)
 		n += fields_count(sonde__cursor_of(pieces[i]), tag);
-	r = sonde__key_list_init(rewriter->arena, n, rewriter->mender->limits.attributes, &list);
+	r = sonde__key_list_init(rewriter->mender, rewriter->arena, n,
+				 rewriter->mender->limits.attributes, &list);
 	for (size_t i = 0; r == SONDE_OK && i < n_pieces; i++) {
 		struct sonde__cursor fields = sonde__cursor_of(pieces[i]);
 
@@ -374,6 +390,7 @@ static int attributes_rewrite(struct rewriter *rewriter, uint8_t tag,
 		r = list_write(rewriter, &list, tag);
 	rewriter->counts->dropped_attributes += list.n_dropped;
 	rewriter->counts->invalid_utf8 += list.n_repaired;
+	counts_add(&rewriter->counts->redacted, &list.redacted);
 	rewriter->arena->used = before;
 	return r;
 }

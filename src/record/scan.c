@@ -126,7 +126,9 @@ static int attribute_scan(struct sonde__mender *mender, struct seen_keys *list,
 {
 	struct sonde__cursor key;
 	struct sonde__cursor value;
+	enum sonde__key_verdict verdict;
 	size_t key_size;
+	bool tells;
 
 	if (!sonde__tag_take(&attribute, SONDE__TAG_KEY) || !sonde__bytes_take(&attribute, &key) ||
 	    !sonde__tag_take(&attribute, SONDE__TAG_VALUE) ||
@@ -138,7 +140,8 @@ static int attribute_scan(struct sonde__mender *mender, struct seen_keys *list,
 	list->n++;
 	if (!sonde__utf8_is_valid(key.at, key_size) || !key_add(mender, key.at, key_size))
 		return 0;
-	return value_scan(mender, sonde__hide_key(mender, sonde__cursor_bytes(&key)), value);
+	verdict = sonde__hide_key(mender, sonde__cursor_bytes(&key), &tells);
+	return tells ? 0 : value_scan(mender, verdict, value);
 }
 
 /* The attributes of an event or link, up to its end or its dropped count. */
@@ -179,6 +182,7 @@ static int event_scan(struct sonde__mender *mender, struct sonde__cursor event, 
 static int link_scan(struct sonde__mender *mender, struct sonde__cursor link)
 {
 	struct sonde__cursor text;
+	size_t redacted;
 
 	if (!sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_ID) || !sonde__bytes_take(&link, &text) ||
 	    !sonde__tag_take(&link, SONDE__TAG_LINK_SPAN_ID) || !sonde__bytes_take(&link, &text))
@@ -186,7 +190,9 @@ static int link_scan(struct sonde__mender *mender, struct sonde__cursor link)
 	if (sonde__tag_take(&link, SONDE__TAG_LINK_TRACE_STATE)) {
 		if (!sonde__bytes_take(&link, &text))
 			return SONDE_E_MALFORMED;
-		if (!sonde__utf8_is_valid(text.at, sonde__cursor_left(&text)))
+		if (!sonde__utf8_is_valid(text.at, sonde__cursor_left(&text)) ||
+		    sonde__hide_measure(mender, SONDE__KEY_PLAIN, sonde__cursor_bytes(&text),
+					&redacted))
 			return 0;
 	}
 	if (!sonde__tag_take(&link, SONDE__TAG_LINK_FLAGS) ||

@@ -18,7 +18,7 @@ static bool is_blank(char c)
 
 static void add(struct sonde__globs *globs, const char *from, const char *to)
 {
-	struct sonde__glob *glob = &globs->globs[globs->n];
+	struct sonde__glob *glob = &globs->own[globs->n];
 
 	while (from < to && is_blank(*from))
 		from++;
@@ -41,9 +41,10 @@ int sonde__globs_init(struct sonde__globs *globs, const char *list)
 
 	for (size_t i = 0; i < size; i++)
 		n += list[i] == ',';
-	*globs = (struct sonde__globs){ .globs = calloc(n, sizeof(*globs->globs)),
+	*globs = (struct sonde__globs){ .own = calloc(n, sizeof(*globs->own)),
 					.text = malloc(size + 1) };
-	if (!globs->globs || !globs->text) {
+	globs->globs = globs->own;
+	if (!globs->own || !globs->text) {
 		sonde__globs_deinit(globs);
 		return SONDE_E_NOMEM;
 	}
@@ -61,7 +62,7 @@ int sonde__globs_init(struct sonde__globs *globs, const char *list)
 
 void sonde__globs_deinit(struct sonde__globs *globs)
 {
-	free(globs->globs);
+	free(globs->own);
 	free(globs->text);
 	*globs = (struct sonde__globs){ 0 };
 }

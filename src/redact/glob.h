@@ -18,8 +18,9 @@ struct sonde__glob {
 };
 
 struct sonde__globs {
-	struct sonde__glob *globs;
+	const struct sonde__glob *globs;
 	size_t n;
+	struct sonde__glob *own; /* The same, where they were compiled; else NULL. */
 	char *text;
 };
 

@@ -15,11 +15,15 @@
 #include "redact/detect.h"
 #include "redact/suspect.h"
 
-#define KEYS_DEFAULT \
-	"*password*,*passwd*,*passphrase*,pwd,*_pwd,*.pwd,*secret*,*credential*,*token," \
-	"*private_key*,*privatekey*,*api_key*,*apikey*,*access_key*,*accesskey*,*signing_key*," \
-	"*encryption_key*,authorization,*.authorization,*_authorization,cookie,*.cookie," \
-	"*_cookie,*csrf*,*sessionid,jwt,*_jwt,*card_number*,*cardnumber*,cvv,cvc,ssn,*_ssn"
+#define KEYS_DEFAULT(GLOB) \
+	GLOB("*password*") GLOB("*passwd*") GLOB("*passphrase*") GLOB("pwd") GLOB("*_pwd") \
+	GLOB("*.pwd") GLOB("*secret*") GLOB("*credential*") GLOB("*token") \
+	GLOB("*private_key*") GLOB("*privatekey*") GLOB("*api_key*") GLOB("*apikey*") \
+	GLOB("*access_key*") GLOB("*accesskey*") GLOB("*signing_key*") GLOB("*encryption_key*") \
+	GLOB("authorization") GLOB("*.authorization") GLOB("*_authorization") GLOB("cookie") \
+	GLOB("*.cookie") GLOB("*_cookie") GLOB("*csrf*") GLOB("*sessionid") GLOB("jwt") \
+	GLOB("*_jwt") GLOB("*card_number*") GLOB("*cardnumber*") GLOB("cvv") GLOB("cvc") \
+	GLOB("ssn") GLOB("*_ssn")
 
 #define DETECTORS_ALL \
 	(1u << SONDE_REDACTION_CARD | 1u << SONDE_REDACTION_TOKEN | 1u << SONDE_REDACTION_URL | \
@@ -109,7 +113,9 @@ static bool keys_replace_default(const char *text)
 
 static int keys_init(struct sonde__globs *globs, const char *keys)
 {
-	static const char defaults[] = KEYS_DEFAULT ",";
+#define MEMBER(glob) glob ","
+	static const char defaults[] = KEYS_DEFAULT(MEMBER);
+#undef MEMBER
 	char *list;
 	int status;
 
@@ -140,6 +146,15 @@ void sonde__redactor_deinit(struct sonde__redactor *redactor)
 	redactor->detectors = 0;
 }
 
+#define COMPILED(glob) { glob, sizeof(glob) - 1, false },
+static const struct sonde__glob globs_usual[] = { KEYS_DEFAULT(COMPILED) };
+#undef COMPILED
+
+const struct sonde__redactor sonde__redactor_usual = {
+	.keys = { .globs = globs_usual, .n = SONDE__ARRAY_SIZE(globs_usual) },
+	.detectors = DETECTORS_DEFAULT,
+};
+
 /* ---- Keys ------------------------------------------------------------------------------------ */
 
 /* Of keys under which ids stand that a card number could be taken for. */
@@ -166,11 +181,14 @@ enum sonde__key_verdict sonde__redact_key(const struct sonde__redactor *redactor
 }
 
 enum sonde__key_verdict sonde__redact_key_learn(struct sonde__redactor *redactor, const void *key,
-						size_t size, uint64_t hash)
+						size_t size, uint64_t hash, bool *ret_tells)
 {
 	enum sonde__key_verdict verdict = sonde__redact_key(redactor, key, size);
+	const struct sonde_text text = { key, size };
+	size_t redacted;
 
-	if (verdict == SONDE__KEY_PLAIN)
+	*ret_tells = sonde__redact_measure(redactor, text, SONDE__KEY_PLAIN, &redacted);
+	if (verdict == SONDE__KEY_PLAIN && !*ret_tells)
 		redactor->known[hash >> 54] = hash | 1;
 	return verdict;
 }

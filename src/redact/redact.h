@@ -59,11 +59,18 @@ int sonde__redactor_init(struct sonde__redactor *redactor, const char *keys, con
 void sonde__redactor_deinit(struct sonde__redactor *redactor);
 
 /*
- * Of what stands under a key, whatever its value. `hash` is the key's (redact/suspect.h), under
- * which a key that is not secret is remembered.
+ * With what is always there. For what leaves on other threads than the pipeline's, and outlives
+ * every agent: any thread may read it, signal handlers, too.
+ */
+extern const struct sonde__redactor sonde__redactor_usual;
+
+/*
+ * Of what stands under a key, whatever its value. *ret_tells: the key itself has something in it
+ * that is to be redacted. `hash` is the key's (redact/suspect.h), under which one with nothing to
+ * redact is remembered.
  */
 enum sonde__key_verdict sonde__redact_key_learn(struct sonde__redactor *redactor, const void *key,
-						size_t size, uint64_t hash);
+						size_t size, uint64_t hash, bool *ret_tells);
 enum sonde__key_verdict sonde__redact_key(const struct sonde__redactor *redactor, const void *key,
 					  size_t size);
 
@@ -87,6 +94,15 @@ bool sonde__redact_measure(const struct sonde__redactor *redactor, struct sonde_
 size_t sonde__redact_write(const struct sonde__redactor *redactor, struct sonde_text text,
 			   enum sonde__key_verdict verdict, char *at,
 			   struct sonde__redact_counts *counts);
+
+/*
+ * Counts what was replaced outside of records: in labels, resources, answers, diagnostics. For all
+ * of the process, on any thread and in signal handlers; lock-free.
+ */
+void sonde__redact_count(const struct sonde__redact_counts *counts);
+uint64_t sonde__redact_counted(enum sonde_redaction kind);
+/* What begins anew counts anew: an agent, or a forked process. */
+void sonde__redact_count_anew(void);
 
 /* Whether a number is one that a card could bear; smaller ones count things. */
 #define SONDE__CARD_NUMBER_MIN UINT64_C(100000000000000)

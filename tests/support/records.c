@@ -58,6 +58,8 @@ static size_t encode_span_fields(const struct record_spec *spec, uint8_t *fields
 	if (spec->link) {
 		id_bytes(99, link.trace_id, sizeof(link.trace_id));
 		id_bytes(spec->link, link.span_id, sizeof(link.span_id));
+		link.trace_state = spec->trace_state;
+		link.trace_state_size = text_size(spec->trace_state);
 		size += sonde__link_encode(&link, fields + size, FIELDS_SIZE - size);
 	}
 	if (spec->is_damaged)

@@ -17,7 +17,7 @@ struct record_spec {
 	uint64_t span;
 	uint64_t parent;
 	const char *name; /* Of a span or part; body of a log. */
-	const char *trace_state;
+	const char *trace_state; /* A span's, and its link's. */
 	const char *description;
 	uint32_t site;
 	uint8_t kind;

@@ -13,6 +13,7 @@
 
 #include "box/box.h"
 #include "pipeline/state.h"
+#include "redact/redact.h"
 #include "metered_rig.h"
 #include "support/records.h"
 
@@ -106,6 +107,55 @@ static void errors_are_told_by_type_and_place(void **state)
 	/* Nor does it become a site with calls. */
 	assert_int_equal(value_of(TOTALS, "sonde.site.errors", "pay.c"), UINT64_MAX);
 	assert_int_equal(value_of(TOTALS, "sonde.site.duration", "pay.c"), UINT64_MAX);
+}
+
+/* Labels say no more than records do, and series that differed still do. */
+static void labels_are_redacted(void **state)
+{
+	static struct sonde__redactor redactor;
+	static struct sonde_site calls[] = {
+		{ "postgres://u:hunter1@db", "pay.c", "charge", 1, 0 },
+		{ "postgres://u:hunter2@db", "pay.c", "charge", 1, 0 },
+	};
+	struct sonde__site_view place = { .name = { "t password=hunter3 ", 18 },
+					  .file = { "4111111111111111.c", 18 },
+					  .function = { "charge", 6 },
+					  .line = 41,
+					  .kind = SONDE__SITE_ERROR };
+
+	(void)state;
+	sonde__redact_count_anew();
+	assert_int_equal(sonde__redactor_init(&redactor, "code.function.*", /* detectors= */ NULL,
+					      /* report= */ NULL, /* user= */ NULL),
+			 SONDE_OK);
+	rig.options.redactor = &redactor;
+	start();
+	sonde__errors_count(&place);
+	count_calls(&calls[0], 3, /* is_error= */ false);
+	count_calls(&calls[1], 5, /* is_error= */ false);
+	collect();
+	assert_int_equal(rig_delivered(&rig, TOTALS, "hunter"), 0);
+	assert_int_equal(rig_delivered(&rig, TOTALS, "4111"), 0);
+	assert_int_equal(value_of(TOTALS, "sonde.errors", "error.type=\"t password=[redacted]\" "
+							  "code.function.name=\"[redacted]\" "
+							  "code.file.path=\"[redacted].c\""),
+			 1);
+	for (size_t i = 0; i < 2; i++) {
+		char with[64];
+
+		snprintf(with, sizeof(with), "code.line.number=1 sonde.series=%u", calls[i].id);
+		assert_int_equal(value_of(TOTALS, "sonde.site.duration", with), i ? 5 : 3);
+	}
+	/* For both destinations each. */
+	assert_int_equal(sonde__redact_counted(SONDE_REDACTION_URL), 4);
+	assert_int_equal(sonde__redact_counted(SONDE_REDACTION_CARD), 2);
+	assert_int_equal(sonde__redact_counted(SONDE_REDACTION_KEY), 6);
+	collect();
+	assert_true(value_of(TOTALS, "sonde.redactions", "kind=\"card\"") >= 2);
+	rig_end(&rig);
+	sonde__redactor_deinit(&redactor);
+	rig_init(&rig, /* n_destinations= */ 1);
+	start();
 }
 
 static void totals_repeat_and_deltas_add_up(void **state)
@@ -522,6 +572,7 @@ int main(void)
 		TEST(the_worker_is_woken_for_it),
 		TEST(totals_repeat_and_deltas_add_up),
 		TEST(errors_are_told_by_type_and_place),
+		TEST(labels_are_redacted),
 		TEST(histograms_are_as_counted),
 		TEST(what_has_no_site_is_overflow),
 		TEST(undelivered_deltas_are_neither_lost_nor_doubled),

@@ -28,6 +28,7 @@ static struct sonde__redactor redactor;
 static int begin(void **state)
 {
 	(void)state;
+	sonde__redact_count_anew();
 	rig_init(&rig, /* n_destinations= */ 2);
 	if (sonde__redactor_init(&redactor, /* keys= */ NULL, /* detectors= */ NULL,
 				 /* report= */ NULL, /* user= */ NULL) < 0)
@@ -158,6 +159,65 @@ static void errors_are_redacted(void **state)
 	assert_int_equal(rig_delivered(&rig, 0, "log \"" CLEAN "\""), 2);
 	assert_int_equal(rig_delivered(&rig, 0, "client_secret=\"[redacted]\""), 3);
 	assert_int_equal(rig_delivered(&rig, 0, "postgres://REDACTED:REDACTED@h/d"), 3);
+}
+
+/* Whoever makes a key of what somebody entered. */
+static void keys_are_redacted(void **state)
+{
+	const struct sonde_attr attrs[] = {
+		sonde_str("cart.4111111111111111", "v"),
+		sonde_str("Bearer my.secret1", "v"), /* Its value is a secret's, too. */
+		sonde_bool("password=" SECRET, true),
+		sonde_str("at postgres://u:" SECRET "@h", "v"),
+		sonde_str("plain", "v"),
+	};
+	const struct sonde_attr same[] = { sonde_int("cart.4111111111111111", 1),
+					   sonde_int("cart.5555555555554444", 2) };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_true(record_log(
+			&(struct record_spec){ .name = "m", .attrs = attrs, .n_attrs = 5 }));
+		assert_true(record_span(&(struct record_spec){ .trace = 1,
+							       .span = 1,
+							       .name = "s",
+							       .attrs = attrs,
+							       .n_attrs = 5,
+							       .event = "e",
+							       .event_attrs = attrs,
+							       .n_event_attrs = 5 }));
+	}
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "4111"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "my.secret1"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "cart.[redacted]=\"v\""), 6);
+	assert_int_equal(rig_delivered(&rig, 0, "Bearer [redacted]=\"[redacted]\""), 6);
+	assert_int_equal(rig_delivered(&rig, 0, "password=[redacted]=true"), 6);
+	assert_int_equal(rig_delivered(&rig, 0, "at postgres://REDACTED:REDACTED@h=\"v\""), 6);
+	assert_int_equal(rig_delivered(&rig, 0, "plain=\"v\""), 6);
+	assert_int_equal(redacted(SONDE_REDACTION_CARD), 6);
+	/* What cannot be told apart any more is one: the last value counts. */
+	assert_true(
+		record_log(&(struct record_spec){ .name = "n", .attrs = same, .n_attrs = 2 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "cart.[redacted]=2"), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "cart.[redacted]=1"), 0);
+}
+
+static void trace_states_are_redacted(void **state)
+{
+	static const char text[] = "a=1,pan@v=4111111111111111,token=" SECRET;
+
+	(void)state;
+	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 1, .name = "s",
+						       .trace_state = text, .link = 7 }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1, .span = 2, .name = "s",
+						       .trace_state = "rojo=00f067aa0ba902b7",
+						       .link = 7 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "4111"), 0);
+	assert_int_equal(redacted(SONDE_REDACTION_CARD), 2);
+	assert_int_equal(redacted(SONDE_REDACTION_PAIR), 2);
 }
 
 static void summaries_are_redacted(void **state)
@@ -329,6 +389,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(lists_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(logs_and_parts_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(errors_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(keys_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(trace_states_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(summaries_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(limits_do_not_hide_secrets, begin, end),
 		cmocka_unit_test_setup_teardown(cut_texts_are_redacted, begin, end),

@@ -178,7 +178,8 @@ static void test_known_keys(void **unused)
 		bool is_secret = i == 2;
 
 		assert_false(sonde__redact_knows_key(&redactor, hash));
-		assert_int_equal(sonde__redact_key_learn(&redactor, keys[i], size, hash),
+		assert_int_equal(sonde__redact_key_learn(&redactor, keys[i], size, hash,
+							 &(bool){ false }),
 				 is_secret ? SONDE__KEY_SECRET : SONDE__KEY_PLAIN);
 		assert_int_equal(sonde__redact_knows_key(&redactor, hash), !is_secret);
 	}
