@@ -104,7 +104,7 @@ void sonde__otlp_line_add(struct sonde__otlp_line *line, const char *text)
 void sonde__otlp_line_add_cut(struct sonde__otlp_line *line, struct sonde_text text, size_t limit)
 {
 	if (line_add(line, text, limit) < text.size)
-		sonde__otlp_line_add(line, "...");
+		sonde__otlp_line_add(line, "…");
 }
 
 void sonde__otlp_line_add_uint(struct sonde__otlp_line *line, uint64_t number)

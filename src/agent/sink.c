@@ -14,9 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/privacy.h"
 #include "base/compiler.h"
 #include "base/diagnostic.h"
 #include "base/text.h"
+#include "redact/redact.h"
 
 #define LINE_SIZE 1024
 
@@ -103,6 +105,8 @@ void sonde__sink_install(const struct sonde_options *options,
 {
 	struct stat status;
 
+	sonde__redact_count_anew();
+	sonde__diagnostic_filter_set(sonde__privacy_filter);
 	if (options->diagnostic) {
 		sonde__diagnostic_set(options->diagnostic, options->diagnostic_user);
 		return;

@@ -12,16 +12,27 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/testpoint.h"
+#include "base/utf8.h"
 
 #define TEXT_SIZE 512
+/* What does not fit may end in the middle of a secret: the filter is to see it. */
+#define CUT_MARK "…"
 /* A writer is at work for nanoseconds; one that a fork cut in half never ends. */
 #define READ_TRIES 1000
 
 static _Atomic uint32_t sequence;
 static _Atomic(sonde_diagnostic_fn *) current_callback;
 static _Atomic(void *) current_user;
+static _Atomic(sonde__diagnostic_filter *) current_filter;
+
+void sonde__diagnostic_filter_set(sonde__diagnostic_filter *filter)
+{
+	/* Relaxed, as where it is read: it is a function of no state. */
+	atomic_store_explicit(&current_filter, filter, memory_order_relaxed);
+}
 
 void sonde__diagnostic_set(sonde_diagnostic_fn *callback, void *user)
 {
@@ -68,15 +79,25 @@ void sonde__report(enum sonde_level level, const char *format, ...)
 {
 	char text[TEXT_SIZE];
 	int saved_errno = errno;
+	sonde__diagnostic_filter *filter;
 	sonde_diagnostic_fn *callback;
 	va_list args;
 	void *user;
+	int length;
 
 	if (!callback_read(&callback, &user))
 		return;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	length = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	if (length >= (int)sizeof(text)) {
+		length = (int)sonde__utf8_cut(text, sizeof(text) - 1,
+					      sizeof(text) - sizeof(CUT_MARK));
+		memcpy(text + length, CUT_MARK, sizeof(CUT_MARK));
+	}
+	filter = atomic_load_explicit(&current_filter, memory_order_relaxed);
+	if (filter)
+		filter(text, sizeof(text));
 	callback(user, level, text);
 	errno = saved_errno;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "redact/redact.h"
 
 #define CUT_MARK "…"
 #define REPLACEMENT "\xef\xbf\xbd"
@@ -86,30 +87,71 @@ static size_t unit_put(struct sonde__json *json, const char *text, size_t size)
 	return n ? n : 1;
 }
 
+/* A text on its way, with what is to be redacted next. */
+struct passage {
+	struct sonde_text text;
+	size_t at;
+	struct sonde__match match; /* .from is past the end: nothing. */
+	struct sonde__redact_counts counts;
+};
+
+static void match_find(struct passage *passage)
+{
+	if (!sonde__redact_next(&sonde__redactor_usual, passage->text, SONDE__KEY_PLAIN,
+				passage->at, &passage->match))
+		passage->match.from = SIZE_MAX;
+}
+
+static struct passage passage_begin(const char *text, size_t size)
+{
+	struct passage passage = { .text = { text, size } };
+
+	match_find(&passage);
+	return passage;
+}
+
+/* Puts a character of the text, or what stands in the place of a secret. */
+static void passage_put(struct sonde__json *json, struct passage *passage)
+{
+	if (passage->at == passage->match.from) {
+		sonde__json_put(json, passage->match.by.data, passage->match.by.size);
+		passage->counts.n[passage->match.kind]++;
+		passage->at = passage->match.to;
+		match_find(passage);
+		return;
+	}
+	passage->at += unit_put(json, passage->text.data + passage->at,
+				passage->text.size - passage->at);
+}
+
+static bool passage_is_put(const struct passage *passage, const struct sonde__json *json)
+{
+	if (passage->at < passage->text.size && !json->is_full)
+		return false;
+	sonde__redact_count(&passage->counts);
+	return true;
+}
+
 void sonde__json_put_inside(struct sonde__json *json, const char *text, size_t size)
 {
-	while (size && !json->is_full) {
-		size_t n = unit_put(json, text, size);
+	struct passage passage = passage_begin(text, size);
 
-		text += n;
-		size -= n;
-	}
+	while (!passage_is_put(&passage, json))
+		passage_put(json, &passage);
 }
 
 void sonde__json_put_string(struct sonde__json *json, const char *text, size_t size, bool may_cut)
 {
 	const size_t mark_size = sizeof(CUT_MARK) - 1;
+	struct passage passage = passage_begin(text, size);
 	size_t last_fit; /* Where the mark and the quote still have room behind. */
 
 	sonde__json_put(json, "\"", 1);
 	if (json->is_full)
 		return;
 	last_fit = json->used;
-	while (size && !json->is_full) {
-		size_t n = unit_put(json, text, size);
-
-		text += n;
-		size -= n;
+	while (!passage_is_put(&passage, json)) {
+		passage_put(json, &passage);
 		if (json->used + mark_size + 1 <= json->limit)
 			last_fit = json->used;
 	}
@@ -130,7 +172,16 @@ static bool is_plain(unsigned char byte)
 
 void sonde__json_put_pointer(struct sonde__json *json, const char *field, size_t size)
 {
+	const struct passage passage = passage_begin(field, size);
 	const bool is_pointer = size && field[0] == '/';
+
+	/* With a part of it replaced it would point to nothing: so to all of it. */
+	if (passage.match.from != SIZE_MAX) {
+		sonde__redact_count(&(struct sonde__redact_counts){
+			{ [SONDE_REDACTION_KEY] = 1 } });
+		sonde__json_put_text(json, "#");
+		return;
+	}
 
 	sonde__json_put_text(json, is_pointer ? "#" : "#/");
 	for (size_t i = 0; i < size; i++) {

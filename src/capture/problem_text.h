@@ -4,7 +4,8 @@
 
 /*
  * JSON into a bounded buffer. Whatever does not fit as a whole is taken back, so that what stands
- * there can always be closed. Lock-free, async-signal-safe, allocates nothing.
+ * there can always be closed. What is to be redacted in texts by the usual rules is: an answer goes
+ * to whoever asked. Lock-free, async-signal-safe, allocates nothing.
  */
 
 #include <stdbool.h>

@@ -81,6 +81,35 @@ class Privacy(unittest.TestCase):
                     self.assertGreater(keys, 200)
                     self.assertGreater(cards, 200)
 
+    def test_odd_places(self):
+        """Keys, links, tracestate, names, labels, breadcrumbs, answers, alerts, diagnostics; texts that were cut."""
+        with tempfile.TemporaryDirectory() as folder, hostile.Collector(hostile.answer(200)) as hook:
+            path = os.path.join(folder, "out")
+            requests, done = self.collect(
+                "odd", OTEL_TRACES_EXPORTER="otlp,console,file", OTEL_LOGS_EXPORTER="otlp,console,file",
+                OTEL_METRICS_EXPORTER="otlp,console,file", SONDE_FILE_PATH=path, SONDE_AUDIT=path + ".audit",
+                SONDE_WEBHOOK_URL=hook.url + "/hunter2", SONDE_STATE_DIRECTORY=folder,
+                SONDE_DIAGNOSTICS="debug", SONDE_REDACT="default",
+                OTEL_RESOURCE_ATTRIBUTES="note=password=hunter2,x=,pan=4111111111111111,=",
+                OTEL_BSP_SCHEDULE_DELAY="postgres://bob:hunter2@db")
+            for request in requests:
+                self.check_clean(request.message_bytes(), request.path)
+            self.assertIn(b"note=password=[redacted]", done.stderr)
+            self.check_clean(done.stdout + done.stderr, "console")
+            self.assertIn(b'"instance":"/login?access_token=[redacted]"', done.stdout)
+            self.assertTrue(hook.requests)
+            self.check_clean(b"".join(r.body for r in hook.requests) + b"[redacted]", "webhook")
+            names = os.listdir(folder)
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    data = file.read()
+                for secret in SECRETS:
+                    self.assertNotIn(secret, data, name)
+            self.assertGreater(len(names), 4)
+        keys, cards = map(int, re.search(rb"keys (\d+) cards (\d+)", done.stdout).groups())
+        self.assertGreater(keys, 200)
+        self.assertGreater(cards, 400)
+
     def test_nothing_is_redacted_when_nothing_is_to_be(self):
         requests, _ = self.collect(SONDE_REDACT="none", SONDE_REDACT_KEYS="none")
         body = b"".join(r.message_bytes() for r in requests)

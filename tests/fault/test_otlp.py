@@ -205,7 +205,7 @@ class Answered(Case):
 
     def test_a_plain_text_error_is_quoted_and_cut(self):
         run = self.against(hostile.answer(415, b"unsupported media type\n" * 50, content_type="text/plain"))
-        self.check(run, "refused", "unsupported media type unsupported", "...")
+        self.check(run, "refused", "unsupported media type unsupported", "…")
 
     def test_an_error_without_words(self):
         run = self.against(hostile.answer(400, b"\x12\xff\xff\xff\xff\x0fx"))
@@ -254,7 +254,7 @@ class Answered(Case):
     def test_four_mebibytes_are_read(self):
         text = b"x" * ((4 << 20) - 64)
         run = self.against(hostile.answer(200, partial_success(1, text)))
-        self.check(run, "accepted", "rejected 1 of 3", "xxx...")
+        self.check(run, "accepted", "rejected 1 of 3", "xxx…")
 
     def test_a_bomb(self):
         bomb = gzip.compress(b"\0" * (200 << 20), 9)

@@ -21,7 +21,7 @@ LAYERS = {
     "context": ["base", "record"],
     "resilience": ["base", "stack", "error", "context"],
     "box": ["base", "record"],
-    "capture": ["base", "error", "context", "record", "box", "stack"],
+    "capture": ["base", "redact", "error", "context", "record", "box", "stack"],
     "pipeline": ["base", "redact", "record", "stack", "error", "context", "resilience", "box"],
     "agent": ["base", "redact", "record", "stack", "error", "context", "resilience", "box", "capture", "pipeline"],
 }

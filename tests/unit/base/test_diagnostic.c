@@ -60,6 +60,27 @@ static void test_long_text_is_cut(void **state)
 	sonde__report(SONDE_INFO, "%s", text);
 	sonde__diagnostic_set(NULL, NULL);
 	assert_int_equal(strlen(heard.text), 511);
+	/* And marked, for the filter to know. */
+	assert_string_equal(heard.text + 508, "…");
+}
+
+static void star(char *text, size_t capacity)
+{
+	for (char *at = text; *at && (size_t)(at - text) < capacity; at++)
+		*at = *at == 's' ? '*' : *at;
+}
+
+static void test_what_is_said_is_filtered(void **state)
+{
+	struct heard heard = { .n = 0 };
+
+	(void)state;
+	sonde__diagnostic_set(hear, &heard);
+	sonde__diagnostic_filter_set(star);
+	sonde__report(SONDE_INFO, "%s", "a secret");
+	assert_string_equal(heard.text, "a *ecret");
+	sonde__diagnostic_filter_set(NULL);
+	sonde__diagnostic_set(NULL, NULL);
 }
 
 static atomic_bool is_over;
@@ -165,6 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_says_one_sentence),
 		cmocka_unit_test(test_long_text_is_cut),
+		cmocka_unit_test(test_what_is_said_is_filtered),
 #ifdef SONDE_TESTPOINTS
 		cmocka_unit_test(test_report_in_a_half_change_is_silent),
 		cmocka_unit_test(test_change_in_a_report_is_seen),

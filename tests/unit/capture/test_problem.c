@@ -71,6 +71,30 @@ static void test_each_type(void **state)
 		assert_string_equal(body_of(sonde_error_raise(cases[i].type, "secret")), cases[i].body);
 }
 
+/* Who asked is to be told no more than a collector. */
+static void test_secrets_do_not_answer(void **state)
+{
+	struct sonde_problem_options options = SONDE_PROBLEM_OPTIONS_INIT;
+	struct sonde_error *error;
+	const char *body;
+
+	(void)state;
+	options.instance = "/orders?access_token=hunter1";
+	error = sonde_error_raise(&sonde_validation,
+				  "card 4111 1111 1111 1111 of postgres://u:hunter2@db, Bearer abc123");
+	sonde_error_add_field(error, "pan", "4111111111111111 is expired");
+	sonde_error_add_field(error, "password=hunter3", "is bad");
+	body = write_with(error, &options);
+	assert_null(strstr(body, "hunter"));
+	assert_null(strstr(body, "4111"));
+	assert_null(strstr(body, "abc123"));
+	assert_non_null(strstr(body, "\"detail\":\"card [redacted] of "
+				     "postgres://REDACTED:REDACTED@db, Bearer [redacted]\""));
+	assert_non_null(strstr(body, "\"instance\":\"/orders?access_token=[redacted]\""));
+	assert_non_null(strstr(body, "{\"detail\":\"[redacted] is expired\",\"pointer\":\"#/pan\"}"));
+	assert_non_null(strstr(body, "{\"detail\":\"is bad\",\"pointer\":\"#\"}"));
+}
+
 static void test_statuses_out_of_range(void **state)
 {
 	SONDE_ERROR_TYPE(success, sonde_internal, "OK", .http_status = 200);
@@ -397,6 +421,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_each_type),
+		TEST(test_secrets_do_not_answer),
 		TEST(test_statuses_out_of_range),
 		TEST(test_options),
 		TEST(test_the_outermost_decides),

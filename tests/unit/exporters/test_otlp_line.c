@@ -85,7 +85,7 @@ static void test_a_cut_is_marked(void **state)
 	sonde__otlp_line_add_cut(&line, (struct sonde_text){ "abcdef", 6 }, 3);
 	sonde__otlp_line_add_cut(&line, (struct sonde_text){ "xyz", 3 }, 3);
 	sonde__otlp_line_add_cut(&line, (struct sonde_text){ "a\xe2\x82\xac", 4 }, 3);
-	assert_string_equal(line.data, "abc...xyza...");
+	assert_string_equal(line.data, "abc…xyza…");
 }
 
 int main(void)
