@@ -42,7 +42,7 @@ SONDE_BEGIN_DECLS
 
 /* Caller's memory; nothing in it is to be read. */
 struct sonde_watchdog {
-	uint64_t opaque[32];
+	uint64_t opaque[40];
 };
 
 struct sonde_watchdog_options {
@@ -95,6 +95,10 @@ SONDE_API void sonde_watchdog_rest(struct sonde_watchdog *watchdog);
  * Looks whether it turns, and observes a stall or its end if it is new. By any thread at any time;
  * needed only without the watching thread. A stall is seen by two calls that lie stall_ms or more
  * apart and find that the loop has not turned between them. May wait a second for the stack.
+ *
+ * The observer is called by one thread at a time, stall and end in turn, and under no lock: what is
+ * found while it runs is told after that, by the thread that is telling. While one piece of news
+ * waits so nobody looks, and the state is what that one says. The observer may call this itself.
  */
 SONDE_API enum sonde_watchdog_state sonde_watchdog_check(struct sonde_watchdog *watchdog);
 

@@ -4,7 +4,8 @@
  * The watchdogs of the process in a list, and one thread that looks at them four times in the
  * shortest limit. Everything but a watchdog's word is under one lock, which is held for some
  * nanoseconds for each watchdog: reports are made without it, while what is reported stays in the
- * list, because deinit waits for it.
+ * list, because deinit waits for it. Of one watchdog one thread tells at a time, and in order: what
+ * another one finds meanwhile it leaves to the teller.
  *
  * The thread belongs to a generation. The last watchdog that goes begins a new one and waits for
  * the thread of the old one, without the lock; a watchdog that comes meanwhile starts another.
@@ -37,6 +38,14 @@
 #define PERIOD_MIN_NS SONDE__NS_PER_MS
 #define STACK_SIZE (256 * 1024)
 
+/* As it was under the lock. */
+struct news {
+	enum sonde__watch_news kind;
+	uint64_t word;
+	uint64_t duration_ns;
+	struct sonde__process_id thread;
+};
+
 struct watchdog {
 	_Atomic uint64_t word; /* Written by the loop's thread alone. */
 	uint64_t padding[7]; /* It has its cache line for itself. */
@@ -44,13 +53,14 @@ struct watchdog {
 	struct watchdog *previous;
 	struct sonde__watch watch;
 	struct sonde__process_id thread; /* The loop's. */
-	uint32_t n_reporting;
+	struct news untold; /* That the teller has yet to come to. */
+	struct sonde__waiters waiters; /* For nobody to tell. */
 	pid_t process;
-	struct sonde__waiters waiters; /* For n_reporting to be 0. */
 	const char *name;
 	const struct sonde_clock *clock;
 	const struct sonde_observer *observer;
 	int signal;
+	bool is_being_told; /* By one thread. */
 	bool is_without_stack;
 	bool is_without_thread;
 } SONDE__MAY_ALIAS;
@@ -148,14 +158,6 @@ static uint64_t watchdog_word(const struct watchdog *watchdog)
 
 /* ---- Reporting, without the lock ------------------------------------------------------------- */
 
-/* As it was under the lock. */
-struct news {
-	enum sonde__watch_news kind;
-	uint64_t word;
-	uint64_t duration_ns;
-	struct sonde__process_id thread;
-};
-
 static void stack_add(const struct watchdog *watchdog, const struct news *news,
 		      struct sonde_error *error)
 {
@@ -223,22 +225,42 @@ static void report(const struct watchdog *watchdog, const struct news *news)
 	sonde_error_free(error);
 }
 
-/* Under the lock, which it gives up for a report. */
+/* Under the lock, which it gives up for each report; until nobody has found more. */
+static void watchdog_tell(struct watchdog *watchdog, struct news news)
+{
+	watchdog->is_being_told = true;
+	do {
+		pthread_mutex_unlock(&all.lock);
+		SONDE__TESTPOINT("watchdog.telling");
+		report(watchdog, &news);
+		pthread_mutex_lock(&all.lock);
+		news = watchdog->untold;
+		watchdog->untold.kind = SONDE__WATCH_NOTHING;
+	} while (news.kind != SONDE__WATCH_NOTHING);
+	watchdog->is_being_told = false;
+	while (sonde__waiters_grant(&watchdog->waiters))
+		;
+}
+
+/*
+ * Under the lock, which it gives up where it tells. There is room for one piece of news beside the
+ * one that is being told: until the teller has come to it nothing is looked at, so that nothing is
+ * found that could not be told.
+ */
 static void watchdog_look(struct watchdog *watchdog)
 {
 	struct news news = { .word = watchdog_word(watchdog), .thread = watchdog->thread };
 
+	if (watchdog->untold.kind != SONDE__WATCH_NOTHING)
+		return;
 	news.kind = sonde__watch_check(&watchdog->watch, news.word, sonde__now_ns(watchdog->clock),
 				       &news.duration_ns);
 	if (news.kind == SONDE__WATCH_NOTHING)
 		return;
-	watchdog->n_reporting++;
-	pthread_mutex_unlock(&all.lock);
-	report(watchdog, &news);
-	pthread_mutex_lock(&all.lock);
-	if (--watchdog->n_reporting == 0)
-		while (sonde__waiters_grant(&watchdog->waiters))
-			;
+	if (watchdog->is_being_told)
+		watchdog->untold = news;
+	else
+		watchdog_tell(watchdog, news);
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */
@@ -412,7 +434,7 @@ void sonde_watchdog_deinit(struct sonde_watchdog *public)
 		return;
 	all_enter();
 	pthread_mutex_lock(&all.lock);
-	while (watchdog->n_reporting) {
+	while (watchdog->is_being_told) {
 		sonde__waiter_init(&waiter);
 		sonde__waiters_push(&watchdog->waiters, &waiter);
 		pthread_mutex_unlock(&all.lock);
