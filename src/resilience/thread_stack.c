@@ -9,9 +9,7 @@
  * The word holds the state and a number that the signal carries, so that a signal that comes too
  * late, or is somebody else's, matches nothing and is ignored.
  *
- * The handler is installed when the first stack is taken, for a signal whose disposition is the
- * default. It is put back when nobody watches any more, but not while a signal that was sent has
- * not come: by default it would end the process.
+ * Which signal, and what becomes of one that is late, is thread_signal.c's.
  */
 
 #include "resilience/thread_stack.h"
@@ -34,6 +32,7 @@
 #include "base/testpoint.h"
 #include "resilience/clock.h"
 #include "resilience/park.h"
+#include "resilience/thread_signal.h"
 #include "stack/stack.h"
 
 #define WAIT_NS SONDE__NS_PER_S
@@ -51,26 +50,21 @@ static struct {
 	uint64_t frames[SONDE_ERROR_FRAMES];
 	size_t n_frames;
 	struct sonde__parker parker;
-	/* Under the lock: */
-	uint64_t number;
-	uint64_t n_owed; /* Signals that were sent and, as far as is known, have not come. */
-	int signal; /* That is installed; 0: none. */
+	uint64_t number; /* Under the lock. */
 } request = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- In the thread whose stack it is --------------------------------------------------------- */
 
-static void on_signal(int signal, siginfo_t *info, void *context)
+/* Does nothing where the number is not the one that is asked for. */
+static void request_answer(uint64_t number, const void *context)
 {
-	uint64_t asked = (uint64_t)(uintptr_t)info->si_value.sival_ptr << STATE_BITS | ASKED;
-	uint64_t number = asked >> STATE_BITS;
+	uint64_t asked = number << STATE_BITS | ASKED;
 
-	(void)signal;
 	/*
 	 * Acquire, A1, partner R1 in request_ask: what is written below is not seen to be written
 	 * before it was asked for. Failed: relaxed, it is not wanted.
 	 */
-	if (info->si_code != SI_QUEUE ||
-	    !atomic_compare_exchange_strong_explicit(&request.word, &asked,
+	if (!atomic_compare_exchange_strong_explicit(&request.word, &asked,
 						     number << STATE_BITS | TAKING,
 						     memory_order_acquire, memory_order_relaxed))
 		return;
@@ -82,48 +76,16 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	sonde__unpark(&request.parker);
 }
 
-/* ---- Which signal ---------------------------------------------------------------------------- */
-
-static bool handler_is_ours(int signal)
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
-	struct sigaction action;
+	uint64_t number = (uintptr_t)info->si_value.sival_ptr;
+	int error = errno;
 
-	return sigaction(signal, NULL, &action) == 0 && action.sa_flags & SA_SIGINFO &&
-	       action.sa_sigaction == on_signal;
-}
-
-/*
- * On the thread's signal stack where it has one: its own may be a coroutine's, and small. The
- * signal alone is blocked meanwhile, and what it interrupts is restarted where it can be.
- */
-static bool handler_install(int signal)
-{
-	struct sigaction action = { .sa_sigaction = on_signal,
-				    .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
-	struct sigaction found;
-
-	sigemptyset(&action.sa_mask);
-	if (sigaction(signal, NULL, &found) < 0 || found.sa_flags & SA_SIGINFO ||
-	    found.sa_handler != SIG_DFL)
-		return false;
-	return sigaction(signal, &action, NULL) == 0;
-}
-
-/* 0: none that was left to us. */
-static int signal_choose(int wanted)
-{
-	if (request.signal && (!wanted || wanted == request.signal) &&
-	    handler_is_ours(request.signal))
-		return request.signal;
-	for (int signal = wanted ? wanted : SIGRTMAX - 1; signal >= SIGRTMIN; signal--) {
-		if (handler_is_ours(signal) || handler_install(signal)) {
-			request.signal = signal;
-			return signal;
-		}
-		if (wanted)
-			break;
-	}
-	return 0;
+	if (info->si_code != SI_QUEUE)
+		return;
+	sonde__thread_signal_came(signal, number);
+	request_answer(number, context);
+	errno = error;
 }
 
 /* ---- The thread that is asked ---------------------------------------------------------------- */
@@ -169,19 +131,6 @@ static const char *thread_obstacle(const struct sonde__process_id *thread, int s
 	return NULL;
 }
 
-static bool signal_send(int32_t tid, int signal, uint64_t number)
-{
-	siginfo_t info;
-
-	memset(&info, 0, sizeof(info));
-	info.si_signo = signal;
-	info.si_code = SI_QUEUE;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_ptr = (void *)(uintptr_t)number;
-	return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signal, &info) == 0;
-}
-
 /* ---- Asking, under the lock ------------------------------------------------------------------ */
 
 static enum state request_state(void)
@@ -193,8 +142,9 @@ static enum state request_state(void)
 
 static void request_ask(void)
 {
-	/* As much of it as a pointer carries, and the word has room for. */
+	/* As much of it as a pointer carries, and the word has room for; 0 is nobody's. */
 	request.number = (request.number + 1) & (UINTPTR_MAX >> STATE_BITS);
+	request.number += !request.number;
 	sonde__parker_init(&request.parker);
 	/* Release, R1, partner A1 in on_signal: what was read of the last request is read. */
 	atomic_store_explicit(&request.word, request.number << STATE_BITS | ASKED,
@@ -237,21 +187,20 @@ static const char *stack_take(const struct sonde__process_id *thread, int wanted
 
 	if (request_state() == TAKING)
 		return "the stack before it is still being taken";
-	signal = signal_choose(wanted);
+	signal = sonde__thread_signal_take(wanted, on_signal);
 	if (!signal)
 		return "no real-time signal is left to it";
 	why = thread_obstacle(thread, signal);
 	if (why)
 		return why;
 	request_ask();
-	if (!signal_send(thread->pid, signal, request.number)) {
+	why = sonde__thread_signal_send(thread, signal, request.number);
+	if (why) {
 		request_take_back();
-		return "the thread has ended, or takes no more signals";
+		return why;
 	}
-	if (!request_wait() && (request_take_back() || request_state() != DONE)) {
-		request.n_owed++;
+	if (!request_wait() && (request_take_back() || request_state() != DONE))
 		return "the thread did not take the signal in time";
-	}
 	/* It may have been given its number in between. */
 	return sonde__process_is_alive(thread) ? NULL : "the thread has ended";
 }
@@ -282,13 +231,8 @@ size_t sonde__thread_stack_take(const struct sonde__process_id *thread, int sign
 
 void sonde__thread_stack_restore(void)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
-
 	pthread_mutex_lock(&request.lock);
-	if (request.signal && !request.n_owed && handler_is_ours(request.signal)) {
-		sigaction(request.signal, &action, NULL);
-		request.signal = 0;
-	}
+	sonde__thread_signal_return();
 	pthread_mutex_unlock(&request.lock);
 }
 
@@ -297,5 +241,5 @@ void sonde__thread_stack_forget(void)
 	pthread_mutex_init(&request.lock, NULL);
 	/* Relaxed: the child has one thread, and no signal of its parent's. */
 	atomic_store_explicit(&request.word, IDLE, memory_order_relaxed);
-	request.n_owed = 0;
+	sonde__thread_signal_forget();
 }

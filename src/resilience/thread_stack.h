@@ -23,7 +23,7 @@ void sonde__thread_identify(struct sonde__process_id *ret);
 size_t sonde__thread_stack_take(const struct sonde__process_id *thread, int signal,
 				uint64_t *frames, size_t capacity, const char **ret_why);
 
-/* Puts the signal back as it was found, unless a thread may still have one to come. */
+/* Puts the signals back as they were found: now, or when the last that was sent has come. */
 void sonde__thread_stack_restore(void);
 
 /* In a forked child: whoever was inside is not there. */
