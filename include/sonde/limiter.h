@@ -41,6 +41,9 @@ enum sonde_limiter_overflow {
 	SONDE_LIMITER_SHARE = 1,
 };
 
+/* 5 GB, of which what is never used costs nothing. */
+#define SONDE_LIMITER_KEYS_MAX (1 << 28)
+
 struct sonde_limiter_options {
 	const char *name; /* For telemetry; NULL: "". */
 	uint32_t permits; /* In a period. 0: 50, as resilience4j's limitForPeriod. */
@@ -52,7 +55,7 @@ struct sonde_limiter_options {
 	uint32_t burst; /* At once, after a pause. 0: `permits`. */
 	/*
 	 * How many keys have buckets, 16 bytes each. 0: 16,384, which is nginx's megabyte. Rounded
-	 * up to a multiple of seven.
+	 * up to a multiple of seven. At most SONDE_LIMITER_KEYS_MAX.
 	 */
 	uint32_t max_keys;
 	enum sonde_limiter_overflow overflow;
@@ -63,8 +66,8 @@ struct sonde_limiter_options {
 };
 
 /*
- * `options` may be NULL. SONDE_E_INVALID: no limiter; a burst that takes more than 4 years to fill.
- * SONDE_E_NOMEM. Not async-signal-safe.
+ * `options` may be NULL. SONDE_E_INVALID: no limiter; a burst that takes more than 4 years to fill;
+ * too many keys. SONDE_E_NOMEM. Not async-signal-safe.
  */
 SONDE_API int sonde_limiter_init(struct sonde_limiter *limiter,
 				 const struct sonde_limiter_options *options);

@@ -110,7 +110,8 @@ int sonde_limiter_init(struct sonde_limiter *limiter, const struct sonde_limiter
 		return SONDE_E_INVALID;
 	/* Nothing to end, where this fails. */
 	memcpy(self, &made, sizeof(made));
-	if ((unsigned)options->overflow > SONDE_LIMITER_SHARE || !rate_set(&made, options))
+	if ((unsigned)options->overflow > SONDE_LIMITER_SHARE ||
+	    options->max_keys > SONDE_LIMITER_KEYS_MAX || !rate_set(&made, options))
 		return SONDE_E_INVALID;
 	made.name = options->name ? options->name : "";
 	made.clock = options->clock;

@@ -267,6 +267,7 @@ static void flows(void)
 	sonde_watchdog_init(&watchdog, &loop);
 	say("%d", SONDE_BATCHER_CONCURRENCY_MAX + SONDE_BATCHER_ITEMS_MAX);
 	say("%d", SONDE_EMITTER_SUBSCRIPTIONS_MAX);
+	say("%d", SONDE_LIMITER_KEYS_MAX);
 }
 
 static void policies(void)
