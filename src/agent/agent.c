@@ -21,6 +21,7 @@
 #include "base/diagnostic.h"
 #include "base/process.h"
 #include "capture/capture.h"
+#include "resilience/breaker_list.h"
 
 #define EXIT_DEADLINE_MS 2000
 
@@ -287,6 +288,8 @@ int sonde_agent_stop(struct sonde_agent *agent, uint32_t deadline_ms)
 	if (!begin_stop(agent) || !worker)
 		return SONDE_OK;
 	status = sonde__worker_stop(worker, deadline_ns);
+	/* It has counted them for the last time. */
+	sonde__breaker_list_leave();
 	if (sonde__worker_has_ended(worker))
 		sonde__box_close();
 	return status;

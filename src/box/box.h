@@ -226,6 +226,12 @@ uint64_t sonde__errors_read(uint32_t site);
 uint64_t sonde__errors_misplaced(void);
 
 /*
+ * A place's site, as below, made at need, though nothing is counted there yet; 0: no room. As
+ * below.
+ */
+uint32_t sonde__events_place(const struct sonde__site_view *place);
+
+/*
  * Counts what the toolkit said, at a place of the kind SONDE__SITE_EVENT or _ITEM: `n` times, or
  * once with its duration in units of 2^-32 s. At one place it is always the one or always the
  * other. What finds no room is counted without. Lock-free, async-signal-safe; do nothing without a

@@ -16,6 +16,11 @@ static void misplaced_add(_Atomic uint64_t *count, uint64_t n)
 	atomic_fetch_add_explicit(count, n, memory_order_relaxed);
 }
 
+uint32_t sonde__events_place(const struct sonde__site_view *place)
+{
+	return sonde__box_get() ? sonde__place_site(place) : 0;
+}
+
 void sonde__events_count(const struct sonde__site_view *place, uint64_t n)
 {
 	const struct sonde__box *box = sonde__box_get();

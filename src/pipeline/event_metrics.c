@@ -3,17 +3,21 @@
  * What the toolkit said, by who said it, as the box counted it: how often, how long it took, and
  * what it was about. Exact whatever became of the span events and log records that say the same.
  *
- * How many breakers are in a state is how often it was entered less how often it was left. Closed
- * is where they begin, which nobody says, so that state is not told.
+ * How many breakers are in a state is what those that live say when they are asked: so it is right
+ * whenever the agent began, and a breaker that has ended is in none. Closed is where they begin and
+ * stay, so that state is not told. One that some breaker of a name was ever seen in is told from
+ * then on, as 0 where none is.
  */
 
 #include "pipeline/event_metrics.h"
 
-#include "base/compiler.h"
+#include <string.h>
+
 #include "base/text.h"
 #include "pipeline/label.h"
 #include "pipeline/metrics.h"
 #include "pipeline/state.h"
+#include "resilience/breaker_list.h"
 
 static const struct sonde__metric events = { "sonde.resilience.events", "{event}",
 					     "What retries, breakers and the like have done",
@@ -104,71 +108,85 @@ static void tell_durations(struct sonde__points *points)
 
 /* ---- States of breakers ---------------------------------------------------------------------- */
 
-static bool is_breaker_state(uint32_t site, struct sonde__site_view *ret)
+struct states {
+	uint32_t n[SONDE__FIGURES_READ_SITES]; /* Breakers; 0: of those that have no place. */
+	bool *told; /* Places. */
+};
+
+/* Of the name in the state: the site of a change from nowhere, which no breaker makes. */
+static uint32_t state_place(struct sonde_text name, struct sonde_text state)
 {
-	return site_is(site, SONDE__SITE_EVENT, ret) &&
-	       ret->line == sonde__event_line(SONDE_PATTERN_BREAKER, SONDE_OBSERVED_STATE);
+	const struct sonde__site_view place = {
+		.name = name,
+		.file = { "", 0 },
+		.function = state,
+		.line = sonde__event_line(SONDE_PATTERN_BREAKER, SONDE_OBSERVED_STATE),
+		.kind = SONDE__SITE_EVENT,
+	};
+
+	return sonde__events_place(&place);
 }
 
-/*
- * Over all changes of breakers of that name: entered less left. False: neither has happened, as in
- * a forked child that only knows of such a change.
- */
-static bool count_in_state(struct sonde_text name, struct sonde_text state, int64_t *ret)
-{
-	struct sonde__site_view view;
-	uint64_t n_entered = 0;
-	uint64_t n_left = 0;
-
-	for (uint32_t site = 1; site < SONDE__FIGURES_READ_SITES; site++) {
-		if (!is_breaker_state(site, &view) || !sonde__text_equal(view.name, name))
-			continue;
-		if (sonde__text_equal(view.function, state))
-			n_entered += sonde__errors_read(site);
-		if (sonde__text_equal(view.file, state))
-			n_left += sonde__errors_read(site);
-	}
-	*ret = (int64_t)(n_entered - n_left);
-	return n_entered || n_left;
-}
-
-/* Whether no site before this one goes to its state. */
-static bool is_first_of_state(uint32_t site, const struct sonde__site_view *view)
-{
-	struct sonde__site_view other;
-
-	for (uint32_t i = 1; i < site; i++) {
-		if (is_breaker_state(i, &other) && sonde__text_equal(other.name, view->name) &&
-		    sonde__text_equal(other.function, view->function))
-			return false;
-	}
-	return true;
-}
-
-static void tell_states(struct sonde__points *points)
+static bool is_closed(struct sonde_text state)
 {
 	static const struct sonde_text closed = { "closed", 6 };
+
+	return sonde__text_equal(state, closed);
+}
+
+static void visit_breaker(void *user, const char *name, enum sonde_breaker_state state)
+{
+	const char *state_name = sonde_breaker_state_name(state);
+	struct states *self = user;
+	uint32_t place;
+
+	if (state == SONDE_BREAKER_CLOSED)
+		return;
+	place = state_place((struct sonde_text){ name, strlen(name) },
+			    (struct sonde_text){ state_name, strlen(state_name) });
+	self->n[place]++;
+	self->told[place] = true;
+}
+
+/* States that were entered in this process, though they were left since. */
+static void mark_entered(struct states *self)
+{
+	struct sonde__site_view view;
+
+	for (uint32_t site = 1; site < SONDE__FIGURES_READ_SITES; site++)
+		if (site_is(site, SONDE__SITE_EVENT, &view) &&
+		    view.line == sonde__event_line(SONDE_PATTERN_BREAKER, SONDE_OBSERVED_STATE) &&
+		    !is_closed(view.function) && sonde__errors_read(site))
+			self->told[state_place(view.name, view.function)] = true;
+}
+
+static void tell_states(struct sonde__pipeline *pipeline, struct sonde__points *points)
+{
+	struct states self = { .told = pipeline->metrics.told_states };
 	struct sonde__site_view view;
 	struct sonde__label label;
-	int64_t n;
 
-	for (uint32_t site = 1; site < SONDE__FIGURES_READ_SITES; site++) {
-		if (!is_breaker_state(site, &view) || sonde__text_equal(view.function, closed) ||
-		    !is_first_of_state(site, &view) ||
-		    !count_in_state(view.name, view.function, &n))
+	mark_entered(&self);
+	sonde__breaker_list_visit(visit_breaker, &self);
+	for (uint32_t place = 1; place < SONDE__FIGURES_READ_SITES; place++) {
+		if (!self.told[place] || !sonde__site_get(place, &view))
 			continue;
 		sonde__label_init(&label, points);
 		sonde__label_text(&label, NAME_KEY, view.name);
 		sonde__label_text(&label, "sonde.breaker.state", view.function);
-		sonde__label_count(&label, &states, site, (uint64_t)n, points);
+		sonde__label_count(&label, &states, place, self.n[place], points);
 	}
+	if (!self.told[0])
+		return;
+	sonde__label_init(&label);
+	sonde__label_overflow(&label);
+	sonde__label_count(&label, &states, /* number= */ 0, self.n[0], points);
 }
 
-void sonde__event_metrics(struct sonde__pipeline *pipeline SONDE__UNUSED,
-			  struct sonde__points *points)
+void sonde__event_metrics(struct sonde__pipeline *pipeline, struct sonde__points *points)
 {
 	tell_counts(points, &events, SONDE__SITE_EVENT);
 	tell_durations(points);
 	tell_counts(points, &items, SONDE__SITE_ITEM);
-	tell_states(points);
+	tell_states(pipeline, points);
 }

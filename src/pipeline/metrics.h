@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "box/box.h"
 #include "pipeline/points.h"
 #include "pipeline/timing.h"
 
@@ -20,6 +21,7 @@ struct sonde__metrics {
 	bool is_used[SONDE__TEMPORALITIES]; /* Some destination wants it so. */
 	struct sonde__baseline baselines[SONDE__TEMPORALITIES];
 	uint64_t since_unix_ns[SONDE__TEMPORALITIES];
+	bool told_states[SONDE__FIGURES_READ_SITES]; /* Of breakers; by the site, 0: all others. */
 	uint64_t start_unix_ns;
 	uint64_t due_ns;
 	bool must_collect; /* For a flush, */

@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "base/process.h"
 #include "resilience/breaker_cause.h"
+#include "resilience/breaker_list.h"
 #include "resilience/breaker_options.h"
 #include "resilience/circuit.h"
 #include "resilience/clock.h"
@@ -23,6 +24,7 @@
 struct memory {
 	struct sonde__circuit_state state;
 	struct sonde__breaker_cause cause;
+	_Atomic uint64_t teller; /* Whose agent counts it, where it is shared. */
 	struct sonde__circuit_slot slots[];
 };
 
@@ -30,6 +32,7 @@ struct breaker {
 	struct sonde__circuit circuit;
 	struct memory *memory;
 	size_t memory_size;
+	struct sonde__breaker_entry *entry; /* In the list of those that live. */
 	uint64_t slow_ns;
 	bool is_shared;
 	bool measures; /* Whether it matters how long a call took. */
@@ -45,6 +48,16 @@ static struct breaker *breaker_of(const struct sonde_breaker *breaker)
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
+
+/* Whole cache lines. */
+static size_t memory_size(const struct sonde__breaker_plan *plan)
+{
+	size_t size = sizeof(struct memory) +
+		      plan->circuit.concurrent * sizeof(struct sonde__circuit_slot) +
+		      sonde__outcomes_n_words(&plan->outcomes) * sizeof(uint64_t);
+
+	return (size + SONDE__CACHE_LINE - 1) & ~(size_t)(SONDE__CACHE_LINE - 1);
+}
 
 static struct memory *memory_take(size_t size, bool is_shared)
 {
@@ -68,12 +81,20 @@ static void memory_give(struct memory *memory, size_t size, bool is_shared)
 		free(memory);
 }
 
+static int list_enter(struct breaker *breaker)
+{
+	struct memory *memory = breaker->memory;
+
+	breaker->entry = sonde__breaker_list_add(breaker->options.name, &memory->state,
+						 breaker->is_shared ? &memory->teller : NULL);
+	return breaker->entry ? SONDE_OK : SONDE_E_NOMEM;
+}
+
 int sonde_breaker_init(struct sonde_breaker *object, const struct sonde_breaker_options *options)
 {
 	static const struct sonde_breaker_options defaults;
 	struct breaker *breaker = breaker_of(object);
 	struct sonde__breaker_plan plan;
-	size_t slots_size;
 	size_t size;
 	int status;
 
@@ -86,10 +107,7 @@ int sonde_breaker_init(struct sonde_breaker *object, const struct sonde_breaker_
 	status = sonde__breaker_plan(options, &plan);
 	if (status < 0)
 		return status;
-	slots_size = plan.circuit.concurrent * sizeof(struct sonde__circuit_slot);
-	size = sizeof(struct memory) + slots_size +
-	       sonde__outcomes_n_words(&plan.outcomes) * sizeof(uint64_t);
-	size = (size + SONDE__CACHE_LINE - 1) & ~(size_t)(SONDE__CACHE_LINE - 1);
+	size = memory_size(&plan);
 	if (options->shared)
 		(void)sonde__process_init();
 	breaker->memory = memory_take(size, options->shared);
@@ -102,8 +120,13 @@ int sonde_breaker_init(struct sonde_breaker *object, const struct sonde_breaker_
 	breaker->options = *options;
 	breaker->memory->state.base_ns = sonde__now_ns(options->clock);
 	plan.outcomes.words = (_Atomic uint64_t *)&breaker->memory->slots[plan.circuit.concurrent];
-	return sonde__circuit_init(&breaker->circuit, &plan.circuit, &plan.outcomes,
-				   &breaker->memory->state, breaker->memory->slots);
+	status = sonde__circuit_init(&breaker->circuit, &plan.circuit, &plan.outcomes,
+				     &breaker->memory->state, breaker->memory->slots);
+	if (status == SONDE_OK)
+		status = list_enter(breaker);
+	if (status < 0)
+		sonde_breaker_deinit(object);
+	return status;
 }
 
 void sonde_breaker_deinit(struct sonde_breaker *object)
@@ -113,6 +136,7 @@ void sonde_breaker_deinit(struct sonde_breaker *object)
 
 	if (!object)
 		return;
+	sonde__breaker_list_remove(breaker->entry);
 	memory_give(breaker->memory, breaker->memory_size, breaker->is_shared);
 	memset(breaker, 0, sizeof(*breaker));
 	errno = number;

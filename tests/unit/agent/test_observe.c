@@ -371,46 +371,6 @@ static void counts_are_exact(void **state)
 	free(text);
 }
 
-/* The breakers of that name that are in the state. */
-static long n_in_state(const char *text, const char *name, const char *state)
-{
-	char label[256];
-
-	(void)snprintf(label, sizeof(label),
-		       "{\"key\":\"sonde.resilience.name\",\"value\":{\"stringValue\":\"%s\"}},"
-		       "{\"key\":\"sonde.breaker.state\",\"value\":{\"stringValue\":\"%s\"}}",
-		       name, state);
-	return point_of(text, "sonde.breaker.state", label, "\"asInt\":\"");
-}
-
-static void breakers_are_counted_by_state(void **state)
-{
-	char *text;
-
-	(void)state;
-	/* Two of one name, and a neighbour. */
-	tell_state("twin", "closed", "open");
-	tell_state("twin", "closed", "open");
-	tell_state("twin", "open", "half-open");
-	tell_state("other", "closed", "open");
-	text = take();
-	assert_int_equal(n_in_state(text, "twin", "open"), 1);
-	assert_int_equal(n_in_state(text, "twin", "half-open"), 1);
-	assert_int_equal(n_in_state(text, "twin", "closed"), -1);
-	assert_int_equal(n_in_state(text, "other", "open"), 1);
-	free(text);
-	tell_state("twin", "half-open", "closed");
-	tell_state("twin", "open", "half-open");
-	tell_state("twin", "half-open", "open");
-	tell_state("other", "open", "closed");
-	text = take();
-	assert_int_equal(n_in_state(text, "twin", "open"), 1);
-	assert_int_equal(n_in_state(text, "twin", "half-open"), 0);
-	assert_int_equal(n_in_state(text, "other", "open"), 0);
-	assert_int_equal(n_in_state(text, "twin", "closed"), -1);
-	free(text);
-}
-
 static void tell_made_up_names(void)
 {
 	char name[64];
@@ -600,7 +560,6 @@ int main(void)
 		cmocka_unit_test(what_was_held_back_is_said_with_the_next),
 		cmocka_unit_test(spans_have_their_limit_each),
 		cmocka_unit_test_setup_teardown(counts_are_exact, start, stop),
-		cmocka_unit_test_setup_teardown(breakers_are_counted_by_state, start, stop),
 		cmocka_unit_test_setup_teardown(a_stream_is_one_span, start, stop),
 		cmocka_unit_test_setup_teardown(a_stream_outlives_the_agent, start, stop),
 		cmocka_unit_test(without_an_agent_nobody_hears),
