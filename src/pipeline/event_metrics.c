@@ -178,7 +178,7 @@ static void tell_states(struct sonde__pipeline *pipeline, struct sonde__points *
 	}
 	if (!self.told[0])
 		return;
-	sonde__label_init(&label);
+	sonde__label_init(&label, points);
 	sonde__label_overflow(&label);
 	sonde__label_count(&label, &states, /* number= */ 0, self.n[0], points);
 }
