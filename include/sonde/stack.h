@@ -22,6 +22,11 @@ struct sonde_stack_cursor {
 	uint64_t fp; /* The frame pointer's register: anything at all in code without them. */
 	uint64_t end;
 	bool is_complete; /* The function at `pc` is the outermost. */
+	/*
+	 * A signal came there, not a call returns there: the byte before `pc` is where the
+	 * instruction begins that was next.
+	 */
+	bool is_interrupted;
 };
 
 /*

@@ -199,6 +199,7 @@ SONDE__NO_SANITIZE size_t sonde__stack_walk_interrupted(const void *context, uin
 		.sp = (uint64_t)registers[REG_RSP],
 		.fp = (uint64_t)registers[REG_RBP],
 		.end = stack_top((uint64_t)registers[REG_RSP]),
+		.is_interrupted = true,
 	};
 
 	if (capacity == 0)

@@ -171,8 +171,9 @@ static size_t unwind_walk(struct sonde_stack_cursor *cursor, uint64_t *frames, s
 	struct walk walk = { .cursor = *cursor };
 	size_t n = 0;
 
-	if (!walk_enter(&walk, cursor->pc, /* is_interrupted= */ false))
+	if (!walk_enter(&walk, cursor->pc, cursor->is_interrupted))
 		return 0;
+	walk.cursor.is_interrupted = false;
 	while (n < capacity && step(&walk))
 		frames[n++] = walk.cursor.pc;
 	*cursor = walk.cursor;

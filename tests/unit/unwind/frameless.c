@@ -144,3 +144,9 @@ void frameless_descend(struct trail *trail, size_t depth, int shape)
 	note(trail, __builtin_return_address(0));
 	go_on(trail, shape);
 }
+
+FUNCTION uint64_t frameless_interrupt(void)
+{
+	__asm__ volatile("int3" ::: "memory");
+	return (uint64_t)(uintptr_t)__builtin_return_address(0);
+}

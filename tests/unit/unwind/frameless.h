@@ -22,4 +22,10 @@ struct trail {
 /* Calls `depth` functions, then trail->end. `shape`: all of that one; -1: at random. */
 void frameless_descend(struct trail *trail, size_t depth, int shape);
 
+/*
+ * Interrupts itself, with SIGTRAP, where nothing but the stack pointer says where it returns to,
+ * which it says itself.
+ */
+uint64_t frameless_interrupt(void);
+
 #endif

@@ -205,6 +205,28 @@ static void test_out_of_a_handler(void **state)
 	thread_run(/* stack_size= */ 0, handle_signal, NULL);
 }
 
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)info;
+	n_walked = sonde__stack_walk_interrupted(context, walked, CAPACITY);
+}
+
+/* Without this library its caller is left out. */
+static void test_the_caller_of_a_leaf(void **state)
+{
+	struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
+	struct sigaction before;
+	uint64_t returns_to;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGTRAP, &action, &before), 0);
+	returns_to = frameless_interrupt();
+	assert_int_equal(sigaction(SIGTRAP, &before, NULL), 0);
+	assert_true(n_walked >= 2);
+	assert_true(walked[1] == returns_to);
+}
+
 /* On a stack that is not the thread's, nothing is known but where the caller returns to. */
 static void test_signal_stack(void **state)
 {
@@ -441,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_threads_with_small_stacks),
 		cmocka_unit_test(test_many_threads),
 		cmocka_unit_test(test_out_of_a_handler),
+		cmocka_unit_test(test_the_caller_of_a_leaf),
 		cmocka_unit_test(test_signal_stack),
 		cmocka_unit_test(test_coroutines),
 		cmocka_unit_test(test_children),
