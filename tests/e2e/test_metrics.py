@@ -169,7 +169,9 @@ class Metrics(unittest.TestCase):
             self.assertEqual(attributes(points[0]), {"sonde.resilience.name": "payments",
                                                      "sonde.breaker.state": "forced_open"})
             self.assertFalse(points[0]["data"].get("isMonotonic", False))
-            self.assertEqual(run.points("sonde.breaker.state", run.child), [])
+            # Its copy of the breaker is as its parent's was.
+            [point] = run.points("sonde.breaker.state", run.child)
+            self.assertEqual(int(point["asInt"]), 1)
 
     def test_a_child_counts_for_itself(self):
         for run, temporality in ((self.totals, CUMULATIVE), (self.deltas, DELTA)):
