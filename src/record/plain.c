@@ -99,7 +99,7 @@ _Static_assert(SLACK >= SONDE__SUSPECT_SLACK, "a chunk is read");
 static bool is_acquitted(const struct sonde__redactor *redactor, const struct sonde__cursor *text)
 {
 	const struct sonde_text view = { (const char *)text->at, sonde__cursor_left(text) };
-	struct sonde__match match;
+	struct sonde__match match = { 0 };
 
 	return !sonde__redact_next(redactor, view, SONDE__KEY_PLAIN, /* from= */ 0, &match);
 }

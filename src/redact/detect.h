@@ -17,6 +17,7 @@ struct sonde__search {
 	const uint8_t *text;
 	size_t size;
 	size_t done;
+	struct sonde__looked *looked;
 };
 
 /* At a digit. *ret_next: where to look for the next card if there is none here. */

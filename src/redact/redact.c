@@ -256,8 +256,9 @@ static bool ask(const struct sonde__search *search, enum sonde__key_verdict verd
 bool sonde__redact_next(const struct sonde__redactor *redactor, struct sonde_text text,
 			enum sonde__key_verdict verdict, size_t from, struct sonde__match *ret)
 {
+	struct sonde__looked looked = ret->looked;
 	const struct sonde__search search = { redactor, (const uint8_t *)text.data, text.size,
-					      from };
+					      from, &looked };
 	struct sonde__match match = { 0 };
 	size_t at = from;
 
@@ -271,6 +272,7 @@ bool sonde__redact_next(const struct sonde__redactor *redactor, struct sonde_tex
 		if (!match.by.size)
 			match.by = (struct sonde_text){ SONDE__REDACTED,
 							sizeof(SONDE__REDACTED) - 1 };
+		match.looked = looked;
 		*ret = match;
 		return true;
 	}

@@ -74,15 +74,28 @@ enum sonde__key_verdict sonde__redact_key_learn(struct sonde__redactor *redactor
 enum sonde__key_verdict sonde__redact_key(const struct sonde__redactor *redactor, const void *key,
 					  size_t size);
 
+/*
+ * How far a text has been looked through in vain, for detectors that look a long way ahead: nobody
+ * looks there twice, so that no text takes longer than its length.
+ */
+struct sonde__looked {
+	size_t web_token; /* Up to here no dot follows. */
+	size_t password; /* Nor here an '@'. */
+};
+
 /* What is found in a text, and what goes in its place. */
 struct sonde__match {
+	struct sonde__looked looked; /* Of all calls about the text. */
 	size_t from;
 	size_t to; /* > from */
 	struct sonde_text by;
 	enum sonde_redaction kind;
 };
 
-/* The first match at or after `from`; NULL redactor: none. */
+/*
+ * The first match at or after `from`. *ret is zero for a text's first call, and for the others what
+ * the last one found.
+ */
 bool sonde__redact_next(const struct sonde__redactor *redactor, struct sonde_text text,
 			enum sonde__key_verdict verdict, size_t from, struct sonde__match *ret);
 

@@ -14,8 +14,6 @@
 #include <string.h>
 
 #define WORD_MAX 16
-/* Of a web token. */
-#define HEAD_MAX 2048
 
 static bool is_token_byte(uint8_t c)
 {
@@ -82,16 +80,20 @@ bool sonde__web_token_find(const struct sonde__search *search, size_t at, struct
 	if (at - search->done < 2 || memcmp(search->text + at - 2, "ey", 2) != 0 ||
 	    (at > 2 && sonde__is_alnum(search->text[at - 3])))
 		return false;
+	if (at < search->looked->web_token)
+		return false;
 	at -= 2;
-	while (to < search->size && to - at < HEAD_MAX && is_base64url(search->text[to]))
+	while (to < search->size && is_base64url(search->text[to]))
 		to++;
 	body = to + 1;
 	if (to < search->size && search->text[to] == '.')
 		while (to < search->size &&
 		       (is_base64url(search->text[to]) || search->text[to] == '.'))
 			to++;
-	if (to <= body && !sonde__is_cut_at(search, to))
+	if (to <= body && !sonde__is_cut_at(search, to)) {
+		search->looked->web_token = to;
 		return false;
+	}
 	*ret = (struct sonde__match){ .from = at, .to = to, .kind = SONDE_REDACTION_TOKEN };
 	return true;
 }

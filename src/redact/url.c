@@ -16,9 +16,6 @@
 
 #include <string.h>
 
-/* So far a path is searched for the '@' of a password that it is part of. */
-#define PASSWORD_MAX 1024
-
 static bool ends_url(uint8_t c)
 {
 	return c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>' || c == '`';
@@ -74,10 +71,16 @@ static size_t secret_end(const struct sonde__search *search, size_t from, size_t
 static size_t password_end(const struct sonde__search *search, size_t from)
 {
 	size_t to = from;
+	size_t end;
 
-	while (to < search->size && to - from < PASSWORD_MAX && !ends_url(search->text[to]))
+	if (from < search->looked->password)
+		return 0;
+	while (to < search->size && !ends_url(search->text[to]))
 		to++;
-	return secret_end(search, from, to);
+	end = secret_end(search, from, to);
+	if (!end)
+		search->looked->password = to;
+	return end;
 }
 
 static struct sonde_text replacement(const uint8_t *user, size_t size)

@@ -75,7 +75,7 @@ static void test_no_is_never_wrong(void **unused)
 		size_t size = make(text, draw(16));
 		uint8_t *exact = malloc(size ? size : 1);
 		uint8_t slack[1024 + SONDE__SUSPECT_SLACK];
-		struct sonde__match match;
+		struct sonde__match match = { 0 };
 		bool is_found;
 
 		memcpy(exact, text, size);
