@@ -60,9 +60,9 @@ struct sonde_breadcrumb {
 /*
  * Called for each breadcrumb of an error that leaves, the oldest first, on the agent's background
  * thread, one call at a time; false drops it. It may put other texts in the place of these, which
- * must live until the next call; lines are cut at some 300 bytes. A slow one holds all delivery up
- * and is told of. It may record; the breadcrumbs of errors that it captures itself it is not shown.
- * It must return: no longjmp, no C++ exception.
+ * must live until the next call; lines are redacted, and cut at some 300 bytes. A slow one holds
+ * all delivery up and is told of. It may record; the breadcrumbs of errors that it captures itself
+ * it is not shown. It must return: no longjmp, no C++ exception.
  */
 typedef bool sonde_before_breadcrumb_fn(void *user, struct sonde_breadcrumb *breadcrumb);
 

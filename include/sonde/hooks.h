@@ -6,9 +6,10 @@
  * What the service has to say about what leaves: options.before_send is called for each span, log
  * record and error, and may change or drop it.
  *
- * A hook runs on the agent's background thread, one call at a time, before redaction, so that what
- * it adds is redacted, too, and before limits count. While it runs nothing is delivered: a slow one
- * is told of, with how long it took. It must return: no longjmp, no C++ exception, no pthread_exit.
+ * A hook runs on the agent's background thread, one call at a time, before redaction, so that it
+ * sees secrets, and what it adds or changes is redacted, too, and before limits count. While it
+ * runs nothing is delivered: a slow one is told of, with how long it took. It must return: no
+ * longjmp, no C++ exception, no pthread_exit.
  *
  * What a hook records itself (messages, errors) leaves without being shown to it, so that a hook
  * that reports an error does not go on for ever, and belongs to no trace. Recording through a

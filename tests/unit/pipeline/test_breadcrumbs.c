@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "pipeline/breadcrumbs.h"
 #include "record/check.h"
+#include "redact/redact.h"
 #include "rig.h"
 #include "support/records.h"
 
@@ -204,6 +205,29 @@ static bool capture_an_error(void *user, struct sonde_breadcrumb *breadcrumb)
 	return true;
 }
 
+/* A secret at another place each time, so that the line's end goes through all of it. */
+static bool answer_with_a_secret(void *user, struct sonde_breadcrumb *breadcrumb)
+{
+	static char text[600];
+	size_t at = 230 + n_calls++;
+
+	(void)user;
+	memset(text, '.', sizeof(text) - 1);
+	memcpy(text + at, " redis://svc:hunter2@h/0 ", 25);
+	breadcrumb->message = text;
+	breadcrumb->category = n_calls % 2 ? "Bearer abc123" : NULL;
+	breadcrumb->level = (enum sonde_level)(n_calls % 2 ? -1000 : 1000);
+	return true;
+}
+
+static bool answer_with_nothing(void *user, struct sonde_breadcrumb *breadcrumb)
+{
+	(void)user;
+	n_calls++;
+	*breadcrumb = (struct sonde_breadcrumb){ 0 };
+	return true;
+}
+
 static void start(sonde_before_breadcrumb_fn *before)
 {
 	n_calls = 0;
@@ -255,6 +279,50 @@ static void test_none_where_there_are_none(void **state)
 	assert_true(record_error(&without));
 	flush();
 	assert_int_equal(rig_delivered(&rig, 0, "sonde.breadcrumbs"), 1);
+	rig_end(&rig);
+}
+
+static void test_what_a_hook_answers_is_redacted(void **state)
+{
+	static struct sonde__redactor redactor;
+	struct error_spec spec = { .types = { "t" }, .messages = { "m" }, .event_id = 7 };
+
+	(void)state;
+	assert_int_equal(sonde__redactor_init(&redactor, /* keys= */ NULL, /* detectors= */ NULL,
+					      /* report= */ NULL, /* user= */ NULL),
+			 SONDE_OK);
+	for (size_t i = 0; i < SONDE__BREADCRUMBS_MAX; i++)
+		spec.crumbs[i] = "harmless";
+	rig_init(&rig, /* n_destinations= */ 1);
+	rig.options.redactor = &redactor;
+	rig.options.before_breadcrumb = answer_with_a_secret;
+	rig_start(&rig);
+	n_calls = 0;
+	for (int i = 0; i < 3; i++) {
+		spec.event_id++;
+		assert_true(record_error(&spec));
+	}
+	flush();
+	assert_int_equal(n_calls, 3 * SONDE__BREADCRUMBS_MAX);
+	assert_int_equal(rig_delivered(&rig, 0, "svc"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "abc123"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "Bearer [redacted]: ."), n_calls / 2);
+	assert_true(rig_delivered(&rig, 0, "redis://REDACTED:REDACTED…") > 5);
+	rig_end(&rig);
+	sonde__redactor_deinit(&redactor);
+}
+
+static void test_a_hook_that_answers_with_nothing(void **state)
+{
+	struct error_spec spec = { .types = { "t" }, .messages = { "m" }, .event_id = 7,
+				   .crumbs = { "one" } };
+
+	(void)state;
+	start(answer_with_nothing);
+	assert_true(record_error(&spec));
+	flush();
+	assert_int_equal(n_calls, 1);
+	assert_int_equal(rig_delivered(&rig, 0, "00:00:00.000 TRACE "), 1);
 	rig_end(&rig);
 }
 
@@ -311,6 +379,8 @@ int main(void)
 		cmocka_unit_test(test_damaged_ones_do_not_pass),
 		cmocka_unit_test(test_on_log_and_event),
 		cmocka_unit_test(test_none_where_there_are_none),
+		cmocka_unit_test(test_what_a_hook_answers_is_redacted),
+		cmocka_unit_test(test_a_hook_that_answers_with_nothing),
 		cmocka_unit_test(test_a_slow_hook_is_told_of),
 		cmocka_unit_test(test_huge_answers_are_cut),
 		cmocka_unit_test(test_a_hook_that_captures_errors_comes_to_an_end),

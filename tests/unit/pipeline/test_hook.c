@@ -252,6 +252,79 @@ static void what_a_hook_adds_is_redacted(void **state)
 	assert_int_equal(redactions.counts[SONDE_REDACTION_TOKEN], 1);
 }
 
+#define SECRET_TEXT "at postgres://u:hunter2@db"
+
+/* Secrets in the place of everything that it may change. */
+static void change_to_secrets(struct sonde_outgoing *item)
+{
+	const bool is_span = sonde_outgoing_signal(item) == SONDE_SIGNAL_SPAN;
+	static const char *const texts[] = { "a", SECRET_TEXT };
+
+	assert_int_equal(sonde_outgoing_set(item, sonde_str("k", SECRET_TEXT)), SONDE_OK);
+	assert_int_equal(sonde_outgoing_set(item, sonde_int("pan", 4111111111111111)), SONDE_OK);
+	assert_int_equal(sonde_outgoing_set(item, sonde_str_array("list", texts, 2)), SONDE_OK);
+	assert_int_equal(sonde_outgoing_set(item, sonde_str("card 4111 1111 1111 1111", "v")),
+			 SONDE_OK);
+	assert_int_equal(sonde_outgoing_set(item, sonde_int("secret", 1)), SONDE_OK);
+	/* It sees what it wrote, and not what becomes of it. */
+	assert_int_equal(sonde_outgoing_set_body(item, SECRET_TEXT), SONDE_OK);
+	assert_true(text_is(sonde_outgoing_body(item), SECRET_TEXT));
+	if (!is_span)
+		return;
+	assert_int_equal(sonde_outgoing_set_name(item, SECRET_TEXT), SONDE_OK);
+	assert_int_equal(sonde_outgoing_select(item, 0), SONDE_OK);
+	assert_int_equal(sonde_outgoing_set_name(item, SECRET_TEXT), SONDE_OK);
+	assert_int_equal(sonde_outgoing_set(item, sonde_str("in", SECRET_TEXT)), SONDE_OK);
+	assert_int_equal(sonde_outgoing_set(item, sonde_str("my_token", "hunter2")), SONDE_OK);
+}
+
+static void what_a_hook_changes_is_redacted(void **state)
+{
+	const struct sonde_attr attr = sonde_str("k", "harmless");
+
+	(void)state;
+	start(change_to_secrets);
+	assert_true(record_log(&(struct record_spec){ .name = "m", .attrs = &attr, .n_attrs = 1 }));
+	assert_true(record_span(&(struct record_spec){ .trace = 1,
+						       .span = 1,
+						       .name = "s",
+						       .trace_state = "token=hunter2",
+						       .link = 3,
+						       .status = SONDE_SPAN_ERROR,
+						       .description = "d",
+						       .attrs = &attr,
+						       .n_attrs = 1,
+						       .event = "e" }));
+	flush();
+	assert_int_equal(hook.n_calls, 2);
+	assert_int_equal(rig_delivered(&rig, 0, "hunter2"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "4111"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "card [redacted]=\"v\""), 2);
+	assert_int_equal(rig_delivered(&rig, 0, "secret=\"[redacted]\""), 2);
+	assert_int_equal(rig_delivered(&rig, 0, "my_token=\"[redacted]\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "at postgres://REDACTED:REDACTED@db"), 9);
+}
+
+/* What capture cut is shown as it is, and its end is redacted afterwards. */
+static void see_cut(struct sonde_outgoing *item)
+{
+	assert_true(text_is(sonde_outgoing_body(item), "at postgres://u:hunt"));
+	assert_int_equal(sonde_outgoing_set(item, sonde_str("copy", "at postgres://u:hunt")),
+			 SONDE_OK);
+}
+
+static void what_was_cut_is_redacted_behind_the_hook(void **state)
+{
+	(void)state;
+	start(see_cut);
+	assert_true(record_log(&(struct record_spec){ .name = "at postgres://u:hunt",
+						      .flags = SONDE__RECORD_TEXT_CUT }));
+	flush();
+	assert_int_equal(hook.n_calls, 1);
+	assert_int_equal(rig_delivered(&rig, 0, "hunt"), 0);
+	assert_int_equal(rig_delivered(&rig, 0, "at postgres://REDACTED:REDACTED\""), 2);
+}
+
 static void drop_odd(struct sonde_outgoing *item)
 {
 	if (hook.n_calls % 2)
@@ -360,6 +433,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(hook_changes_items, begin, end),
 		cmocka_unit_test_setup_teardown(hook_changes_events, begin, end),
 		cmocka_unit_test_setup_teardown(what_a_hook_adds_is_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(what_a_hook_changes_is_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(what_was_cut_is_redacted_behind_the_hook, begin,
+						end),
 		cmocka_unit_test_setup_teardown(dropped_items_are_accounted_for, begin, end),
 		cmocka_unit_test_setup_teardown(greedy_hooks_are_bounded, begin, end),
 		cmocka_unit_test_setup_teardown(slow_hooks_are_told_of, begin, end),
