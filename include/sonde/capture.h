@@ -21,7 +21,8 @@ SONDE_BEGIN_DECLS
  * error was wrapped in, goes into that event's text while it has not left, and else into a log
  * record `sonde.error.again` of severity DEBUG with the same sonde.error.id. The current span gets
  * an event `exception`, the attribute error.type and status ERROR; a log record carries exception.*
- * (either form can be switched off, see enum sonde_exception_signal). The error stays the caller's.
+ * (either form can be switched off, see enum sonde_exception_signal). A span further up where it is
+ * captured again fails as well, without an event. The error stays the caller's.
  */
 SONDE_API void sonde__error_capture(struct sonde_error *error);
 

@@ -132,8 +132,7 @@ static void span_tell(const struct sonde_error *error, int status, bool has_fail
 	struct sonde_context context;
 	struct sonde__part part = { .context = &context, .attrs = attrs };
 
-	if (has_failed)
-		sonde__current_say(SONDE__CONTEXT_ERROR);
+	sonde__current_say(has_failed ? SONDE__CONTEXT_ERROR : SONDE__CONTEXT_ANSWERED);
 	if (!sonde__current_span(&context)) {
 		if (sonde_context_is_valid(&context))
 			sonde__box_count_unsampled(SONDE_SIGNAL_PART);

@@ -177,6 +177,16 @@ static uint8_t capture(struct sonde_error *error, bool fails_span, const struct 
 	return forms;
 }
 
+/*
+ * Whether a span fails must not hang on who captured the error before, further down and perhaps on
+ * a span of its own.
+ */
+static void capture_on_span(struct sonde_error *error, const struct sonde__place *place)
+{
+	if (!capture(error, /* fails_span= */ true, place))
+		sonde__current_fail(sonde__error_type_name(error));
+}
+
 uint8_t sonde__error_capture_forms(struct sonde_error *error, bool fails_span)
 {
 	return capture(error, fails_span, /* place= */ NULL);
@@ -188,7 +198,7 @@ void sonde__error_capture(struct sonde_error *error)
 
 	if (!error || !sonde__capture_enter())
 		return;
-	(void)capture(error, /* fails_span= */ true, /* place= */ NULL);
+	capture_on_span(error, /* place= */ NULL);
 	errno = saved_errno;
 }
 
@@ -200,7 +210,7 @@ void sonde__error_capture_at(struct sonde_error *error, const char *file, int li
 
 	if (!error || !sonde__capture_enter())
 		return;
-	(void)capture(error, /* fails_span= */ true, &place);
+	capture_on_span(error, &place);
 	errno = saved_errno;
 }
 

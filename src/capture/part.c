@@ -163,6 +163,21 @@ void sonde__current_say(uint64_t said)
 		current->flags |= said;
 }
 
+void sonde__current_fail(const char *type)
+{
+	const struct sonde_attr attr = sonde_str("error.type", type);
+	struct sonde_context context;
+	struct sonde__part part = {
+		.context = &context, .status = SONDE_SPAN_ERROR, .attrs = &attr, .n_attrs = 1
+	};
+
+	if (sonde__context_current()->flags & (SONDE__CONTEXT_STATUS | SONDE__CONTEXT_ANSWERED))
+		return;
+	sonde__current_say(SONDE__CONTEXT_ERROR);
+	if (part_begin(&context))
+		sonde__part_write(&part);
+}
+
 void sonde__current_set_status(enum sonde_span_status status, const char *description)
 {
 	struct sonde_context context;

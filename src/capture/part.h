@@ -28,7 +28,14 @@ void sonde__part_write(const struct sonde__part *part);
 /* The thread's current span if something may be said about it: it is there and sampled. */
 bool sonde__current_span(struct sonde_context *ret);
 
-/* Notes SONDE__CONTEXT_ERROR or _OK for the end of the current span, recorded or not. */
+/* Notes SONDE__CONTEXT_ERROR, _OK or _ANSWERED for the end of the current span, recorded or not. */
 void sonde__current_say(uint64_t said);
+
+/*
+ * The current span has failed by an error of this type, whose event another span has: status ERROR
+ * and error.type. Once for a span, unless its context was copied; not where its status was told,
+ * nor where it was answered as well enough.
+ */
+void sonde__current_fail(const char *type);
 
 #endif

@@ -58,6 +58,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flags are the low
  */
 #define SONDE__CONTEXT_ERROR UINT64_C(0x10000)
 #define SONDE__CONTEXT_OK UINT64_C(0x20000)
+/* An answer below 500 was given for it: what is captured again fails it no more. */
+#define SONDE__CONTEXT_ANSWERED UINT64_C(0x40000)
 #define SONDE__CONTEXT_STATUS (SONDE__CONTEXT_ERROR | SONDE__CONTEXT_OK)
 #define SONDE__CONTEXT_MARK_SHIFT 16
 

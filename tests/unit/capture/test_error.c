@@ -122,6 +122,43 @@ static void test_once(void **state)
 	sonde_error_free(error);
 }
 
+/*
+ * The event is the inner span's; the outer one, where the error is captured again, fails all the
+ * same, and is told so once.
+ */
+static void test_again_on_an_outer_span(void **state)
+{
+	const struct sonde__part_record *part;
+	struct sonde_error *error;
+
+	(void)state;
+	{
+		SONDE_SPAN(outer, "outer");
+		{
+			SONDE_SPAN(inner, "inner");
+
+			error = sonde_error_raise(&sonde_timeout, "late");
+			sonde_error_capture(error);
+			sonde_error_capture(error);
+		}
+		error = sonde_error_wrap(error, &sonde_unavailable, "no answer");
+		sonde_error_capture(error);
+		sonde_error_capture(error);
+	}
+	sonde_error_free(error);
+	fixture_take();
+	assert_int_equal(fixture_count(SONDE__RECORD_ERROR), 1);
+	assert_memory_equal(fixture_error()->span_id, fixture_span_named("inner")->span_id, 8);
+	assert_int_equal(fixture_count(SONDE__RECORD_PART), 1);
+	part = fixture_part();
+	assert_memory_equal(part->span_id, fixture_span_named("outer")->span_id, 8);
+	assert_int_equal(part->status, SONDE_SPAN_ERROR);
+	fixture_assert_text(fixture_attribute(SONDE_FIELDS_SPAN, sonde__part_record_fields(part),
+					      "error.type").as.string,
+			    "sonde_unavailable");
+	assert_int_equal(fixture_count(SONDE__RECORD_AGAIN), 3);
+}
+
 /* A record of a capture again has no attributes, and no byte goes past its room. */
 static void test_again_has_no_attributes(void **state)
 {
@@ -364,6 +401,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_chain),
 		TEST(test_once),
+		TEST(test_again_on_an_outer_span),
 		TEST(test_again_has_no_attributes),
 		TEST(test_counts),
 		TEST(test_forms),
