@@ -59,6 +59,16 @@ static inline const struct sonde_error_type *sonde_error_type_of_curl(CURLcode c
 	}
 }
 
+/* A handle keeps the number of a failure for ever: it is this one's where no socket was had. */
+static inline int sonde__curl_errno(CURLcode code, CURL *easy)
+{
+	long number = 0;
+
+	if (easy && (code == CURLE_COULDNT_CONNECT || code == CURLE_INTERFACE_FAILED))
+		curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
+	return (int)number;
+}
+
 /* Where the handle was connected to. */
 static inline void sonde__error_note_peer(struct sonde_error *error, CURL *easy)
 {
@@ -96,11 +106,7 @@ static inline void sonde__error_note_host(struct sonde_error *error, CURL *easy)
 static inline struct sonde_error *sonde_error_note_curl(struct sonde_error *error, CURLcode code,
 							CURL *easy, const char *buffer)
 {
-	long number = 0;
-
-	if (easy)
-		curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
-	sonde_error_set_errno(error, (int)number);
+	sonde_error_set_errno(error, sonde__curl_errno(code, easy));
 	sonde_error_set_detail(error, "%s%s%s", curl_easy_strerror(code),
 			       buffer && *buffer ? ": " : "", buffer ? buffer : "");
 	sonde_error_set(error, sonde_int("sonde.curl.code", (int64_t)code));

@@ -143,6 +143,27 @@ static void test_answers(void **state)
 	end(child);
 }
 
+/* A handle that is used again still has the number of its last failure to connect. */
+static void test_another_failure_of_a_handle(void **state)
+{
+	struct sonde_error *error = perform();
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(sonde_error_errno(error), ECONNREFUSED);
+	sonde_error_free(error);
+	child = answer("HTTP/1.1 500 no\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
+	error = perform();
+	assert_int_equal(sonde_error_errno(error), 0);
+	check(error, &sonde_external_service, CURLE_HTTP_RETURNED_ERROR);
+	end(child);
+	curl_easy_setopt(easy, CURLOPT_URL, "nonsense://x");
+	error = perform();
+	assert_int_equal(sonde_error_errno(error), 0);
+	check(error, &sonde_internal, CURLE_UNSUPPORTED_PROTOCOL);
+}
+
 static int abort_it(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
 	(void)user, (void)a, (void)b, (void)c, (void)d;
@@ -184,6 +205,7 @@ int main(void)
 		TEST(test_nobody_listens),
 		TEST(test_silence),
 		TEST(test_answers),
+		TEST(test_another_failure_of_a_handle),
 		TEST(test_abort),
 		TEST(test_mistakes),
 	};
