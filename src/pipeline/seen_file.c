@@ -13,7 +13,8 @@
  * The file is made in its place, by whoever holds all of it and finds it without a header. Its
  * blocks are allocated before the header is written, so a full disk shows then and never later. A
  * maker that dies leaves no header, and the next one begins again. An entry is written by one call,
- * within one block, and has a check: half of one counts as none.
+ * within one block, and has a check: half of one counts as none, and two that are spoilt in one
+ * bucket are damage.
  */
 
 #include "pipeline/seen_file.h"
@@ -285,18 +286,50 @@ static size_t entry_choose(const struct sonde__seen_entry *bucket, uint64_t fing
 	return chosen;
 }
 
-/* Under the bucket's lock. */
-static bool entry_visit(int fd, off_t at, uint64_t fingerprint, sonde__seen_visit_fn *visit,
-			void *user, struct sonde__seen_fault *fault)
+static bool bucket_read(int fd, off_t at, struct sonde__seen_entry *ret,
+			struct sonde__seen_fault *fault)
+{
+	ssize_t n = pread(fd, ret, BUCKET_SIZE, at);
+
+	if (n != (ssize_t)BUCKET_SIZE)
+		return fail(fault, "the file cannot be read", n < 0 ? errno : 0);
+	return true;
+}
+
+/* Who dies in a write leaves half of one entry; more than that is somebody else's doing. */
+static bool bucket_is_damaged(const struct sonde__seen_entry *bucket)
+{
+	static const struct sonde__seen_entry empty;
+	size_t n_spoilt = 0;
+
+	for (size_t i = 0; i < SONDE__SEEN_WAYS; i++)
+		n_spoilt += !entry_is_valid(&bucket[i]) &&
+			    memcmp(&bucket[i], &empty, sizeof(empty)) != 0;
+	return n_spoilt > 1;
+}
+
+/* A good header says nothing of what is behind it. False, and no fault: begin again. */
+static bool damaged_set_aside(const struct file *file, off_t at, struct sonde__seen_fault *fault)
 {
 	struct sonde__seen_entry bucket[SONDE__SEEN_WAYS];
+
+	unlock(file->fd);
+	if (!lock(file->fd, 0, /* size= */ 0))
+		return fail(fault, LOCKED, 0);
+	if (is_in_place(file) && bucket_read(file->fd, at, bucket, fault) &&
+	    bucket_is_damaged(bucket))
+		(void)set_aside(file, "is damaged", fault);
+	return false;
+}
+
+/* Under the bucket's lock. */
+static bool entry_visit(int fd, off_t at, struct sonde__seen_entry *bucket, uint64_t fingerprint,
+			sonde__seen_visit_fn *visit, void *user, struct sonde__seen_fault *fault)
+{
 	struct sonde__seen_entry *entry;
 	ssize_t n;
 	bool is_known;
 
-	n = pread(fd, bucket, sizeof(bucket), at);
-	if (n != (ssize_t)sizeof(bucket))
-		return fail(fault, "the file cannot be read", n < 0 ? errno : 0);
 	entry = &bucket[entry_choose(bucket, fingerprint, &is_known)];
 	if (!is_known)
 		*entry = (struct sonde__seen_entry){ .fingerprint = fingerprint };
@@ -315,14 +348,18 @@ static bool bucket_visit(struct file *file, uint64_t fingerprint, sonde__seen_vi
 {
 	uint64_t index = sonde__mix64(fingerprint) % SONDE__SEEN_BUCKETS;
 	off_t at = (off_t)(SONDE__SEEN_HEADER_SIZE + index * BUCKET_SIZE);
+	struct sonde__seen_entry bucket[SONDE__SEEN_WAYS];
 	bool is_visited = false;
 
 	if (!file_open(file, fault))
 		return false;
 	if (!lock(file->fd, at, BUCKET_SIZE))
 		fail(fault, LOCKED, 0);
-	else if (is_in_place(file))
-		is_visited = entry_visit(file->fd, at, fingerprint, visit, user, fault);
+	else if (is_in_place(file) && bucket_read(file->fd, at, bucket, fault))
+		is_visited = bucket_is_damaged(bucket) ?
+				     damaged_set_aside(file, at, fault) :
+				     entry_visit(file->fd, at, bucket, fingerprint, visit, user,
+						 fault);
 	close(file->fd); /* And with it the lock. */
 	return is_visited;
 }

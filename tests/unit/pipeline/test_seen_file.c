@@ -93,8 +93,25 @@ static void test_damaged_entries(void **state)
 	for (off_t at = 512; at < FILE_SIZE; at += (off_t)sizeof(noise))
 		assert_int_equal(pwrite(fd, noise, sizeof(noise), at), sizeof(noise));
 	close(fd);
+	expect_set_aside();
+}
+
+/* Half an entry is what somebody left who was killed: it counts as none, and is no damage. */
+static void test_half_an_entry(void **state)
+{
+	uint8_t noise[16];
+	int fd;
+
+	(void)state;
+	assert_int_equal(fresh_answer("1", 7, START), 'f');
+	fd = open(path_of("checkout.seen"), O_WRONLY);
+	memset(noise, 0x55, sizeof(noise));
+	for (off_t at = 512; at < FILE_SIZE; at += 512)
+		assert_int_equal(pwrite(fd, noise, sizeof(noise), at), sizeof(noise));
+	close(fd);
 	assert_int_equal(fresh_answer("1", 7, START), 'f');
 	assert_int_equal(fresh_answer("1", 7, START), 'k');
+	assert_string_equal(seen_said, "");
 }
 
 /* A process that knows a bug does not announce it because somebody took the file away. */
@@ -394,6 +411,7 @@ int main(void)
 		TEST(test_damaged_files),
 		TEST(test_unmade_files),
 		TEST(test_damaged_entries),
+		TEST(test_half_an_entry),
 		TEST(test_file_goes_while_in_use),
 		TEST(test_unfit_directories),
 		TEST(test_directories_are_made),
