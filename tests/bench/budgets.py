@@ -46,6 +46,8 @@ WITHIN = {
     "ratio_down_refused_up_p99": 2.5,
     "ratio_down_hanging_up_p99": 2.5,
     "ratio_child_t64_t1": 1.5,
+    "ratio_redact_typical_default": 1.6,
+    "ratio_redact_typical_all": 1.8,
 }
 
 # Counts: names that match, and the most they may be for one operation.

@@ -93,6 +93,11 @@ class Page:
                                                                        "request_bytes")),
                      f"{self.figures.value(f'{name}_rss_anon') / 2 ** 20:.1f}"]
                     for title, name in (("plain", "end_to_end"), ("gzip", "end_to_end_gzip"))])
+        self.table("Behind the box with an exporter that encodes nothing, ns a record",
+                   ["", "nothing redacted", "the usual", "all, and a dozen globs more"],
+                   [[title, *(self.cell(f"redact_{kind}_{way}_ns") for way in ("none", "default", "all"))]
+                    for title, kind in (("a typical span", "typical"), ("a log record without secrets", "log"),
+                                        ("one with six secrets", "secret"))])
         self.table("Callers of a typical span every 20 µs, ns",
                    ["collector", *QUANTILES, "RssAnon, MiB", "stop, ms"],
                    [[name, *(self.cell(f"{name}_{quantile}_ns") for quantile in QUANTILES),
