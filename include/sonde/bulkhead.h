@@ -66,7 +66,7 @@ SONDE_API int sonde_bulkhead_init(struct sonde_bulkhead *bulkhead,
 
 /*
  * Nobody waits any more. Shared: of this process alone, whose permits come back when it ends.
- * Harmless for NULL.
+ * Harmless for NULL, and the second time.
  */
 SONDE_API void sonde_bulkhead_deinit(struct sonde_bulkhead *bulkhead);
 
@@ -97,8 +97,11 @@ SONDE_API struct sonde_error *sonde_bulkhead_acquire(struct sonde_bulkhead *bulk
 	__attribute__((warn_unused_result));
 
 /*
- * Gives a permit back: by any thread of the process that took it. Who first waited gets it. One too
- * many changes nothing. Lock-free while nobody waits, else it takes a lock for a moment.
+ * Gives a permit back: by any thread of the process that took it. Who first waited gets it. Where
+ * none is taken (shared: by this process) it changes nothing but says so: an error of type
+ * sonde_internal is observed as ORPHAN. Permits have no names: who gives one back twice while
+ * others have theirs lets one in too many, and it is said when the last of them gives back.
+ * Lock-free while nobody waits, else it takes a lock for a moment.
  */
 SONDE_API void sonde_bulkhead_release(struct sonde_bulkhead *bulkhead);
 
@@ -110,7 +113,10 @@ SONDE_API struct sonde_error *sonde_bulkhead_run(struct sonde_bulkhead *bulkhead
 
 /* ---- For event loops ------------------------------------------------------------------------- */
 
-/* A place in the queue that no thread waits in. Caller's memory, until granted or withdrawn. */
+/*
+ * A place in the queue that no thread waits in. Caller's memory, until granted or withdrawn; one
+ * that is queued must not be asked with again.
+ */
 struct sonde_bulkhead_waiter {
 	uint64_t opaque[12];
 };
@@ -139,7 +145,8 @@ SONDE_API int sonde_bulkhead_ask(struct sonde_bulkhead *bulkhead,
 /*
  * Gives a place up that ask gave (QUEUED), once. True: the function was not called and will not be;
  * an observer hears of a rejection, with a sonde_cancelled. False: it was called, has returned, and
- * the permit is yours to give back.
+ * the permit is yours to give back. A second time, or of a place that ask did not give, it changes
+ * nothing but says so as release does: true, nothing is yours.
  */
 SONDE_API bool sonde_bulkhead_withdraw(struct sonde_bulkhead *bulkhead,
 				       struct sonde_bulkhead_waiter *waiter)

@@ -126,6 +126,8 @@ void sonde_bulkhead_deinit(struct sonde_bulkhead *bulkhead)
 	if (is_shared(self))
 		sonde__shared_permits_deinit(&self->shared);
 	sonde__permits_deinit(&self->permits);
+	/* The second time there is nothing to end, and nothing to be had. */
+	memset(self, 0, sizeof(*self));
 }
 
 /* ---- Rejection ------------------------------------------------------------------------------- */
@@ -210,6 +212,15 @@ static void reject_quietly(struct bulkhead *self, enum reason reason)
 		count(&self->n_rejected[reason]);
 }
 
+/* What nobody was given and cannot be given back. It changes nothing, and is said. */
+static SONDE__COLD void misuse(const struct bulkhead *self, const char *what)
+{
+	SONDE_ERROR_AUTOFREE struct sonde_error *error = sonde_error_raise(
+		&sonde_internal, "bulkhead \"%s\" was given back a %s", self->name, what);
+
+	observe(self, SONDE_OBSERVED_ORPHAN, /* waited_ns= */ 0, error);
+}
+
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 static bool try_acquire(struct bulkhead *self)
@@ -246,7 +257,8 @@ static enum sonde__shared_answer wait_here(struct bulkhead *self, uint64_t until
 		break;
 	}
 	woken = sonde__park(&waiter.waiter.parker, self->clock, until_ns, cancel);
-	if (woken == SONDE__WOKEN || !sonde__permits_leave(&self->permits, &waiter))
+	if (woken == SONDE__WOKEN ||
+	    sonde__permits_leave(&self->permits, &waiter) != SONDE__PERMITS_LEFT)
 		return SONDE__SHARED_GRANTED;
 	return woken == SONDE__WOKEN_LATE ? SONDE__SHARED_LATE : SONDE__SHARED_CANCELLED;
 }
@@ -296,13 +308,14 @@ struct sonde_error *sonde_bulkhead_acquire(struct sonde_bulkhead *bulkhead,
 void sonde_bulkhead_release(struct sonde_bulkhead *bulkhead)
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
+	bool is_back;
 
 	if (!bulkhead)
 		return;
-	if (is_shared(self))
-		sonde__shared_permits_release(&self->shared);
-	else
-		sonde__permits_release(&self->permits);
+	is_back = is_shared(self) ? sonde__shared_permits_release(&self->shared)
+				  : sonde__permits_release(&self->permits);
+	if (SONDE__UNLIKELY(!is_back))
+		misuse(self, "permit that nobody had");
 }
 
 struct sonde_error *sonde_bulkhead_run(struct sonde_bulkhead *bulkhead,
@@ -347,9 +360,18 @@ bool sonde_bulkhead_withdraw(struct sonde_bulkhead *bulkhead, struct sonde_bulkh
 	struct bulkhead *self = bulkhead_of(bulkhead);
 	struct sonde__permit_waiter *place = (struct sonde__permit_waiter *)(uintptr_t)waiter;
 
-	if (!bulkhead || !waiter || !sonde__permits_leave(&self->permits, place))
+	if (!bulkhead || !waiter)
 		return false;
-	reject_quietly(self, REASON_CANCELLED);
+	switch (sonde__permits_leave(&self->permits, place)) {
+	case SONDE__PERMITS_HELD:
+		return false;
+	case SONDE__PERMITS_LEFT:
+		reject_quietly(self, REASON_CANCELLED);
+		break;
+	case SONDE__PERMITS_NO_PLACE:
+		misuse(self, "place that nobody had");
+		break;
+	}
 	return true;
 }
 

@@ -99,30 +99,31 @@ static void settle(struct sonde__permits *permits)
 		grant(&permits->waiters);
 }
 
-static void release_to_queue(struct sonde__permits *permits)
+static bool release_to_queue(struct sonde__permits *permits)
 {
+	bool is_back = false;
 	uint64_t word;
 
 	pthread_mutex_lock(&permits->lock);
 	word = word_of(permits);
-	while (taken_of(word) && !word_change(permits, &word, word - 1))
-		;
+	while (taken_of(word) && !is_back)
+		is_back = word_change(permits, &word, word - 1);
 	settle(permits);
 	pthread_mutex_unlock(&permits->lock);
+	return is_back;
 }
 
-void sonde__permits_release(struct sonde__permits *permits)
+bool sonde__permits_release(struct sonde__permits *permits)
 {
 	uint64_t word = word_of(permits);
 
 	while (taken_of(word)) {
-		if (word & SONDE__PERMITS_QUEUE) {
-			release_to_queue(permits);
-			return;
-		}
+		if (word & SONDE__PERMITS_QUEUE)
+			return release_to_queue(permits);
 		if (word_change(permits, &word, word - 1))
-			return;
+			return true;
 	}
+	return false;
 }
 
 enum sonde__permits_answer sonde__permits_ask(struct sonde__permits *permits,
@@ -154,22 +155,27 @@ enum sonde__permits_answer sonde__permits_ask(struct sonde__permits *permits,
 		break;
 	}
 	waiter->waiter.is_granted = answer == SONDE__PERMITS_GRANTED;
+	waiter->permits = answer == SONDE__PERMITS_FULL ? NULL : permits;
 	pthread_mutex_unlock(&permits->lock);
 	return answer;
 }
 
-bool sonde__permits_leave(struct sonde__permits *permits, struct sonde__permit_waiter *waiter)
+enum sonde__permits_left sonde__permits_leave(struct sonde__permits *permits,
+					      struct sonde__permit_waiter *waiter)
 {
-	bool was_waiting;
+	enum sonde__permits_left left = SONDE__PERMITS_NO_PLACE;
 
 	pthread_mutex_lock(&permits->lock);
-	was_waiting = !waiter->waiter.is_granted;
-	if (was_waiting) {
+	if (waiter->permits == permits) {
+		left = waiter->waiter.is_granted ? SONDE__PERMITS_HELD : SONDE__PERMITS_LEFT;
+		waiter->permits = NULL;
+	}
+	if (left == SONDE__PERMITS_LEFT) {
 		sonde__waiters_remove(&permits->waiters, &waiter->waiter);
 		settle(permits);
 	}
 	pthread_mutex_unlock(&permits->lock);
-	return was_waiting;
+	return left;
 }
 
 void sonde__permits_set_limit(struct sonde__permits *permits, uint32_t limit)

@@ -32,6 +32,7 @@ struct sonde__permit_waiter {
 	struct sonde__waiter waiter;
 	void (*granted)(void *user); /* Called under the lock. */
 	void *user;
+	const struct sonde__permits *permits; /* Until it was left, granted or not; else NULL. */
 };
 
 void sonde__permits_init(struct sonde__permits *permits, uint32_t limit);
@@ -40,8 +41,8 @@ void sonde__permits_deinit(struct sonde__permits *permits);
 /* Where there is a permit and nobody waits. Lock-free. */
 bool sonde__permits_try(struct sonde__permits *permits);
 
-/* One too many changes nothing. */
-void sonde__permits_release(struct sonde__permits *permits);
+/* False: none was taken, and nothing has changed. */
+bool sonde__permits_release(struct sonde__permits *permits);
 
 enum sonde__permits_answer {
 	SONDE__PERMITS_GRANTED = 0,
@@ -55,8 +56,15 @@ enum sonde__permits_answer sonde__permits_ask(struct sonde__permits *permits,
 					      uint32_t max_queue, void (*granted)(void *user),
 					      void *user);
 
-/* Gives the place up. False: it was granted before. */
-bool sonde__permits_leave(struct sonde__permits *permits, struct sonde__permit_waiter *waiter);
+enum sonde__permits_left {
+	SONDE__PERMITS_LEFT = 0,
+	SONDE__PERMITS_HELD = 1, /* It was granted before. */
+	SONDE__PERMITS_NO_PLACE = 2, /* It was left before, or never was one of these permits'. */
+};
+
+/* Gives the place up, once. */
+enum sonde__permits_left sonde__permits_leave(struct sonde__permits *permits,
+					      struct sonde__permit_waiter *waiter);
 
 void sonde__permits_set_limit(struct sonde__permits *permits, uint32_t limit);
 

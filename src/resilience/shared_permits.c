@@ -297,7 +297,7 @@ bool sonde__shared_permits_take(struct sonde__shared_permits *permits)
 	return true;
 }
 
-void sonde__shared_permits_release(struct sonde__shared_permits *permits)
+bool sonde__shared_permits_release(struct sonde__shared_permits *permits)
 {
 	struct sonde__shared_memory *memory = permits->memory;
 	uint64_t key = sonde__process_key();
@@ -306,13 +306,14 @@ void sonde__shared_permits_release(struct sonde__shared_permits *permits)
 
 	do {
 		if (!n_taken)
-			return;
+			return false;
 	} while (!atomic_compare_exchange_weak_explicit(&permits->own->n_taken, &n_taken,
 							n_taken - 1, memory_order_relaxed,
 							memory_order_relaxed));
 	from = place_of_thread(key, (uint32_t)word_now(&memory->limit));
 	SONDE__TESTPOINT("bulkhead_before_return");
 	word_free(memory, from, key);
+	return true;
 }
 
 bool sonde__shared_permits_set_limit(struct sonde__shared_permits *permits, uint32_t limit)

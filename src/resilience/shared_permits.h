@@ -51,7 +51,8 @@ void sonde__shared_permits_deinit(struct sonde__shared_permits *permits);
 
 /* Where there is a permit and nobody of this process waits. Lock-free, both. */
 bool sonde__shared_permits_try(struct sonde__shared_permits *permits);
-void sonde__shared_permits_release(struct sonde__shared_permits *permits);
+/* False: this process has taken none, and nothing has changed. */
+bool sonde__shared_permits_release(struct sonde__shared_permits *permits);
 
 enum sonde__shared_answer {
 	SONDE__SHARED_GRANTED = 0,
