@@ -133,7 +133,7 @@ SONDE_API int sonde_batcher_init(struct sonde_batcher *batcher,
 
 /*
  * Cancels what waits, and waits for the handler to return. Nobody is in a call of it any more but
- * those who wait for a ticket. Harmless for NULL.
+ * those who wait for a ticket. Harmless for NULL, and the second time.
  */
 SONDE_API void sonde_batcher_deinit(struct sonde_batcher *batcher);
 
@@ -205,7 +205,10 @@ SONDE_API uint64_t sonde_batcher_next_due_ns(struct sonde_batcher *batcher);
 /* A batch that is due; NULL: none is, or `concurrency` are taken. Never waits. */
 SONDE_API struct sonde_batcher_batch *sonde_batcher_take(struct sonde_batcher *batcher);
 
-/* How it went, as a handler returns it; takes `error` over. The batch is gone. */
+/*
+ * How it went, as a handler returns it; takes `error` over. The batch is gone: a second time
+ * changes nothing, until take has given the same memory again.
+ */
 SONDE_API void sonde_batcher_report(struct sonde_batcher *batcher,
 				    struct sonde_batcher_batch *batch, struct sonde_error *error);
 

@@ -151,7 +151,7 @@ struct sonde_breaker {
 SONDE_API int sonde_breaker_init(struct sonde_breaker *breaker,
 				 const struct sonde_breaker_options *options);
 
-/* Nobody uses it any more in this process. Harmless for NULL. */
+/* Nobody uses it any more in this process. Harmless for NULL, and the second time. */
 SONDE_API void sonde_breaker_deinit(struct sonde_breaker *breaker);
 
 /* An attempt that was admitted. A value: it may be copied, and forgotten. All zero: of none. */

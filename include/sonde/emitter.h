@@ -80,7 +80,7 @@ SONDE_API int sonde_emitter_init(struct sonde_emitter *emitter,
 
 /*
  * Ends all subscriptions; waits for handlers that a pool runs, and those that it has queued are not
- * run any more. Nobody is in a call of it any more. Harmless for NULL.
+ * run any more. Nobody is in a call of it any more. Harmless for NULL, and the second time.
  */
 SONDE_API void sonde_emitter_deinit(struct sonde_emitter *emitter);
 

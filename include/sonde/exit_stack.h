@@ -51,7 +51,7 @@ SONDE_API int sonde_exit_stack_init(struct sonde_exit_stack *stack,
 /*
  * The end without a result: it counts as a failure, so what undoes is run as well. An error of what
  * is run here is given to nobody: it is observed as an orphan, which the agent captures. Harmless
- * after a close, and for NULL.
+ * after a close, the second time, and for NULL.
  */
 SONDE_API void sonde_exit_stack_deinit(struct sonde_exit_stack *stack);
 

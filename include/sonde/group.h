@@ -76,7 +76,8 @@ SONDE_API int sonde_group_init(struct sonde_group *group,
 /*
  * Has all that still runs told to end, waits until it has, for as long as that takes, and frees
  * what is left: an error that nobody was given is observed as ORPHAN, where it is not just the
- * answer to being told to end. After a wait nothing runs any more. Harmless for NULL.
+ * answer to being told to end. After a wait nothing runs any more. Harmless for NULL, and the
+ * second time.
  */
 SONDE_API void sonde_group_deinit(struct sonde_group *group);
 
@@ -112,7 +113,8 @@ SONDE_API void sonde_group_cancel(struct sonde_group *group, const char *reason)
  * counted. But where the limit came or it was cancelled, one that has a cause is: that is the last
  * that was heard of the work. Of those, and of the failures, the error has the number as
  * attributes. Where one success is enough the errors of the others stay, to be taken or told at the
- * deinit. Called by a task of the group: sonde_internal.
+ * deinit. A second wait finds the errors taken: NULL, where it was not late or cancelled. Called by a
+ * task of the group: sonde_internal.
  */
 SONDE_API struct sonde_error *sonde_group_wait(struct sonde_group *group)
 	__attribute__((warn_unused_result));

@@ -72,7 +72,7 @@ struct sonde_limiter_options {
 SONDE_API int sonde_limiter_init(struct sonde_limiter *limiter,
 				 const struct sonde_limiter_options *options);
 
-/* Nobody uses it any more. Harmless for NULL. */
+/* Nobody uses it any more. Harmless for NULL, and the second time. */
 SONDE_API void sonde_limiter_deinit(struct sonde_limiter *limiter);
 
 /*

@@ -70,7 +70,7 @@ struct sonde_policy {
 /* `options` may be NULL. SONDE_E_INVALID: no policy. */
 SONDE_API int sonde_policy_init(struct sonde_policy *policy,
 				const struct sonde_policy_options *options);
-/* Nobody uses it any more. Harmless for NULL. */
+/* Nobody uses it any more. Harmless for NULL, and the second time. */
 SONDE_API void sonde_policy_deinit(struct sonde_policy *policy);
 #define SONDE_POLICY_AUTODEINIT SONDE_CLEANUP(sonde_policy_deinit)
 

@@ -155,8 +155,9 @@ SONDE_API uint64_t sonde_retry_call_attempt(struct sonde_retry_call *call);
  * The attempt has ended: well, with NULL, or with an error, which the call takes over. True: make
  * another one, *ret_delay_ns from now. False, and nothing is written: that was the last one. A wish
  * is the delay that the server asked for; it is taken without chance, shorter or longer than the
- * computed one, and counts before the error's own. Observed: each failed attempt, and the one that
- * went well after others that did not.
+ * computed one, and counts before the error's own. Once for each attempt: a second time would be
+ * the next one's; after the last it changes nothing, and the error is freed. Observed: each failed
+ * attempt, and the one that went well after others that did not.
  */
 SONDE_API bool sonde_retry_call_report(struct sonde_retry_call *call, struct sonde_error *error,
 				       uint64_t wish_ns, uint64_t *ret_delay_ns)

@@ -78,7 +78,7 @@ SONDE_API int sonde_stream_init(struct sonde_stream *stream,
 
 /*
  * Leaves, if nobody has, and waits for the stream's own thread to return. Nobody else uses it any
- * more. Harmless for NULL, and for one that is all zero.
+ * more. Harmless for NULL, for one that is all zero, and the second time.
  */
 SONDE_API void sonde_stream_deinit(struct sonde_stream *stream);
 

@@ -75,7 +75,7 @@ SONDE_API int sonde_watchdog_init(struct sonde_watchdog *watchdog,
 
 /*
  * Not watched any more. Waits while it is being reported, so not to be called by its observer.
- * Harmless for NULL.
+ * Harmless for NULL, and the second time.
  */
 SONDE_API void sonde_watchdog_deinit(struct sonde_watchdog *watchdog);
 
