@@ -113,8 +113,8 @@ SONDE_API void sonde_group_cancel(struct sonde_group *group, const char *reason)
  * counted. But where the limit came or it was cancelled, one that has a cause is: that is the last
  * that was heard of the work. Of those, and of the failures, the error has the number as
  * attributes. Where one success is enough the errors of the others stay, to be taken or told at the
- * deinit. A second wait finds the errors taken: NULL, where it was not late or cancelled. Called by a
- * task of the group: sonde_internal.
+ * deinit. A second wait finds the errors taken: NULL, where it was not late or cancelled. Called by
+ * a task of the group: sonde_internal.
  */
 SONDE_API struct sonde_error *sonde_group_wait(struct sonde_group *group)
 	__attribute__((warn_unused_result));
