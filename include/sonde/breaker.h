@@ -147,6 +147,7 @@ struct sonde_breaker {
 /*
  * `options` is copied; NULL: all defaults. Allocates what it counts in; where it is shared, maps
  * it. SONDE_E_INVALID: no breaker, or an option is not valid, or of another mode. SONDE_E_NOMEM.
+ * Takes a lock for a moment, as deinit does.
  */
 SONDE_API int sonde_breaker_init(struct sonde_breaker *breaker,
 				 const struct sonde_breaker_options *options);

@@ -51,9 +51,9 @@ struct sonde_watchdog_options {
 	const struct sonde_observer *observer;
 	uint64_t stall_ms; /* 0: 1000. It is noticed at most a quarter of it too late. */
 	/*
-	 * 0: the highest real-time signal below SIGRTMAX that nobody handles when the first stack
-	 * is taken. Another one: that signal, if nobody handles it; else errors say why they have
-	 * no stack.
+	 * 0: the highest real-time signal below SIGRTMAX that nobody handles when a stack is taken.
+	 * Another one: that signal, if nobody handles it; else errors say why they have no stack.
+	 * It is given back with the last watchdog, or when the last that was sent has come.
 	 */
 	int signal;
 	bool is_without_stack; /* No signal is ever sent. */
