@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Odd ways to begin and to end. */
 #include <dirent.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -134,12 +135,15 @@ static int n_entries(const char *path)
 	return n;
 }
 
+/* What the C library keeps of what was freed is not ours, and is now more, now less. */
 static void print_size(const char *key)
 {
-	FILE *file = fopen("/proc/self/status", "r");
 	char line[256];
+	FILE *file;
 	long kib = 0;
 
+	malloc_trim(0);
+	file = fopen("/proc/self/status", "r");
 	while (file && fgets(line, sizeof(line), file))
 		if (!strncmp(line, "RssAnon:", 8))
 			kib = strtol(line + 8, NULL, 10);
