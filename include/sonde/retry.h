@@ -157,7 +157,9 @@ SONDE_API uint64_t sonde_retry_call_attempt(struct sonde_retry_call *call);
  * is the delay that the server asked for; it is taken without chance, shorter or longer than the
  * computed one, and counts before the error's own. Once for each attempt: a second time would be
  * the next one's; after the last it changes nothing, and the error is freed. Observed: each failed
- * attempt, and the one that went well after others that did not.
+ * attempt, and the one that went well after others that did not; and, by who runs it all, a
+ * rejection where an attempt was not made, at first or after a delay, because the deadline was over
+ * or the token fired.
  */
 SONDE_API bool sonde_retry_call_report(struct sonde_retry_call *call, struct sonde_error *error,
 				       uint64_t wish_ns, uint64_t *ret_delay_ns)

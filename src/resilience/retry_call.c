@@ -37,6 +37,7 @@ void sonde__retry_call_begin_at(struct sonde_retry_call *call, const struct sond
 	self->attempt_end_ns = SONDE__NEVER;
 	self->n_attempts = 0;
 	self->ending = RUNNING;
+	self->was_stopped = false;
 	sonde_retry_budget_add_call(rules->budget);
 }
 
@@ -171,6 +172,23 @@ static void observe(const struct call *call, uint64_t duration_ns, uint64_t dela
 	sonde__observe(call->rules->observer, &observation);
 }
 
+/* The last that was told may be that it tries again in 30 s. */
+static void observe_stop(const struct call *call, const struct sonde_error *error)
+{
+	const struct sonde_observation observation = {
+		.pattern = SONDE_PATTERN_RETRY,
+		.what = SONDE_OBSERVED_REJECTION,
+		.name = call->rules->name,
+		.attempt = call->n_attempts + 1,
+		.is_last = true,
+		.duration_ns = call->waited_ns,
+		.error = error,
+	};
+
+	if (!call->rules->is_single)
+		sonde__observe(call->rules->observer, &observation);
+}
+
 bool sonde__retry_call_take(struct sonde_retry_call *call,
 			    const struct sonde__retry_outcome *outcome, uint64_t *ret_delay_ns)
 {
@@ -217,9 +235,14 @@ void sonde__retry_call_stop(struct sonde_retry_call *call, const struct sonde_ca
 {
 	struct call *self = call_of(call);
 
+	uint64_t now_ns;
+
 	if (self->ending != RUNNING)
 		return;
-	self->ended_ns = sonde__now_ns(self->rules->clock);
+	now_ns = sonde__now_ns(self->rules->clock);
+	self->waited_ns = sonde__time_until(now_ns, self->ended_ns);
+	self->ended_ns = now_ns;
+	self->was_stopped = true;
 	self->cancel = cancel;
 	self->ending = cancel ? CANCELLED : TOO_LATE;
 }
@@ -237,6 +260,8 @@ struct sonde_error *sonde_retry_call_end(struct sonde_retry_call *call)
 	if (self->ending == RUNNING)
 		self->ending = ENDED;
 	error = sonde__retry_call_error(self);
+	if (self->was_stopped)
+		observe_stop(self, error);
 	sonde_retry_call_deinit(call);
 	return error;
 }

@@ -46,8 +46,10 @@ struct call {
 	uint64_t wish_ns; /* That was too long. */
 	uint64_t deadline_ns;
 	uint64_t attempt_end_ns;
+	uint64_t waited_ns; /* For an attempt that was not made: */
 	uint32_t n_attempts;
 	enum ending ending;
+	bool was_stopped; /* by its deadline or its token. */
 } SONDE__MAY_ALIAS;
 
 static inline struct call *call_of(const struct sonde_retry_call *call)

@@ -219,6 +219,75 @@ static void test_token_fired_in_an_attempt(void **state)
 	sonde_cancel_deinit(&f.cancel);
 }
 
+struct told {
+	struct sonde_observation last;
+	const struct sonde_error_type *type;
+	int n_rejections;
+};
+
+static void hear(void *user, const struct sonde_observation *observation)
+{
+	struct told *told = user;
+
+	told->last = *observation;
+	told->type = observation->error ? sonde_error_type_of(observation->error) : NULL;
+	told->n_rejections += observation->what == SONDE_OBSERVED_REJECTION;
+}
+
+struct fickle {
+	struct virtual_clock time;
+	struct sonde_cancel *cancel;
+};
+
+static uint64_t fickle_now_ns(void *user)
+{
+	return ((struct fickle *)user)->time.now_ns;
+}
+
+/* Half of it; then nobody wants it any more. */
+static void fickle_wait(void *user, uint64_t until_ns)
+{
+	struct fickle *fickle = user;
+
+	fickle->time.now_ns += (until_ns - fickle->time.now_ns) / 2;
+	sonde_cancel_fire(fickle->cancel, "gone");
+}
+
+/* Else the last that is heard of it is that it tries again. */
+static void test_an_attempt_that_is_not_made_is_told(void **state)
+{
+	struct told told = { .n_rejections = 0 };
+	struct sonde_observer observer = { hear, &told };
+	struct fickle fickle;
+	struct sonde_clock clock = { fickle_now_ns, fickle_wait, &fickle };
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	fickle.cancel = &f.cancel;
+	virtual_clock_init(&fickle.time, 5 * SECOND);
+	f.options.clock = &clock;
+	f.options.observer = &observer;
+	assert_int_equal(sonde_retry_init(&f.retry, &f.options), SONDE_OK);
+	attach_deadline(fickle.time.now_ns);
+	sonde_error_free(run(&f));
+	assert_int_equal(told.n_rejections, 1);
+	assert_int_equal(told.last.attempt, 1);
+	assert_ptr_equal(told.type, &sonde_timeout);
+
+	attach_deadline(0);
+	f.work.n_failures = 9;
+	sonde_error_free(run(&f));
+	assert_int_equal(f.work.n_calls, 1);
+	assert_int_equal(told.n_rejections, 2);
+	assert_int_equal(told.last.what, SONDE_OBSERVED_REJECTION);
+	assert_int_equal(told.last.attempt, 2);
+	assert_int_equal(told.last.duration_ns, SECOND / 2);
+	assert_true(told.last.is_last);
+	assert_ptr_equal(told.type, &sonde_cancelled);
+	sonde_cancel_deinit(&f.cancel);
+}
+
 static struct sonde_error *refuse(void *argument)
 {
 	int fd = *(int *)argument;
@@ -298,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_what_goes_well_late_counts),
 		cmocka_unit_test(test_token_fired_before),
 		cmocka_unit_test(test_token_fired_in_an_attempt),
+		cmocka_unit_test(test_an_attempt_that_is_not_made_is_told),
 		cmocka_unit_test(test_token_ends_the_wait),
 		cmocka_unit_test(test_all_defaults),
 	};
