@@ -85,11 +85,13 @@ static const char *name_of(const struct sonde__lock_settings *settings)
 	return settings->name ? settings->name : "";
 }
 
+/* A wait that goes on is not in vain yet. */
 static struct sonde_error *late_error(const struct sonde__lock_wait *wait, uint64_t duration_ns,
-				      const char *place)
+				      bool goes_on, const char *place)
 {
-	return sonde_error_raise(&sonde_timeout, "waited %.3g s for the %s \"%s\" in vain%s%s",
-				 seconds(duration_ns), wait->kind, name_of(wait->settings),
+	return sonde_error_raise(&sonde_timeout, "%s %.3g s for the %s \"%s\"%s%s%s",
+				 goes_on ? "has waited" : "waited", seconds(duration_ns),
+				 wait->kind, name_of(wait->settings), goes_on ? "" : " in vain",
 				 place ? "; it was taken last at " : "", place ? place : "");
 }
 
@@ -113,7 +115,7 @@ void sonde__lock_wait_stall(struct sonde__lock_wait *wait, const char *place)
 	if (wait->has_stalled) {
 		uint64_t duration_ns = sonde__lock_wait_ns(wait);
 		SONDE_ERROR_AUTOFREE struct sonde_error *error =
-			late_error(wait, duration_ns, place);
+			late_error(wait, duration_ns, /* goes_on= */ true, place);
 
 		tell(wait, SONDE_OBSERVED_STALL, duration_ns, error);
 	}
@@ -144,7 +146,7 @@ struct sonde_error *sonde__lock_wait_refused(const struct sonde__lock_wait *wait
 					 "the %s \"%s\" is not waited for any more", wait->kind,
 					 name_of(wait->settings));
 	else
-		error = late_error(wait, duration_ns, place);
+		error = late_error(wait, duration_ns, /* goes_on= */ false, place);
 	tell_end(wait, SONDE_OBSERVED_REJECTION, duration_ns, error);
 	return error;
 }

@@ -261,6 +261,9 @@ static void meddle(void *user, const struct sonde_observation *observation)
 
 	if (observation->what != SONDE_OBSERVED_STALL)
 		return;
+	/* It goes on, and is not in vain. */
+	assert_non_null(strstr(sonde_error_message(observation->error),
+			       "has waited 1 s for the mutex \"table\"; it was taken last at "));
 	actor_play(&meddler->held->stage.actors[0], play_unlock, &meddler->held->mutex);
 	meddler->had_it = sonde_mutex_try_lock(&meddler->held->mutex);
 	sonde_mutex_unlock(&meddler->held->mutex);
