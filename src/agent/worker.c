@@ -26,7 +26,7 @@
 #include "box/box.h"
 #include "capture/capture.h"
 #include "pipeline/pipeline.h"
-#include "stack/frame.h"
+#include "stack/namer.h"
 
 /* Not much of it is used, but by what symbol providers call. */
 #define STACK_SIZE (1024 * 1024)
@@ -50,6 +50,7 @@ struct sonde__worker {
 	/* NULL before the child's thread made it, and after the end. */
 	struct sonde__pipeline *pipeline;
 	uint64_t flush_asked; /* Tickets. */
+	uint64_t names_until_ns; /* While some are not answered, stacks wait for names so long. */
 	uint64_t flush_begun;
 	uint64_t flush_answered;
 	bool flush_incomplete; /* Of the last answer. */
@@ -93,6 +94,7 @@ static void fill_options(struct sonde__worker *worker, struct sonde__pipeline_op
 		.before_breadcrumb = settings->before_breadcrumb,
 		.before_breadcrumb_user = settings->before_breadcrumb_user,
 		.trail_losses = sonde__trail_losses,
+		.names_apart = true,
 		.span_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_SPAN]),
 		.log_delay_ns = at_least_1ms(settings->delay_ms[SONDE_SIGNAL_LOG]),
 		.metric_interval_ns = at_least_1ms(settings->metric_interval_ms),
@@ -159,6 +161,7 @@ struct orders {
 	bool begin_flush;
 	bool stop;
 	bool flush_is_running;
+	uint64_t names_until_ns;
 	uint64_t stop_deadline_ns;
 };
 
@@ -173,6 +176,9 @@ static struct orders take_orders(struct sonde__worker *worker)
 		worker->flush_begun = worker->flush_asked;
 	orders.flush_is_running = worker->flush_begun != worker->flush_answered;
 	orders.stop = worker->stop_asked;
+	orders.names_until_ns = worker->flush_asked > worker->flush_answered ?
+					worker->names_until_ns :
+					UINT64_MAX;
 	orders.stop_deadline_ns = worker->stop_deadline_ns;
 	pthread_mutex_unlock(&worker->lock);
 	return orders;
@@ -202,6 +208,7 @@ static void run(struct sonde__worker *worker)
 		uint64_t wait_ns;
 
 		pthread_mutex_lock(&worker->turn);
+		sonde__pipeline_name_until(worker->pipeline, orders.names_until_ns);
 		if (orders.begin_flush && orders.stop)
 			sonde__pipeline_finish_begin(worker->pipeline, now_ns);
 		else if (orders.begin_flush)
@@ -240,7 +247,6 @@ static void end(struct sonde__worker *worker)
 	pthread_mutex_unlock(&worker->lock);
 
 	sonde__pipeline_free(pipeline, /* forked= */ false);
-	sonde__stack_rest(/* now_ns= */ UINT64_MAX);
 	pthread_mutex_unlock(&worker->turn);
 
 	pthread_mutex_lock(&worker->lock);
@@ -250,6 +256,11 @@ static void end(struct sonde__worker *worker)
 	worker->has_ended = true;
 	pthread_cond_broadcast(&worker->changed);
 	pthread_mutex_unlock(&worker->lock);
+}
+
+static void rouse(void)
+{
+	sonde__bell_ring(&sonde__box_bell);
 }
 
 static void *thread_main(void *argument)
@@ -267,8 +278,10 @@ static void *thread_main(void *argument)
 			sonde__report(SONDE_ERROR, "the forked process exports nothing: %s",
 				      sonde_status_text(status));
 	}
+	sonde__namer_start(rouse);
 	if (worker->pipeline)
 		run(worker);
+	sonde__namer_stop();
 	end(worker);
 	return NULL;
 }
@@ -337,12 +350,26 @@ static bool wait_for_answer(struct sonde__worker *worker, uint64_t ticket, uint6
 	return true;
 }
 
+/*
+ * Half of the time is for stacks to be named, the rest for what they are in to be delivered. With
+ * the lock held, before the flush is asked for.
+ */
+static void set_names_until(struct sonde__worker *worker, uint64_t deadline_ns)
+{
+	uint64_t now_ns = sonde__monotonic_ns();
+	uint64_t until_ns = deadline_ns > now_ns ? now_ns + (deadline_ns - now_ns) / 2 : now_ns;
+
+	if (worker->flush_asked == worker->flush_answered || until_ns < worker->names_until_ns)
+		worker->names_until_ns = until_ns;
+}
+
 int sonde__worker_flush(struct sonde__worker *worker, uint64_t deadline_ns)
 {
 	uint64_t ticket;
 	int status;
 
 	pthread_mutex_lock(&worker->lock);
+	set_names_until(worker, deadline_ns);
 	ticket = ++worker->flush_asked;
 	pthread_mutex_unlock(&worker->lock);
 	sonde__bell_ring(&sonde__box_bell);
@@ -369,6 +396,7 @@ int sonde__worker_stop(struct sonde__worker *worker, uint64_t deadline_ns)
 	bool has_ended;
 
 	pthread_mutex_lock(&worker->lock);
+	set_names_until(worker, deadline_ns);
 	worker->flush_asked++;
 	worker->stop_asked = true;
 	worker->stop_deadline_ns = expiry(sonde__monotonic_ns(), deadline_ns);

@@ -10,7 +10,8 @@ struct sonde__pipeline;
 enum sonde__drain_outcome {
 	SONDE__DRAIN_DONE,
 	SONDE__DRAIN_MORE, /* Batches are ready to be sent; then go on. */
-	SONDE__DRAIN_PAUSED, /* A lane that moves is full: go on when it has moved. */
+	/* A lane that moves is full, or a stack is being named: go on when that has changed. */
+	SONDE__DRAIN_PAUSED,
 };
 
 /* Looks at what came into the box and begins a drain if one is due. */

@@ -141,7 +141,7 @@ static uint64_t key_of(const struct sonde__error_record *record, bool with_messa
 	return key ? key : 1;
 }
 
-static void check_modules(struct sonde__fingerprinter *fingerprinter)
+void sonde__fingerprinter_check(struct sonde__fingerprinter *fingerprinter)
 {
 	uint64_t generation;
 
@@ -176,7 +176,7 @@ static uint64_t by_content(struct sonde__fingerprinter *fingerprinter,
 	uint64_t key = key_of(record, /* with_messages= */ is_shown);
 	struct sonde__cached_fingerprint *cached;
 
-	check_modules(fingerprinter);
+	sonde__fingerprinter_check(fingerprinter);
 	cached = cache_find(fingerprinter, key);
 	if (cached->key == key)
 		return cached->fingerprint;
@@ -185,7 +185,7 @@ static uint64_t by_content(struct sonde__fingerprinter *fingerprinter,
 		cached->fingerprint =
 			sonde__fingerprint_hook_ask(hook, record, cached->fingerprint);
 	/* Without names, for once, is no fingerprint to keep. */
-	cached->key = fingerprinter->generation ? key : 0;
+	cached->key = fingerprinter->generation && !fingerprinter->lacks_names ? key : 0;
 	return cached->fingerprint;
 }
 

@@ -25,6 +25,7 @@ struct sonde__cached_fingerprint {
 
 struct sonde__fingerprinter {
 	uint64_t generation; /* Of the names that the cache was made from; 0: none. */
+	bool lacks_names; /* Not all that could be known of the record is: not for the cache. */
 	uint32_t n_unchecked; /* Errors since the modules were looked at. */
 	struct sonde__cached_fingerprint cache[SONDE__FINGERPRINT_SETS][SONDE__FINGERPRINT_WAYS];
 	struct sonde__fingerprint_hook hook;
@@ -44,6 +45,11 @@ uint64_t sonde__fingerprint_of(struct sonde__fingerprinter *fingerprinter,
 
 /* Modules may have changed: looks before the next error. Once for each drain. */
 void sonde__fingerprinter_refresh(struct sonde__fingerprinter *fingerprinter);
+/*
+ * Looks at the modules, if there is reason to; forgets what was made of names of those that are
+ * gone.
+ */
+void sonde__fingerprinter_check(struct sonde__fingerprinter *fingerprinter);
 
 /* The number that a text of the caller's stands for: 16 hexadecimal digits are themselves. */
 uint64_t sonde__fingerprint_of_text(struct sonde_text text, uint64_t otherwise);

@@ -180,6 +180,7 @@ int sonde__pipeline_new(const struct sonde__pipeline_options *options, struct so
 		return SONDE_E_NOMEM;
 	pipeline->options = *options;
 	pipeline->budget = budget;
+	pipeline->names_until_ns = UINT64_MAX;
 	pthread_mutex_init(&pipeline->ledger.lock, /* attributes= */ NULL);
 	status = init_memory(pipeline);
 	if (status < 0) {
@@ -317,6 +318,11 @@ void sonde__pipeline_flush_begin(struct sonde__pipeline *pipeline, uint64_t now_
 			sonde__lane_flush(&pipeline->lanes[d][s]);
 	}
 	sonde__metrics_flush(pipeline);
+}
+
+void sonde__pipeline_name_until(struct sonde__pipeline *pipeline, uint64_t until_ns)
+{
+	pipeline->names_until_ns = until_ns;
 }
 
 void sonde__pipeline_finish_begin(struct sonde__pipeline *pipeline, uint64_t now_ns)

@@ -109,6 +109,7 @@ struct sonde__pipeline_options {
 	struct sonde__flood_options flood;
 	sonde_before_breadcrumb_fn *before_breadcrumb; /* NULL: none. */
 	void *before_breadcrumb_user;
+	bool names_apart; /* Stacks are named by a thread of their own: stack/namer.h. */
 	uint64_t (*trail_losses)(void); /* Of breadcrumbs; NULL: nothing is told. */
 	double (*random)(void *user); /* Uniform in [0, 1): jitter. */
 	void *random_user;
@@ -148,6 +149,8 @@ uint64_t sonde__pipeline_calm_ns(const struct sonde__pipeline *pipeline);
  * its attempt and is kept for later (the latter says *ret_incomplete).
  */
 void sonde__pipeline_flush_begin(struct sonde__pipeline *pipeline, uint64_t now_ns);
+/* Errors do not wait for their stacks' names past that time; UINT64_MAX: for a second. */
+void sonde__pipeline_name_until(struct sonde__pipeline *pipeline, uint64_t until_ns);
 /* The flush of a stop: parts that wait for spans that have not ended leave as log records, too. */
 void sonde__pipeline_finish_begin(struct sonde__pipeline *pipeline, uint64_t now_ns);
 bool sonde__pipeline_flush_is_done(const struct sonde__pipeline *pipeline, bool *ret_incomplete);

@@ -18,6 +18,7 @@
 #include "pipeline/join.h"
 #include "pipeline/lane.h"
 #include "pipeline/metrics.h"
+#include "pipeline/naming.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/report.h"
 #include "pipeline/seen.h"
@@ -54,6 +55,7 @@ struct sonde__pipeline {
 	struct sonde__exception exception;
 	struct sonde__breadcrumbs breadcrumbs; /* Of the exception. */
 	struct sonde__fingerprinter fingerprinter;
+	struct sonde__naming naming;
 	struct sonde__flood flood;
 	struct sonde__again again;
 	struct sonde__seen seen;
@@ -72,6 +74,7 @@ struct sonde__pipeline {
 	bool had_error; /* In the drain that is under way; */
 	bool was_urgent; /* in the last one. */
 
+	uint64_t names_until_ns; /* Stacks are not waited for after that. */
 	bool is_flushing;
 	bool must_drain; /* The flush's drain has not been finished. */
 	bool is_finishing; /* The stop's flush: nothing is kept to wait for more. */

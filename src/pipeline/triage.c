@@ -268,6 +268,17 @@ static bool scan_record(struct sonde__pipeline *pipeline, const struct sonde__re
 	}
 }
 
+/* For its names; what is not valid waits for nothing. */
+static bool must_wait(struct sonde__pipeline *pipeline, const struct sonde__record *record)
+{
+	bool waits = pipeline->options.names_apart &&
+		     sonde__record_is_valid(record, record->size) &&
+		     sonde__naming_must_wait(pipeline, record);
+
+	pipeline->fingerprinter.lacks_names = pipeline->naming.lacks_names;
+	return waits;
+}
+
 bool sonde__triage_must_stop(struct sonde__pipeline *pipeline, enum sonde_signal signal,
 			     size_t estimate, enum sonde__drain_outcome *ret)
 {
@@ -299,6 +310,10 @@ bool sonde__triage(struct sonde__pipeline *pipeline, enum sonde__drain_outcome *
 		if (ref->record->type != SONDE__RECORD_SPAN &&
 		    sonde__triage_must_stop(pipeline, SONDE_SIGNAL_LOG, ref->record->size, ret))
 			return false;
+		if (ref->record->type == SONDE__RECORD_ERROR && must_wait(pipeline, ref->record)) {
+			*ret = SONDE__DRAIN_PAUSED;
+			return false;
+		}
 		if (scan_record(pipeline, ref))
 			ref->record = NULL;
 	}

@@ -4,9 +4,11 @@
  * Addresses as frames, behind a cache of fixed size: stacks repeat, and what a name costs is a pass
  * over a symbol table.
  *
- * The cache has one owner at a time. Whoever finds it taken gets addresses and does not wait. A
- * forked child inherits a cache that its parent's thread may have been writing, marked with the
- * parent's pid; the child takes it over and empties it.
+ * The cache has one owner at a time (owner.h). Whoever finds it taken gets addresses and does not
+ * wait. A forked child that inherits a cache which was being written empties it.
+ *
+ * Asking a symbol provider may take long, so a thread of its own may do that (namer.h): without the
+ * cache, which it enters to learn what to ask, and to put down what it heard.
  *
  * A module may have been unloaded, and another loaded in its place, since it was cached. Its
  * build-id is looked at once for each stack; when it is no longer there the cache is emptied.
@@ -15,6 +17,7 @@
 #include "stack/frame.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,10 +28,13 @@
 #include "stack/identity.h"
 #include "stack/names.h"
 #include "stack/options.h"
+#include "stack/owner.h"
 
 #define MODULES_MAX 48
-#define ADDRESSES_MAX 256 /* A power of two. */
+#define SETS 64
+#define WAYS 4
 #define OPTION_SIZE 1024
+#define PATIENCE 1000
 #define REST_NS (UINT64_C(60) * 1000 * 1000 * 1000)
 
 struct cached_module {
@@ -41,6 +47,7 @@ struct cached_address {
 	uint64_t address; /* 0: empty. */
 	uint32_t module;
 	bool has_symbol;
+	bool is_asked; /* A symbol provider was, or there is none. */
 	struct sonde__symbol symbol;
 	struct sonde__names names;
 };
@@ -48,7 +55,7 @@ struct cached_address {
 static struct {
 	struct cached_module modules[MODULES_MAX];
 	size_t n_modules;
-	struct cached_address addresses[ADDRESSES_MAX];
+	struct cached_address addresses[SETS][WAYS]; /* The newest of a set first. */
 	uint64_t n_stacks;
 	uint64_t generation;
 	/* Since when there were no more stacks, and whether what they needed was freed. */
@@ -69,84 +76,52 @@ static struct sonde__stack_options options = {
 	.source_lines = SONDE__SOURCE_LINES,
 };
 
-/* The pid of the process whose thread is inside; 0: nobody. */
-static _Atomic int32_t cache_owner;
+static struct sonde__owner cache_owner;
+
+/* The pid of the process in which another thread asks (stack/namer.h); 0: whoever resolves does. */
+static _Atomic int32_t asks_apart;
 
 static void cache_clear(void)
 {
 	cache.generation++;
 	cache.n_modules = 0;
-	for (size_t i = 0; i < ADDRESSES_MAX; i++)
-		cache.addresses[i].address = 0;
+	for (size_t i = 0; i < SETS; i++)
+		for (size_t k = 0; k < WAYS; k++)
+			cache.addresses[i][k].address = 0;
 }
 
 static bool cache_enter(void)
 {
-	int32_t self = (int32_t)getpid();
-	int32_t owner = 0;
+	enum sonde__entered entered = sonde__owner_enter(&cache_owner);
 
-	/*
-	 * A1: acquire, pairs with R1: what the last owner wrote is seen whole. Failure reads a
-	 * number.
-	 */
-	if (atomic_compare_exchange_strong_explicit(&cache_owner, &owner, self,
-						    memory_order_acquire, memory_order_relaxed))
-		return true;
-	if (owner == self)
-		return false;
-	/* The parent's thread was inside at the fork; it is not in this process. */
-	if (!atomic_compare_exchange_strong_explicit(&cache_owner, &owner, self,
-						     memory_order_acquire, memory_order_relaxed))
-		return false;
-	cache_clear();
-	sonde__names_abandon();
-	return true;
+	if (entered == SONDE__ENTERED_TORN) {
+		cache_clear();
+		sonde__names_forget();
+	}
+	return entered != SONDE__ENTERED_NOT;
+}
+
+static bool asks_apart_here(void)
+{
+	/* Relaxed: a number, and nothing else is published with it. */
+	return atomic_load_explicit(&asks_apart, memory_order_relaxed) == (int32_t)getpid();
+}
+
+/* The thread that learns is inside for moments, and not when it asks. */
+static bool cache_enter_patiently(void)
+{
+	bool has_entered = cache_enter();
+
+	for (int i = 0; !has_entered && i < PATIENCE && asks_apart_here(); i++) {
+		(void)sched_yield();
+		has_entered = cache_enter();
+	}
+	return has_entered;
 }
 
 static void cache_leave(void)
 {
-	/* R1: release, pairs with A1. */
-	atomic_store_explicit(&cache_owner, 0, memory_order_release);
-}
-
-static bool text_begins(const char *text, const char *beginning)
-{
-	return strncmp(text, beginning, strlen(beginning)) == 0;
-}
-
-/* The program, and the libraries that are not the system's. */
-static bool module_is_in_app(const struct sonde__module *module)
-{
-	static const char *const system[] = { "/lib/", "/lib32/", "/lib64/", "/libx32/",
-					      "/usr/lib/", "/usr/lib32/", "/usr/lib64/",
-					      "/usr/libx32/" };
-
-	enum sonde__ownership said = sonde__ownership_find(in_app, module->path, module->name);
-
-	if (said != SONDE__OWNED_UNSAID)
-		return said == SONDE__OWNED_BY_APP;
-	if (!strchr(module->path, '/') || text_begins(module->name, "libsonde"))
-		return false; /* The kernel's vdso has no path. */
-	for (size_t i = 0; i < SONDE__ARRAY_SIZE(system); i++)
-		if (text_begins(module->path, system[i]))
-			return false;
-	return true;
-}
-
-/*
- * In static programs, what calls main and threads' functions is in the program itself, and so is
- * sonde.
- */
-static bool function_is_in_app(const char *name)
-{
-	static const char *const start[] = { "_start", "__libc_start_main", "__libc_start_call_main",
-					     "__libc_start_main_impl", "start_thread", "clone",
-					     "clone3", "__clone", "__clone3" };
-
-	for (size_t i = 0; i < SONDE__ARRAY_SIZE(start); i++)
-		if (strcmp(name, start[i]) == 0)
-			return false;
-	return !text_begins(name, "sonde_");
+	sonde__owner_leave(&cache_owner);
 }
 
 static bool module_check(struct cached_module *cached)
@@ -179,33 +154,64 @@ static bool module_get(uint64_t address, uint32_t *ret)
 	if (!sonde__module_find(address, &cached->module))
 		return false;
 	cached->checked_by = cache.n_stacks;
-	cached->is_in_app = module_is_in_app(&cached->module);
+	cached->is_in_app = sonde__module_is_in_app(in_app, &cached->module);
 	*ret = (uint32_t)cache.n_modules++;
 	return true;
 }
 
-static bool is_kept(const struct cached_address *cached)
+/* The address's place in its set, or NULL. */
+static struct cached_address *address_find(uint64_t address)
 {
-	return cached->names.n == 0 || sonde__names_have_source(&cached->names);
+	struct cached_address *set = cache.addresses[sonde__mix64(address) % SETS];
+
+	for (size_t i = 0; i < WAYS; i++)
+		if (set[i].address == address)
+			return &set[i];
+	return NULL;
 }
 
-static const struct cached_address *address_get(uint64_t address)
+static struct cached_address *address_add(uint64_t address)
 {
-	struct cached_address *cached = &cache.addresses[sonde__mix64(address) % ADDRESSES_MAX];
+	struct cached_address *set = cache.addresses[sonde__mix64(address) % SETS];
+	struct cached_address *found = address_find(address);
+
+	if (!found) {
+		memmove(set + 1, set, (WAYS - 1) * sizeof(set[0]));
+		found = set;
+	}
+	*found = (struct cached_address){ .address = address };
+	return found;
+}
+
+static bool is_complete(const struct cached_address *cached)
+{
+	return cached->is_asked && sonde__names_have_source(&cached->names);
+}
+
+static const struct cached_address *address_get(uint64_t address, bool asks)
+{
+	struct cached_address *cached;
 	const struct sonde__module *module;
-	uint64_t in_file;
+	struct sonde__answer answer;
 	uint32_t index;
 
 	if (!module_get(address, &index))
 		return NULL;
-	if (cached->address == address && cached->module == index && is_kept(cached))
+	cached = address_find(address);
+	if (cached && cached->module == index &&
+	    (asks ? is_complete(cached) : sonde__names_are_kept(&cached->names)))
 		return cached;
 	module = &cache.modules[index].module;
-	in_file = address - module->bias;
-	cached->address = address;
+	cached = address_add(address);
 	cached->module = index;
-	cached->has_symbol = sonde__symbol_find(module, in_file, &cached->symbol);
-	cached->names = sonde__names_ask(&options, module, in_file, cache.modules[index].is_in_app);
+	cached->has_symbol =
+		sonde__symbol_find(module, address - module->bias, &cached->symbol);
+	if (!asks || !sonde__names_ask(&options, module, address - module->bias,
+				       cache.modules[index].is_in_app, &answer))
+		return cached;
+	cached->is_asked = true;
+	cached->names = sonde__names_keep(&answer);
+	sonde__names_release();
 	return cached;
 }
 
@@ -225,7 +231,7 @@ static void frame_fill(struct sonde__frame *frame, const struct cached_address *
 	frame->function_start = found->symbol.start;
 	frame->identity = found->symbol.identity;
 	memcpy(frame->function, found->symbol.name, sizeof(found->symbol.name));
-	frame->is_in_app = cached->is_in_app && function_is_in_app(frame->function);
+	frame->is_in_app = cached->is_in_app && sonde__function_is_in_app(frame->function);
 }
 
 /* What a symbol provider says about one of the functions there. */
@@ -262,11 +268,17 @@ static size_t frames_make(uint64_t address, const struct cached_address *found,
 	return n < capacity ? n : capacity;
 }
 
+void sonde__stack_ask_apart(bool is_apart)
+{
+	atomic_store_explicit(&asks_apart, is_apart ? (int32_t)getpid() : 0, memory_order_relaxed);
+}
+
 size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sonde__frame *ret,
 			    size_t capacity)
 {
 	int saved_errno = errno;
-	bool has_cache = cache_enter();
+	bool has_cache = cache_enter_patiently();
+	bool asks = !asks_apart_here();
 	size_t n = 0;
 
 	if (has_cache)
@@ -277,7 +289,7 @@ size_t sonde__stack_resolve(const uint64_t *frames, size_t n_frames, struct sond
 		 * function.
 		 */
 		const struct cached_address *found =
-			has_cache && frames[i] ? address_get(frames[i] - 1) : NULL;
+			has_cache && frames[i] ? address_get(frames[i] - 1, asks) : NULL;
 
 		n += frames_make(frames[i], found, ret + n, capacity - n);
 	}
@@ -291,7 +303,7 @@ bool sonde__stack_source(const struct sonde__source *source, char ret[SONDE__SOU
 {
 	bool is_read;
 
-	if (!source->size || !cache_enter())
+	if (!source->size || !cache_enter_patiently())
 		return false;
 	is_read = sonde__source_read(source, ret);
 	cache_leave();
@@ -303,7 +315,7 @@ uint64_t sonde__stack_generation(void)
 	int saved_errno = errno;
 	uint64_t generation;
 
-	if (!cache_enter())
+	if (!cache_enter_patiently())
 		return 0;
 	for (size_t i = 0; i < cache.n_modules; i++) {
 		if (sonde__module_is_current(&cache.modules[i].module))
@@ -315,6 +327,94 @@ uint64_t sonde__stack_generation(void)
 	cache_leave();
 	errno = saved_errno;
 	return generation;
+}
+
+bool sonde__stack_knows(const uint64_t *frames, size_t n_frames)
+{
+	bool knows = true;
+
+	if (!cache_enter())
+		return false;
+	for (size_t i = 0; i < n_frames && knows; i++) {
+		const struct cached_address *cached = address_find(frames[i] - 1);
+
+		knows = frames[i] == 0 || (cached && is_complete(cached));
+	}
+	cache_leave();
+	return knows;
+}
+
+/* An address that is asked about: copies, for others are inside meanwhile. */
+struct learning {
+	uint64_t address;
+	uint64_t generation;
+	struct sonde__module module;
+	bool is_in_app;
+	struct sonde__stack_options options;
+	char debug_path[OPTION_SIZE];
+};
+
+/* False: there is nothing to ask. */
+static bool learning_begin(struct learning *learning)
+{
+	const struct cached_address *cached = address_find(learning->address);
+	uint32_t index;
+
+	if (!module_get(learning->address, &index) || (cached && is_complete(cached)))
+		return false;
+	learning->generation = cache.generation;
+	learning->module = cache.modules[index].module;
+	learning->is_in_app = cache.modules[index].is_in_app;
+	learning->options = options;
+	memcpy(learning->debug_path, debug_path, sizeof(debug_path));
+	learning->options.debug_path = learning->debug_path;
+	return true;
+}
+
+static void learning_end(const struct learning *learning, const struct sonde__symbol *symbol,
+			 const struct sonde__answer *answer)
+{
+	struct cached_address *cached;
+	uint32_t index;
+
+	/* If it was unloaded meanwhile, this is about nothing that is here. */
+	if (!module_get(learning->address, &index) || cache.generation != learning->generation)
+		return;
+	cached = address_add(learning->address);
+	cached->module = index;
+	cached->is_asked = true;
+	cached->has_symbol = symbol != NULL;
+	if (symbol)
+		cached->symbol = *symbol;
+	cached->names = sonde__names_keep(answer);
+}
+
+void sonde__stack_learn(uint64_t frame, void (*wait)(void))
+{
+	struct learning learning = { .address = frame - 1 };
+	struct sonde__symbol symbol;
+	struct sonde__answer answer;
+	uint64_t in_file;
+	bool has_symbol;
+	bool is_new;
+
+	if (!frame)
+		return;
+	while (!cache_enter())
+		wait();
+	cache.n_stacks++;
+	is_new = learning_begin(&learning);
+	cache_leave();
+	in_file = learning.address - learning.module.bias;
+	if (!is_new || !sonde__names_ask(&learning.options, &learning.module, in_file,
+					 learning.is_in_app, &answer))
+		return;
+	has_symbol = sonde__symbol_find(&learning.module, in_file, &symbol);
+	while (!cache_enter())
+		wait();
+	learning_end(&learning, has_symbol ? &symbol : NULL, &answer);
+	cache_leave();
+	sonde__names_release();
 }
 
 static void option_copy(char ret[OPTION_SIZE], const char *text)
@@ -351,8 +451,7 @@ void sonde__stack_rest(uint64_t now_ns)
 		cache.rest.since_ns = now_ns;
 		cache.rest.is_over = false;
 	} else if (!cache.rest.is_over && now_ns - cache.rest.since_ns >= REST_NS) {
-		sonde__names_clear();
-		cache.rest.is_over = true;
+		cache.rest.is_over = sonde__names_clear();
 	}
 	cache_leave();
 }

@@ -85,6 +85,18 @@ bool sonde__stack_source(const struct sonde__source *source, char ret[SONDE__SOU
 uint64_t sonde__stack_generation(void);
 
 /*
+ * Whether symbol providers are asked by a thread of this process that learns, instead of whoever
+ * resolves, who then gets what is known so far.
+ */
+void sonde__stack_ask_apart(bool is_apart);
+
+/* All that can be found out about these is in the cache. No system call. */
+bool sonde__stack_knows(const uint64_t *frames, size_t n_frames);
+
+/* Finds that out for one; calls `wait` while somebody else is in the cache. */
+void sonde__stack_learn(uint64_t frame, void (*wait)(void));
+
+/*
  * How stacks are named from now on; the texts are copied, and cut at 1023 bytes. False: somebody is
  * naming one, nothing has changed.
  */

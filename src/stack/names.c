@@ -6,6 +6,8 @@
  *
  * The source text around each place lies in a ring of bytes, in the same way.
  *
+ * Who is asking and who keeps answers may be two threads: each place has its owner word.
+ *
  * A provider is another library's code, which read files that could say anything: texts are made
  * valid UTF-8 of one line, and cut.
  */
@@ -19,10 +21,10 @@
 
 #include "base/utf8.h"
 #include "stack/identity.h"
+#include "stack/owner.h"
 #include "stack/provider.h"
 
 #define NAMES_MAX 512
-#define INLINED_MAX 12
 #define SOURCES_SIZE 65536 /* A multiple of what one may take. */
 
 #define CUT_MARK "…"
@@ -37,6 +39,9 @@ static struct {
 	char sources[SOURCES_SIZE];
 	uint64_t next_source;
 } ring;
+
+/* Who is in the provider. Nobody waits for it. */
+static struct sonde__owner asker;
 
 /* A text that is longer loses its beginning: of a path the end says more. */
 static const char *fitting_end(const char *text, size_t size)
@@ -130,13 +135,11 @@ static void name_set(struct sonde__name *name, const struct sonde_symbol_frame *
 			  fitting_end(frame->file, sizeof(name->file)));
 }
 
-struct sonde__names sonde__names_ask(const struct sonde__stack_options *options,
-				     const struct sonde__module *module, uint64_t address,
-				     bool is_in_app)
+bool sonde__names_ask(const struct sonde__stack_options *options,
+		      const struct sonde__module *module, uint64_t address, bool is_in_app,
+		      struct sonde__answer *ret)
 {
-	const struct sonde_symbol_provider *provider = sonde__symbol_provider();
-	struct sonde_symbol_frame frames[INLINED_MAX];
-	struct sonde__names names = { .first = ring.next };
+	const struct sonde_symbol_provider *provider;
 	struct sonde_symbol_query query = {
 		.size = sizeof(query),
 		.path = module->path,
@@ -147,19 +150,37 @@ struct sonde__names sonde__names_ask(const struct sonde__stack_options *options,
 		.memory_limit_bytes = options->memory_limit_bytes,
 		.source_lines = is_in_app && !options->has_no_source ? options->source_lines : 0,
 	};
-	size_t n;
+	enum sonde__entered entered = sonde__owner_enter(&asker);
 
+	if (entered == SONDE__ENTERED_NOT)
+		return false;
+	provider = sonde__symbol_provider();
+	if (entered == SONDE__ENTERED_TORN && provider)
+		provider->abandon();
+	ret->n = 0;
+	ret->n_source_lines = query.source_lines;
 	if (!provider || options->has_no_symbols)
-		return names;
-	n = provider->resolve(&query, frames, INLINED_MAX);
-	n = n < INLINED_MAX ? n : INLINED_MAX;
-	for (size_t i = 0; i < n; i++) {
+		return true;
+	ret->n = provider->resolve(&query, ret->frames, SONDE__INLINED_MAX);
+	ret->n = ret->n < SONDE__INLINED_MAX ? ret->n : SONDE__INLINED_MAX;
+	return true;
+}
+
+void sonde__names_release(void)
+{
+	sonde__owner_leave(&asker);
+}
+
+struct sonde__names sonde__names_keep(const struct sonde__answer *answer)
+{
+	struct sonde__names names = { .first = ring.next, .n = (uint8_t)answer->n };
+
+	for (size_t i = 0; i < answer->n; i++) {
 		struct sonde__name *name = &ring.names[ring.next++ % NAMES_MAX];
 
-		name_set(name, &frames[i], query.source_lines);
-		name->is_inlined = i + 1 < n;
+		name_set(name, &answer->frames[i], answer->n_source_lines);
+		name->is_inlined = i + 1 < answer->n;
 	}
-	names.n = (uint8_t)n;
 	return names;
 }
 
@@ -173,6 +194,11 @@ const struct sonde__name *sonde__name_at(const struct sonde__names *names, size_
 static bool source_is_kept(const struct sonde__source *source)
 {
 	return ring.next_source - source->at <= SOURCES_SIZE;
+}
+
+bool sonde__names_are_kept(const struct sonde__names *names)
+{
+	return names->n == 0 || sonde__name_at(names, 0);
 }
 
 bool sonde__names_have_source(const struct sonde__names *names)
@@ -195,20 +221,23 @@ bool sonde__source_read(const struct sonde__source *source, char ret[SONDE__SOUR
 	return true;
 }
 
-void sonde__names_abandon(void)
+void sonde__names_forget(void)
 {
-	const struct sonde_symbol_provider *provider = sonde__symbol_provider();
-
-	ring.next += NAMES_MAX;
+	ring.next += NAMES_MAX + 1;
 	ring.next_source += 2 * SOURCES_SIZE;
-	if (provider)
-		provider->abandon();
 }
 
-void sonde__names_clear(void)
+bool sonde__names_clear(void)
 {
 	const struct sonde_symbol_provider *provider = sonde__symbol_provider();
+	enum sonde__entered entered = sonde__owner_enter(&asker);
 
-	if (provider)
+	if (entered == SONDE__ENTERED_NOT)
+		return false;
+	if (provider && entered == SONDE__ENTERED_TORN)
+		provider->abandon();
+	else if (provider)
 		provider->clear();
+	sonde__owner_leave(&asker);
+	return true;
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/compiler.h"
+
 /*
  * A star takes nothing at first and one more character after each failure; only the last star is
  * gone back to, so it takes at most pattern times text steps.
@@ -58,4 +60,39 @@ enum sonde__ownership sonde__ownership_find(const char *globs, const char *path,
 		globs += size;
 	}
 	return found;
+}
+
+static bool text_begins(const char *text, const char *beginning)
+{
+	return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+bool sonde__module_is_in_app(const char *globs, const struct sonde__module *module)
+{
+	static const char *const system[] = { "/lib/", "/lib32/", "/lib64/", "/libx32/",
+					      "/usr/lib/", "/usr/lib32/", "/usr/lib64/",
+					      "/usr/libx32/" };
+
+	enum sonde__ownership said = sonde__ownership_find(globs, module->path, module->name);
+
+	if (said != SONDE__OWNED_UNSAID)
+		return said == SONDE__OWNED_BY_APP;
+	if (!strchr(module->path, '/') || text_begins(module->name, "libsonde"))
+		return false; /* The kernel's vdso has no path. */
+	for (size_t i = 0; i < SONDE__ARRAY_SIZE(system); i++)
+		if (text_begins(module->path, system[i]))
+			return false;
+	return true;
+}
+
+bool sonde__function_is_in_app(const char *name)
+{
+	static const char *const start[] = { "_start", "__libc_start_main", "__libc_start_call_main",
+					     "__libc_start_main_impl", "start_thread", "clone",
+					     "clone3", "__clone", "__clone3" };
+
+	for (size_t i = 0; i < SONDE__ARRAY_SIZE(start); i++)
+		if (strcmp(name, start[i]) == 0)
+			return false;
+	return !text_begins(name, "sonde_");
 }

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "stack/module.h"
+
 struct sonde__stack_options {
 	/*
 	 * Globs for modules, separated by commas: "*" and "?"; one with a "!" before it says that
@@ -35,5 +37,14 @@ enum sonde__ownership {
 
 /* `path` and `name` of a module, against the globs. */
 enum sonde__ownership sonde__ownership_find(const char *globs, const char *path, const char *name);
+
+/* The program, and the libraries that are not the system's, unless the globs say otherwise. */
+bool sonde__module_is_in_app(const char *globs, const struct sonde__module *module);
+
+/*
+ * In static programs, what calls main and threads' functions is in the program itself, and so is
+ * sonde.
+ */
+bool sonde__function_is_in_app(const char *name);
 
 #endif
