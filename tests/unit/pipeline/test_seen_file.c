@@ -314,6 +314,12 @@ static struct {
 	_Atomic int times[BUGS];
 } *announced;
 
+enum announcement {
+	QUIET = 0,
+	KEPT_OUT = 1, /* Whoever had the lock was not run for a tenth of a second. */
+	FAULT = 2,
+};
+
 static int announce_all(void)
 {
 	struct sonde__seen seen;
@@ -323,7 +329,12 @@ static int announce_all(void)
 		if (answer_of(&seen, i + 1, START) == 'f')
 			atomic_fetch_add_explicit(&announced->times[i], 1, memory_order_relaxed);
 	sonde__seen_deinit(&seen);
-	return strlen(seen_said) == 0 ? 0 : 1;
+	if (strlen(seen_said) == 0)
+		return QUIET;
+	if (times_said("does not let go") == times_said("\n"))
+		return KEPT_OUT;
+	print_error("%s", seen_said);
+	return FAULT;
 }
 
 static void announced_new(void)
@@ -333,13 +344,13 @@ static void announced_new(void)
 	assert_true(announced != MAP_FAILED);
 }
 
-static void test_processes_at_once(void **state)
+/* Whether all of them got in. */
+static bool announce_at_once(void)
 {
 	pid_t pids[PROCESSES];
+	bool is_quiet = true;
 	int status;
 
-	(void)state;
-	announced_new();
 	for (int i = 0; i < PROCESSES; i++) {
 		pids[i] = fork();
 		assert_true(pids[i] >= 0);
@@ -348,12 +359,32 @@ static void test_processes_at_once(void **state)
 	}
 	for (int i = 0; i < PROCESSES; i++) {
 		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-		assert_int_equal(status, 0);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) != FAULT);
+		is_quiet &= WEXITSTATUS(status) == QUIET;
 	}
-	for (int i = 0; i < BUGS; i++)
-		assert_int_equal(atomic_load_explicit(&announced->times[i], memory_order_relaxed),
-				 1);
-	munmap(announced, sizeof(*announced));
+	return is_quiet;
+}
+
+/*
+ * Each bug is announced, and once; by more than one process only where a machine that is too busy
+ * kept somebody out, which he says. Then it is tried again.
+ */
+static void test_processes_at_once(void **state)
+{
+	bool is_quiet = false;
+
+	(void)state;
+	for (int try = 0; try < 3 && !is_quiet; try++) {
+		unlink(path_of("checkout.seen"));
+		announced_new();
+		is_quiet = announce_at_once();
+		for (int i = 0; i < BUGS; i++) {
+			int n = atomic_load_explicit(&announced->times[i], memory_order_relaxed);
+
+			assert_in_range(n, 1, is_quiet ? 1 : PROCESSES);
+		}
+		munmap(announced, sizeof(*announced));
+	}
 }
 
 /* Killed at any moment: the file stays a set, and what was in it is known. */
