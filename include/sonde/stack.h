@@ -14,7 +14,9 @@ SONDE_BEGIN_DECLS
 
 /*
  * Where a walk is. The function at `pc` continues there with these registers when what it called
- * returns. Memory in [sp, end) is the running thread's own stack and can be read; nothing else can.
+ * returns. Memory in [sp, end) is the stack that the running thread is on, or was on when a signal
+ * came, and can be read; nothing else can. On a stack of which nobody knows that, a coroutine's, it
+ * is read by `read` alone.
  */
 struct sonde_stack_cursor {
 	uint64_t pc;
@@ -27,6 +29,8 @@ struct sonde_stack_cursor {
 	 * instruction begins that was next.
 	 */
 	bool is_interrupted;
+	/* NULL: by loads. Reads an aligned word; false: nothing is there. As `walk`. */
+	bool (*read)(uint64_t address, uint64_t *ret);
 };
 
 /*
@@ -41,7 +45,8 @@ struct sonde_stack_provider {
 	 * Stores the return addresses of the callers of the function at cursor->pc, the innermost
 	 * first, at most `capacity`, moves the cursor to the last one and returns how many there
 	 * are. Where it does not know on, it stops; the core goes on by frame pointers from the
-	 * cursor, if that is not complete. Async-signal-safe; called concurrently; must not
+	 * cursor, if that is not complete, or past a signal handler if `sp` is where the kernel's
+	 * frame is. Async-signal-safe; called concurrently; must not
 	 * allocate, wait or fault, nor read more of the stack than the cursor allows.
 	 */
 	size_t (*walk)(struct sonde_stack_cursor *cursor, uint64_t *frames, size_t capacity);

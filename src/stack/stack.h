@@ -14,9 +14,10 @@
 
 /*
  * Follows the frame pointers from `frame`, the frame address of a running function of the calling
- * thread, and stores the return addresses of its callers' callers, the innermost first. Wait-free,
- * async-signal-safe, no system call, never faults: on a stack whose bounds are not known (a signal
- * stack, a coroutine's) it stores nothing.
+ * thread, and stores the return addresses of its callers' callers, the innermost first, out of
+ * signal handlers, too. Wait-free, async-signal-safe, never faults, keeps errno; no system call on
+ * the thread's own stack, but where it leads out of a handler. On a stack whose bounds nobody knows
+ * (a coroutine's) a provider walks by system calls, and without one nothing is stored.
  */
 size_t sonde__stack_follow(const void *frame, uint64_t *frames, size_t capacity);
 

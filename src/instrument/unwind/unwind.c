@@ -41,6 +41,8 @@ static bool stack_read(const struct sonde_stack_cursor *cursor, uint64_t address
 	if (address < cursor->sp || address % 8 != 0 || address >= cursor->end ||
 	    cursor->end - address < sizeof(*ret))
 		return false;
+	if (cursor->read)
+		return cursor->read(address, ret);
 	*ret = *(const uint64_t *)(uintptr_t)address;
 	return true;
 }
@@ -177,9 +179,13 @@ static size_t unwind_walk(struct sonde_stack_cursor *cursor, uint64_t *frames, s
 	while (n < capacity && step(&walk))
 		frames[n++] = walk.cursor.pc;
 	*cursor = walk.cursor;
-	/* Overwritten: what lies above is not to be trusted by frame pointers either. */
+	/*
+	 * Overwritten: what lies above is not to be trusted by frame pointers either. A signal that
+	 * came from another stack is the core's to follow.
+	 */
 	cursor->is_complete = walk.rule.kind == SONDE__RULE_END ||
-			      (n < capacity && walk.rule.kind != SONDE__RULE_BARE);
+			      (n < capacity && walk.rule.kind != SONDE__RULE_BARE &&
+			       walk.rule.kind != SONDE__RULE_SIGNAL);
 	return n;
 }
 

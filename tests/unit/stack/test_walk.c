@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -170,6 +171,51 @@ static void on_signal(int number)
 	descend(&handler_walk, 3);
 }
 
+/* Where what is interrupted returns to, and what calls it. */
+static uint64_t interrupted_returns[2];
+
+static __attribute__((noinline)) void be_interrupted(void)
+{
+	long result;
+
+	interrupted_returns[0] = (uint64_t)(uintptr_t)__builtin_return_address(0);
+	/* Here and not in the library, whose code has no frame pointers. */
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"((long)SYS_tgkill), "D"((long)getpid()), "S"(syscall(SYS_gettid)),
+			   "d"((long)SIGUSR1)
+			 : "rcx", "r11", "memory");
+	assert_int_equal(result, 0);
+}
+
+static __attribute__((noinline)) void interrupted_outer(void)
+{
+	interrupted_returns[1] = (uint64_t)(uintptr_t)__builtin_return_address(0);
+	be_interrupted();
+	__asm__ volatile("" ::: "memory"); /* Not a tail call. */
+}
+
+/* The handler's frames, what it returns to, the interrupted instruction, its callers. */
+static void expect_interrupted(void)
+{
+	uint64_t start = (uint64_t)(uintptr_t)be_interrupted;
+	size_t at = 4;
+
+#ifdef __SANITIZE_THREAD__
+	/* It calls handlers itself, from code without frame pointers. */
+	assert_true(handler_walk.n_frames >= 1);
+	return;
+#endif
+	assert_true(handler_walk.n_frames >= 8);
+	assert_memory_equal(handler_walk.frames, handler_walk.expected, 4 * sizeof(uint64_t));
+	while (at < handler_walk.n_frames &&
+	       (handler_walk.frames[at] <= start || handler_walk.frames[at] > start + PAGE))
+		at++;
+	assert_in_range(at, 4, handler_walk.n_frames - 3);
+	assert_memory_equal(handler_walk.frames + at + 1, interrupted_returns,
+			    sizeof(interrupted_returns));
+}
+
 /* Runs the handler on a stack of its own between pages that fault. */
 static void *walk_in_handler(void *unused)
 {
@@ -182,20 +228,102 @@ static void *walk_in_handler(void *unused)
 
 	assert_int_equal(sigaltstack(&stack, NULL), 0);
 	assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
-	assert_int_equal(pthread_kill(pthread_self(), SIGUSR1), 0);
+	interrupted_outer();
 	assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
 	assert_int_equal(sigaltstack(&none, NULL), 0);
 	guarded_free(memory, size);
-	assert_int_equal(handler_walk.n_frames, 1);
-	assert_true(handler_walk.frames[0] == handler_walk.expected[0]);
+	expect_interrupted();
 	return unused;
 }
 
-static void test_signal_stack_gives_one_frame(void **state)
+static void test_out_of_a_signal_stack(void **state)
 {
 	(void)state;
+	skip_under_valgrind();
 	walk_in_handler(NULL);
 	thread_run(NULL, walk_in_handler, NULL);
+}
+
+static void *walk_in_handler_on_the_same(void *unused)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction before;
+
+	assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+	interrupted_outer();
+	assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+	expect_interrupted();
+	return unused;
+}
+
+static void test_out_of_a_handler(void **state)
+{
+	(void)state;
+	skip_under_valgrind();
+	walk_in_handler_on_the_same(NULL);
+	thread_run(NULL, walk_in_handler_on_the_same, NULL);
+}
+
+static size_t walk_registers(uint64_t sp, uint64_t fp, uint64_t frames[CAPACITY])
+{
+	ucontext_t context;
+	size_t n;
+
+	memset(&context, 0, sizeof(context));
+	context.uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)on_signal;
+	context.uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
+	context.uc_mcontext.gregs[REG_RBP] = (greg_t)fp;
+	errno = 4711;
+	n = sonde__stack_walk_interrupted(&context, frames, CAPACITY);
+	assert_int_equal(errno, 4711);
+	assert_true(frames[0] == (uint64_t)(uintptr_t)on_signal + 1);
+	return n;
+}
+
+/* Registers that lead nowhere, or to what is not mapped. */
+static void test_interrupted_with_any_registers(void **state)
+{
+	const uint64_t values[] = { 0, 8, PAGE, UINT64_MAX - 15, UINT64_C(1) << 46 };
+	uint64_t frames[CAPACITY];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		uint64_t sp = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+
+		assert_int_equal(walk_registers(sp, values[i], frames), 1);
+		assert_int_equal(walk_registers(values[i], sp, frames), 1);
+		assert_int_equal(walk_registers(values[i], values[i], frames), 1);
+	}
+}
+
+/* The lowest page of a thread's stack is not there, as when it has overflowed. */
+static void *walk_past_the_end(void *memory)
+{
+	uint64_t low = (uint64_t)(uintptr_t)memory;
+	uint64_t frames[CAPACITY];
+
+	assert_int_equal(mprotect(memory, PAGE, PROT_NONE), 0);
+	assert_int_equal(walk_registers(low + 64, low + 128, frames), 1);
+	assert_in_range(walk_registers(low + 64, (uint64_t)(uintptr_t)__builtin_frame_address(0),
+				       frames),
+			2, CAPACITY);
+	assert_true(frames[1] == (uint64_t)(uintptr_t)__builtin_return_address(0));
+	assert_int_equal(mprotect(memory, PAGE, PROT_READ | PROT_WRITE), 0);
+	return NULL;
+}
+
+static void test_interrupted_past_the_stack_s_end(void **state)
+{
+	size_t size = 2048 * 1024;
+	uint8_t *memory = guarded_new(size);
+	pthread_attr_t attr;
+
+	(void)state;
+	pthread_attr_init(&attr);
+	assert_int_equal(pthread_attr_setstack(&attr, memory, size), 0);
+	thread_run(&attr, walk_past_the_end, memory);
+	pthread_attr_destroy(&attr);
+	guarded_free(memory, size);
 }
 
 static void test_handler_on_the_usual_stack(void **state)
@@ -475,7 +603,10 @@ int main(void)
 		cmocka_unit_test(test_writes_no_more_than_asked),
 		cmocka_unit_test(test_threads_with_small_stacks),
 		cmocka_unit_test(test_thread_on_memory_of_the_user),
-		cmocka_unit_test(test_signal_stack_gives_one_frame),
+		cmocka_unit_test(test_out_of_a_signal_stack),
+		cmocka_unit_test(test_out_of_a_handler),
+		cmocka_unit_test(test_interrupted_with_any_registers),
+		cmocka_unit_test(test_interrupted_past_the_stack_s_end),
 		cmocka_unit_test(test_handler_on_the_usual_stack),
 		cmocka_unit_test(test_coroutine_gives_one_frame),
 		cmocka_unit_test(test_coroutine_inside_the_stack),
