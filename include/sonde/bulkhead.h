@@ -118,7 +118,7 @@ SONDE_API struct sonde_error *sonde_bulkhead_run(struct sonde_bulkhead *bulkhead
  * that is queued must not be asked with again.
  */
 struct sonde_bulkhead_waiter {
-	uint64_t opaque[12];
+	uint64_t opaque[20];
 };
 
 enum sonde_bulkhead_answer {
@@ -135,7 +135,8 @@ typedef void sonde_bulkhead_granted_fn(void *user);
 
 /*
  * Takes a permit or a place in the queue, in turn with the threads that wait. Never waits itself;
- * how long the place is kept is the loop's: its timer withdraws. Or a negative status:
+ * how long the place is kept is the loop's: its timer withdraws. That it was granted is observed,
+ * as a wait of the work that asked, by who gave the permit back. Or a negative status:
  * SONDE_E_INVALID, SONDE_E_UNSUPPORTED for a shared one, where a loop tries again on its timer.
  */
 SONDE_API int sonde_bulkhead_ask(struct sonde_bulkhead *bulkhead,

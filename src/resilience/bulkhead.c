@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <sonde/context.h>
+
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "resilience/clock.h"
@@ -39,8 +41,19 @@ struct bulkhead {
 
 _Static_assert(sizeof(struct bulkhead) <= sizeof(struct sonde_bulkhead), "a bulkhead fits");
 _Static_assert(_Alignof(struct bulkhead) <= _Alignof(struct sonde_bulkhead), "and is aligned");
-_Static_assert(sizeof(struct sonde__permit_waiter) <= sizeof(struct sonde_bulkhead_waiter),
-	       "a place in the queue fits");
+
+/* A loop's place in the queue. */
+struct place {
+	struct sonde__permit_waiter waiter;
+	struct bulkhead *bulkhead;
+	sonde_bulkhead_granted_fn *granted;
+	void *user;
+	uint64_t since_ns;
+	struct sonde_context context; /* Of the work that waits. */
+} SONDE__MAY_ALIAS;
+
+_Static_assert(sizeof(struct place) <= sizeof(struct sonde_bulkhead_waiter), "a place fits");
+_Static_assert(_Alignof(struct place) <= _Alignof(struct sonde_bulkhead_waiter), "and is aligned");
 
 static struct bulkhead *bulkhead_of(const struct sonde_bulkhead *bulkhead)
 {
@@ -305,15 +318,50 @@ struct sonde_error *sonde_bulkhead_acquire(struct sonde_bulkhead *bulkhead,
 	return acquire_in_queue(self, cancel);
 }
 
+/* What is to be told of a loop that was let in, when the lock is free again. */
+struct grant {
+	bool is_there;
+	uint64_t waited_ns;
+	struct sonde_context context;
+};
+
+/* Under the lock. From the loop's function on the place is the loop's. */
+static void place_granted(void *user, void *teller)
+{
+	struct place *place = user;
+	struct bulkhead *self = place->bulkhead;
+	struct grant *grant = teller;
+
+	count(&self->n_waited);
+	if (grant && sonde__is_observed(self->observer)) {
+		grant->is_there = true;
+		grant->waited_ns =
+			sonde__time_until(sonde__now_ns(self->clock), place->since_ns);
+		grant->context = place->context;
+	}
+	place->granted(place->user);
+}
+
+static void grant_tell(const struct bulkhead *self, const struct grant *grant)
+{
+	SONDE_CONTEXT_SCOPE(&grant->context);
+
+	observe(self, SONDE_OBSERVED_WAIT, grant->waited_ns, /* error= */ NULL);
+}
+
 void sonde_bulkhead_release(struct sonde_bulkhead *bulkhead)
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
+	struct grant grant;
 	bool is_back;
 
 	if (!bulkhead)
 		return;
+	grant.is_there = false;
 	is_back = is_shared(self) ? sonde__shared_permits_release(&self->shared)
-				  : sonde__permits_release(&self->permits);
+				  : sonde__permits_release(&self->permits, &grant);
+	if (SONDE__UNLIKELY(grant.is_there))
+		grant_tell(self, &grant);
 	if (SONDE__UNLIKELY(!is_back))
 		misuse(self, "permit that nobody had");
 }
@@ -337,13 +385,19 @@ int sonde_bulkhead_ask(struct sonde_bulkhead *bulkhead, struct sonde_bulkhead_wa
 		       sonde_bulkhead_granted_fn *granted, void *user)
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
-	struct sonde__permit_waiter *place = (struct sonde__permit_waiter *)(uintptr_t)waiter;
+	struct place *place = (struct place *)(void *)waiter;
 
 	if (!bulkhead || !waiter || !granted)
 		return SONDE_E_INVALID;
 	if (is_shared(self))
 		return SONDE_E_UNSUPPORTED;
-	switch (sonde__permits_ask(&self->permits, place, self->max_queue, granted, user)) {
+	place->bulkhead = self;
+	place->granted = granted;
+	place->user = user;
+	place->since_ns = sonde__now_ns(self->clock);
+	place->context = sonde_context_current();
+	switch (sonde__permits_ask(&self->permits, &place->waiter, self->max_queue, place_granted,
+				   place)) {
 	case SONDE__PERMITS_GRANTED:
 		return SONDE_BULKHEAD_GRANTED;
 	case SONDE__PERMITS_QUEUED:
@@ -358,11 +412,11 @@ int sonde_bulkhead_ask(struct sonde_bulkhead *bulkhead, struct sonde_bulkhead_wa
 bool sonde_bulkhead_withdraw(struct sonde_bulkhead *bulkhead, struct sonde_bulkhead_waiter *waiter)
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
-	struct sonde__permit_waiter *place = (struct sonde__permit_waiter *)(uintptr_t)waiter;
+	struct place *place = (struct place *)(void *)waiter;
 
 	if (!bulkhead || !waiter)
 		return false;
-	switch (sonde__permits_leave(&self->permits, place)) {
+	switch (sonde__permits_leave(&self->permits, &place->waiter)) {
 	case SONDE__PERMITS_HELD:
 		return false;
 	case SONDE__PERMITS_LEFT:
@@ -380,13 +434,20 @@ bool sonde_bulkhead_withdraw(struct sonde_bulkhead *bulkhead, struct sonde_bulkh
 int sonde_bulkhead_set_limit(struct sonde_bulkhead *bulkhead, uint32_t limit)
 {
 	struct bulkhead *self = bulkhead_of(bulkhead);
+	bool is_set = false;
 
 	if (!bulkhead || limit > SONDE_BULKHEAD_LIMIT_MAX)
 		return SONDE_E_INVALID;
 	if (is_shared(self))
 		return sonde__shared_permits_set_limit(&self->shared, limit) ? SONDE_OK :
 									       SONDE_E_INVALID;
-	sonde__permits_set_limit(&self->permits, limit);
+	while (!is_set) {
+		struct grant grant = { .is_there = false };
+
+		is_set = sonde__permits_set_limit(&self->permits, limit, &grant);
+		if (grant.is_there)
+			grant_tell(self, &grant);
+	}
 	return SONDE_OK;
 }
 

@@ -65,7 +65,7 @@ bool sonde__permits_try(struct sonde__permits *permits)
 	return false;
 }
 
-static void grant(struct sonde__waiters *waiters)
+static void grant(struct sonde__waiters *waiters, void *teller)
 {
 	struct sonde__permit_waiter *first = (struct sonde__permit_waiter *)waiters->first;
 
@@ -75,14 +75,14 @@ static void grant(struct sonde__waiters *waiters)
 	}
 	sonde__waiters_remove(waiters, &first->waiter);
 	first->waiter.is_granted = true;
-	first->granted(first->user);
+	first->granted(first->user, teller);
 }
 
 /*
  * Under the lock, after permits came back or a place was left: lets in who can be. The word comes
  * first, because who was let in may give back before this returns.
  */
-static void settle(struct sonde__permits *permits)
+static void settle(struct sonde__permits *permits, void *teller)
 {
 	uint64_t word = word_of(permits);
 	uint64_t n_free = limit_of(word) > taken_of(word) ? limit_of(word) - taken_of(word) : 0;
@@ -96,10 +96,10 @@ static void settle(struct sonde__permits *permits)
 	/* R1, partner A1 in word_change: with QUEUE set nobody else changes it. */
 	atomic_store_explicit(&permits->word, word, memory_order_release);
 	while (n--)
-		grant(&permits->waiters);
+		grant(&permits->waiters, teller);
 }
 
-static bool release_to_queue(struct sonde__permits *permits)
+static bool release_to_queue(struct sonde__permits *permits, void *teller)
 {
 	bool is_back = false;
 	uint64_t word;
@@ -108,18 +108,18 @@ static bool release_to_queue(struct sonde__permits *permits)
 	word = word_of(permits);
 	while (taken_of(word) && !is_back)
 		is_back = word_change(permits, &word, word - 1);
-	settle(permits);
+	settle(permits, teller);
 	pthread_mutex_unlock(&permits->lock);
 	return is_back;
 }
 
-bool sonde__permits_release(struct sonde__permits *permits)
+bool sonde__permits_release(struct sonde__permits *permits, void *teller)
 {
 	uint64_t word = word_of(permits);
 
 	while (taken_of(word)) {
 		if (word & SONDE__PERMITS_QUEUE)
-			return release_to_queue(permits);
+			return release_to_queue(permits, teller);
 		if (word_change(permits, &word, word - 1))
 			return true;
 	}
@@ -128,8 +128,8 @@ bool sonde__permits_release(struct sonde__permits *permits)
 
 enum sonde__permits_answer sonde__permits_ask(struct sonde__permits *permits,
 					      struct sonde__permit_waiter *waiter,
-					      uint32_t max_queue, void (*granted)(void *user),
-					      void *user)
+					      uint32_t max_queue,
+					      sonde__permits_granted_fn *granted, void *user)
 {
 	enum sonde__permits_answer answer = SONDE__PERMITS_QUEUED;
 	uint64_t word;
@@ -172,23 +172,31 @@ enum sonde__permits_left sonde__permits_leave(struct sonde__permits *permits,
 	}
 	if (left == SONDE__PERMITS_LEFT) {
 		sonde__waiters_remove(&permits->waiters, &waiter->waiter);
-		settle(permits);
+		settle(permits, /* teller= */ NULL);
 	}
 	pthread_mutex_unlock(&permits->lock);
 	return left;
 }
 
-void sonde__permits_set_limit(struct sonde__permits *permits, uint32_t limit)
+bool sonde__permits_set_limit(struct sonde__permits *permits, uint32_t limit, void *teller)
 {
+	uint32_t next;
 	uint64_t word;
 
 	pthread_mutex_lock(&permits->lock);
 	word = word_of(permits);
-	while (!word_change(permits, &word,
-			    (word & UINT32_MAX) | (uint64_t)limit << SONDE__PERMITS_LIMIT_SHIFT))
-		;
-	settle(permits);
+	do {
+		uint64_t now = limit_of(word) > taken_of(word) ? limit_of(word) : taken_of(word);
+
+		next = limit;
+		if ((word & SONDE__PERMITS_QUEUE) && limit > now)
+			next = (uint32_t)now + 1;
+	} while (!word_change(permits, &word,
+			      (word & UINT32_MAX) |
+				      (uint64_t)next << SONDE__PERMITS_LIMIT_SHIFT));
+	settle(permits, teller);
 	pthread_mutex_unlock(&permits->lock);
+	return next == limit;
 }
 
 uint32_t sonde__permits_limit(const struct sonde__permits *permits)

@@ -101,14 +101,14 @@ static enum sonde__shared_answer wait_for_turn(struct sonde__shared_permits *per
 	enum sonde__shared_answer answer;
 
 	/* All zero is a mutex, too; in a child the page is new. */
-	sonde__permits_set_limit(turn, 1);
+	(void)sonde__permits_set_limit(turn, 1, /* teller= */ NULL);
 	if (sonde__permits_ask(turn, &waiter, UINT32_MAX, /* granted= */ NULL, /* user= */ NULL) ==
 	    SONDE__PERMITS_QUEUED)
 		woken = sonde__park(&waiter.waiter.parker, permits->clock, until_ns, cancel);
 	if (woken != SONDE__WOKEN && sonde__permits_leave(turn, &waiter) == SONDE__PERMITS_LEFT)
 		return woken == SONDE__WOKEN_LATE ? SONDE__SHARED_LATE : SONDE__SHARED_CANCELLED;
 	answer = wait_as_first(permits, until_ns, cancel);
-	(void)sonde__permits_release(turn);
+	(void)sonde__permits_release(turn, /* teller= */ NULL);
 	return answer;
 }
 

@@ -52,7 +52,7 @@ SIZE(sonde_request, 56);
 SIZE(sonde_exporter, 88);
 SIZE(sonde_bulkhead, 320);
 SIZE(sonde_bulkhead_options, 48);
-SIZE(sonde_bulkhead_waiter, 96);
+SIZE(sonde_bulkhead_waiter, 160);
 SIZE(sonde_bulkhead_figures, 64);
 SIZE(sonde_limiter, 256);
 SIZE(sonde_limiter_options, 64);

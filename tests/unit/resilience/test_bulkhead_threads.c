@@ -281,7 +281,7 @@ static void test_first_come_first_served(void **state)
 				assert_int_equal(places[i].served_as, i + 1);
 		}
 		assert_int_equal(n_served, LINE);
-		assert_int_equal(figures_of(&bulkhead).n_waited, is_shared ? LINE : LINE - 1);
+		assert_int_equal(figures_of(&bulkhead).n_waited, LINE);
 		sonde_bulkhead_deinit(&bulkhead);
 	}
 }

@@ -15,13 +15,17 @@
 #include <cmocka.h>
 
 #include <sonde/batcher.h>
+#include <sonde/bulkhead.h>
 #include <sonde/context.h>
 #include <sonde/group.h>
 #include <sonde/pool.h>
 
+#include "support/virtual_clock.h"
+
 /* By the first byte of the span's id; 0: in no context. */
 struct heard {
 	atomic_int n[SONDE_OBSERVED_COUNT][4];
+	_Atomic uint64_t duration_ns; /* Of the last one. */
 };
 
 static void hear(void *user, const struct sonde_observation *observation)
@@ -31,6 +35,7 @@ static void hear(void *user, const struct sonde_observation *observation)
 
 	assert_true(context.span_id[0] < 4);
 	atomic_fetch_add(&heard->n[observation->what][context.span_id[0]], 1);
+	heard->duration_ns = observation->duration_ns;
 }
 
 static const struct sonde_context *const requests[] = {
@@ -149,6 +154,57 @@ static void test_a_run_is_of_the_work_that_waits_for_it(void **state)
 	sonde_pool_deinit(&yard.pool);
 }
 
+/* ---- Bulkheads ------------------------------------------------------------------------------- */
+
+static void count_grant(void *user)
+{
+	++*(int *)user;
+}
+
+/* A loop's wait is one as a thread's is, whoever gives the permit back. */
+static void test_a_loops_wait_is_of_its_own_work(void **state)
+{
+	struct heard heard = { 0 };
+	struct sonde_observer observer = { hear, &heard };
+	struct virtual_clock clock;
+	const struct sonde_bulkhead_options options = { .limit = 1,
+							.max_queue = 4,
+							.clock = &clock.clock,
+							.observer = &observer };
+	struct sonde_bulkhead_waiter waiters[4];
+	struct sonde_bulkhead_figures figures;
+	struct sonde_bulkhead bulkhead;
+	int n_grants = 0;
+
+	(void)state;
+	virtual_clock_init(&clock, 7);
+	assert_int_equal(sonde_bulkhead_init(&bulkhead, &options), SONDE_OK);
+	assert_true(sonde_bulkhead_try_acquire(&bulkhead));
+	for (int i = 0; i < 4; i++) {
+		SONDE_CONTEXT_SCOPE(requests[1 + i % 2]);
+
+		assert_int_equal(sonde_bulkhead_ask(&bulkhead, &waiters[i], count_grant, &n_grants),
+				 SONDE_BULKHEAD_QUEUED);
+	}
+	clock.now_ns += 30;
+	sonde_bulkhead_release(&bulkhead);
+	assert_int_equal(heard.n[SONDE_OBSERVED_WAIT][1], 1);
+	assert_int_equal(heard.duration_ns, 30);
+	/* And each of many that are let in at once. */
+	clock.now_ns += 12;
+	assert_int_equal(sonde_bulkhead_set_limit(&bulkhead, 9), SONDE_OK);
+	assert_int_equal(heard.n[SONDE_OBSERVED_WAIT][1], 2);
+	assert_int_equal(heard.n[SONDE_OBSERVED_WAIT][2], 2);
+	assert_int_equal(heard.n[SONDE_OBSERVED_WAIT][0], 0);
+	assert_int_equal(heard.duration_ns, 42);
+	assert_int_equal(n_grants, 4);
+	sonde_bulkhead_read(&bulkhead, &figures);
+	assert_int_equal(figures.n_waited, 4);
+	assert_int_equal(figures.n_taken, 4);
+	assert_int_equal(figures.limit, 9);
+	sonde_bulkhead_deinit(&bulkhead);
+}
+
 /* ---- Groups ---------------------------------------------------------------------------------- */
 
 static struct sonde_error *operation_fail(void *argument)
@@ -245,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_a_tasks_orphan_is_of_its_submitters_work),
 		cmocka_unit_test(test_a_task_that_made_room_is_not_of_the_newers_work),
 		cmocka_unit_test(test_a_run_is_of_the_work_that_waits_for_it),
+		cmocka_unit_test(test_a_loops_wait_is_of_its_own_work),
 		cmocka_unit_test(test_a_groups_failing_is_of_its_own_work),
 		cmocka_unit_test(test_an_items_orphan_is_of_its_adders_work),
 		cmocka_unit_test(test_a_batchs_orphan_is_of_the_first_that_did_not_ask),
