@@ -75,6 +75,14 @@ static void breaker_rate_begin(size_t n)
 	require(sonde_breaker_init(&breaker, &options) == SONDE_OK, "a breaker");
 }
 
+static void breaker_shared_begin(size_t n)
+{
+	const struct sonde_breaker_options options = { .shared = true };
+
+	(void)n;
+	require(sonde_breaker_init(&breaker, &options) == SONDE_OK, "a shared breaker");
+}
+
 static void breaker_run(size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -94,6 +102,14 @@ static void bulkhead_begin(size_t n)
 {
 	(void)n;
 	require(sonde_bulkhead_init(&bulkhead, /* options= */ NULL) == SONDE_OK, "a bulkhead");
+}
+
+static void bulkhead_shared_begin(size_t n)
+{
+	const struct sonde_bulkhead_options options = { .shared = true };
+
+	(void)n;
+	require(sonde_bulkhead_init(&bulkhead, &options) == SONDE_OK, "a shared bulkhead");
 }
 
 static void bulkhead_run(size_t n)
@@ -231,32 +247,41 @@ static void deadline_run(size_t n)
 	}
 }
 
-#define ADMIT(what) \
+#define OPERATION(full, does, begin, finish) \
 	{ \
-		.name = "admit_" #what, .run = what##_run, .enter = what##_begin, \
-		.leave = what##_finish, .bytes = BYTES \
+		.name = full, .run = does, .enter = begin, .leave = finish, .bytes = BYTES \
 	}
+#define ADMIT(what) OPERATION("admit_" #what, what##_run, what##_begin, what##_finish)
+#define CONTENDED(what) OPERATION("contended_" #what, what##_run, what##_begin, what##_finish)
 
 const struct operation admits[] = {
 	ADMIT(retry),
 	ADMIT(breaker),
-	{ .name = "admit_breaker_rate",
-	  .run = breaker_run,
-	  .enter = breaker_rate_begin,
-	  .leave = breaker_finish,
-	  .bytes = BYTES },
+	OPERATION("admit_breaker_rate", breaker_run, breaker_rate_begin, breaker_finish),
+	OPERATION("admit_breaker_shared", breaker_run, breaker_shared_begin, breaker_finish),
 	ADMIT(bulkhead),
+	OPERATION("admit_bulkhead_shared", bulkhead_run, bulkhead_shared_begin, bulkhead_finish),
 	ADMIT(limiter),
-	{ .name = "admit_limiter_key",
-	  .run = limiter_key_run,
-	  .enter = limiter_begin,
-	  .leave = limiter_finish,
-	  .bytes = BYTES },
+	OPERATION("admit_limiter_key", limiter_key_run, limiter_begin, limiter_finish),
 	ADMIT(queue),
 	ADMIT(lock),
 	ADMIT(feed),
 	ADMIT(emit),
-	{ .name = "admit_deadline", .run = deadline_run, .bytes = BYTES },
+	OPERATION("admit_deadline", deadline_run, /* begin= */ NULL, /* finish= */ NULL),
 };
 
 const size_t n_admits = sizeof(admits) / sizeof(admits[0]);
+
+const struct operation contended[] = {
+	CONTENDED(breaker),
+	OPERATION("contended_breaker_rate", breaker_run, breaker_rate_begin, breaker_finish),
+	OPERATION("contended_breaker_shared", breaker_run, breaker_shared_begin, breaker_finish),
+	CONTENDED(bulkhead),
+	OPERATION("contended_bulkhead_shared", bulkhead_run, bulkhead_shared_begin, bulkhead_finish),
+	CONTENDED(limiter),
+	OPERATION("contended_limiter_key", limiter_key_run, limiter_begin, limiter_finish),
+	CONTENDED(queue),
+	CONTENDED(lock),
+};
+
+const size_t n_contended = sizeof(contended) / sizeof(contended[0]);

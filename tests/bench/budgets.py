@@ -27,7 +27,9 @@ FLOORS = {
     "admit_retry_floors": 2.5,
     "admit_breaker_floors": 1,
     "admit_breaker_rate_floors": 4,
+    "admit_breaker_shared_floors": 1,
     "admit_bulkhead_floors": 1,
+    "admit_bulkhead_shared_floors": 2,
     "admit_limiter_floors": 2,
     "admit_limiter_key_floors": 2.5,
     "admit_queue_floors": 1.5,
@@ -52,7 +54,7 @@ WITHIN = {
 
 # Counts: names that match, and the most they may be for one operation.
 OURS = r"(?!fastrace|opentelemetry|lttng).*"
-RECORDING = r"(?!fastrace|opentelemetry|lttng|admit_queue).*"
+RECORDING = r"(?!fastrace|opentelemetry|lttng|admit_queue|contended).*"
 COUNTS = {
     OURS + r"_allocations(_t\d+)?": 0,
     OURS + r"_syscalls_but_wakeups(_t\d+)?": 0,

@@ -20,6 +20,7 @@
  *	disabled_ns            a child, and no agent
  *	sampled_out_ns         a child under a sampler that takes nothing
  *	admit_…_ns             the toolkit (admits.h), with an agent
+ *	contended_…_ns_t2      one object of the toolkit for two threads
  *	site_figures_ns        counting by site alone: timed_fast less timed_fast_no_figures
  */
 
@@ -213,6 +214,24 @@ static void admits_measure(void)
 	stop(/* expected_loss= */ -1);
 }
 
+/* The object is made and ended once, not by each thread. */
+static void contended_measure(void)
+{
+	struct place place = place_with_threads(2);
+
+	subject_start(&(struct subject_options){ .memory = place.memory });
+	for (size_t i = 0; i < n_contended; i++) {
+		struct operation operation = contended[i];
+
+		operation.enter = NULL;
+		operation.leave = NULL;
+		contended[i].enter(/* n= */ 0);
+		measure(&operation, operation.name, &place);
+		contended[i].leave();
+	}
+	stop(/* expected_loss= */ -1);
+}
+
 /* Every part of the floor by itself, for a record of 128 bytes. */
 static void floor_clock_run(size_t n)
 {
@@ -275,8 +294,8 @@ int main(int argc, char **argv)
 	} parts[] = {
 		{ "floors", floors_measure },	  { "defaults", defaults_measure },
 		{ "threads", threads_measure },	  { "variants", variants_measure },
-		{ "admits", admits_measure },	  { "full", full_measure },
-		  { "variant_threads", variant_threads_measure },
+		{ "admits", admits_measure },	  { "contended", contended_measure },
+		{ "full", full_measure },	  { "variant_threads", variant_threads_measure },
 	};
 
 	if (argc != 4)

@@ -12,8 +12,8 @@ OPERATIONS = ["root", "child", "typical", "exception", "log", "error_capture", "
               "timed_fast", "timed_slow"]
 VARIANTS = ["disabled", "sampled_out", "sampled_out_no_figures", "site_figures", "child_no_figures", "child_full",
             "typical_full", "exception_text", "message", "error_raise"]
-ADMITS = ["retry", "breaker", "breaker_rate", "bulkhead", "limiter", "limiter_key", "queue", "lock", "feed", "emit",
-          "deadline"]
+ADMITS = ["retry", "breaker", "breaker_rate", "breaker_shared", "bulkhead", "bulkhead_shared", "limiter", "limiter_key",
+          "queue", "lock", "feed", "emit", "deadline"]
 THREADS = ["_t1", "_t2", "_t4", "_t16", "_t64"]
 QUANTILES = ["p50", "p99", "p99.9", "p99.99"]
 
@@ -58,9 +58,12 @@ class Page:
                    [[name, self.cell(f"{name}_ns", True), self.cell(f"fastrace_{name}_ns"),
                      self.cell(f"opentelemetry_{name}_ns")] for name in VARIANTS])
         self.table("The toolkit, who is let in at once, with an agent, one thread, ns",
-                   ["", "ns", "in floors", "allocations", "locks"],
+                   ["", "ns", "in floors", "allocations", "locks", "ns, two threads in each other's way",
+                    "their allocations"],
                    [[name, self.cell(f"admit_{name}_ns", True), self.cell(f"admit_{name}_floors"),
-                     self.cell(f"admit_{name}_allocations"), self.cell(f"admit_{name}_locks")] for name in ADMITS])
+                     self.cell(f"admit_{name}_allocations"), self.cell(f"admit_{name}_locks"),
+                     self.cell(f"contended_{name}_ns_t2", True), self.cell(f"contended_{name}_allocations_t2")]
+                    for name in ADMITS])
         self.table("Parts of the floor, ns", ["two clock readings", "reservation", "copy of 128 bytes", "together"],
                    [[self.cell(f"floor_{part}ns") for part in ("clock_", "reserve_", "copy_", "")]])
 
