@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -146,6 +147,19 @@ static bool read_program(struct sonde__module *module)
 	return read_headers(headers, getauxval(AT_PHNUM), module);
 }
 
+static void read_stamp(struct sonde__module *module)
+{
+	struct stat status;
+
+	if (stat(module->path, &status) != 0)
+		return;
+	module->file[0] = status.st_dev;
+	module->file[1] = status.st_ino;
+	module->file[2] = (uint64_t)status.st_size;
+	module->file[3] = (uint64_t)status.st_mtim.tv_sec;
+	module->file[4] = (uint64_t)status.st_mtim.tv_nsec;
+}
+
 /* A library: its ELF header is the first thing in its range. */
 static bool read_library(uint64_t map_start, struct sonde__module *module)
 {
@@ -161,9 +175,12 @@ static bool read_library(uint64_t map_start, struct sonde__module *module)
 		return false;
 	n = head.e_phnum < HEADERS_MAX ? head.e_phnum : HEADERS_MAX;
 	if (n == 0 ||
-	    !sonde__memory_read(map_start + head.e_phoff, headers, n * sizeof(headers[0])))
+	    !sonde__memory_read(map_start + head.e_phoff, headers, n * sizeof(headers[0])) ||
+	    !read_headers(headers, n, module))
 		return false;
-	return read_headers(headers, n, module);
+	if (!module->build_id_size)
+		read_stamp(module);
+	return true;
 }
 
 /* Reads to the end of a page at a time: the next may not be there. False: no end within `size`. */
@@ -208,13 +225,26 @@ bool sonde__module_find(uint64_t address, struct sonde__module *ret)
 	return true;
 }
 
+/* By all that is there instead of a build-id. */
+static bool is_there_still(const struct sonde__module *module)
+{
+	struct sonde__module now;
+
+	return sonde__module_find(module->start, &now) && now.build_id_size == 0 &&
+	       now.bias == module->bias && now.start == module->start && now.end == module->end &&
+	       strcmp(now.path, module->path) == 0 &&
+	       memcmp(now.file, module->file, sizeof(now.file)) == 0;
+}
+
 bool sonde__module_is_current(const struct sonde__module *module)
 {
 	uint8_t build_id[SONDE__BUILD_ID_MAX];
 
 	if (strcmp(module->path, program_path) == 0)
 		return true;
-	return module->build_id_size > 0 && module->build_id_size <= sizeof(build_id) &&
+	if (module->build_id_size == 0)
+		return is_there_still(module);
+	return module->build_id_size <= sizeof(build_id) &&
 	       sonde__memory_read(module->note, build_id, module->build_id_size) &&
 	       memcmp(build_id, module->build_id, module->build_id_size) == 0;
 }

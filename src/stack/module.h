@@ -21,6 +21,7 @@ struct sonde__module {
 	uint64_t note; /* Where the build-id's bytes are in memory, */
 	uint8_t build_id[SONDE__BUILD_ID_MAX]; /* which are these. */
 	size_t build_id_size; /* 0: it has none. */
+	uint64_t file[5]; /* A library's then: which file has its path, and since when; or zeros. */
 	char path[SONDE__MODULE_PATH_SIZE]; /* Opens the file. */
 	char name[SONDE__MODULE_NAME_SIZE]; /* For people: the last part of the path. */
 };
@@ -32,8 +33,9 @@ struct sonde__module {
 bool sonde__module_find(uint64_t address, struct sonde__module *ret);
 
 /*
- * Still loaded where it was: it is the program, or its build-id is still there. False for a library
- * without one.
+ * Still loaded where it was: it is the program, or its build-id is still there. A library without
+ * one is there if one of its path and size is, and the file, which is all that can be known of it,
+ * has not been changed.
  */
 bool sonde__module_is_current(const struct sonde__module *module);
 

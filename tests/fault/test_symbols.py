@@ -227,6 +227,17 @@ class Symbols(Named):
         self.assertRegex(stack, r"(?m)^#0 0x[0-9a-f]+$")
         self.assertRegex(stack, r"(?m)^#\d+ main at named\.c:")
 
+    def test_loaded_plugins(self):
+        """With a build-id and without one, as some linkers make them; the rest is named, too."""
+        path = self.compile("named", "named.c", "-g")
+        for flag in ("-Wl,--build-id", "-Wl,--build-id=none"):
+            with self.subTest(flag):
+                plugin = self.compile("plugin.so", "named_plugin.cpp", "-g", "-shared", "-fPIC", flag, compiler="g++")
+                stack = self.stack(path, "loaded", plugin)
+                self.assertRegex(stack, r"(?m)^#0 shop::Cart<long>::add\(long\) at named_plugin\.cpp:\d+:\d+ \(plugin")
+                self.assertRegex(stack, r"(?m)^#1 plugin_go at named_plugin\.cpp:")
+                self.assertRegex(stack, r"(?m)^#\d+ main at named\.c:")
+
 
 class Children(Named):
     def test_children_while_naming(self):

@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "stack/module.h"
 
 static uint64_t address_of(void *pointer)
@@ -136,6 +137,32 @@ static void test_unloaded_module_is_noticed(void **state)
 	assert_int_equal(dlclose(library), 0);
 	assert_false(sonde__module_is_current(&module));
 	assert_false(sonde__module_find(address, &module));
+}
+
+/* There is as long as its file is what it was. */
+static void test_a_module_without_a_build_id(void **state)
+{
+	void *library = dlopen(getenv("BARE_PROBE"), RTLD_NOW);
+	struct sonde__module module;
+	uint64_t address;
+
+	(void)state;
+	assert_non_null(library);
+	address = address_of(dlsym(library, "probe_walk"));
+	assert_true(sonde__module_find(address, &module));
+	assert_int_equal(module.build_id_size, 0);
+	assert_true(sonde__module_is_current(&module));
+	for (size_t i = 0; i < SONDE__ARRAY_SIZE(module.file); i++) {
+		module.file[i]++;
+		assert_false(sonde__module_is_current(&module));
+		module.file[i]--;
+	}
+	module.end++;
+	assert_false(sonde__module_is_current(&module));
+	module.end--;
+	assert_true(sonde__module_is_current(&module));
+	assert_int_equal(dlclose(library), 0);
+	assert_false(sonde__module_is_current(&module));
 }
 
 static void test_reads_memory_that_is_gone(void **state)
@@ -253,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_no_module_around),
 		cmocka_unit_test(test_literals),
 		cmocka_unit_test(test_unloaded_module_is_noticed),
+		cmocka_unit_test(test_a_module_without_a_build_id),
 		cmocka_unit_test(test_reads_memory_that_is_gone),
 		cmocka_unit_test(test_where_the_system_call_is_forbidden),
 		cmocka_unit_test(test_build_id_in_notes),
