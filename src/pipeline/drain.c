@@ -105,8 +105,11 @@ uint64_t sonde__drain_wait_ns(const struct sonde__pipeline *pipeline)
 	/*
 	 * Paused: answers wake the worker; whether the lane still moves is looked at now and then.
 	 */
-	if (pipeline->is_draining)
-		return PAUSE_LOOK_NS;
+	if (pipeline->is_draining) {
+		uint64_t wait_ns = sonde__naming_wait_ns(pipeline);
+
+		return wait_ns < PAUSE_LOOK_NS ? wait_ns : PAUSE_LOOK_NS;
+	}
 	if (pipeline->intake.has_error && pipeline->urgent_due_ns < due_ns)
 		due_ns = pipeline->urgent_due_ns;
 	if (pipeline->flood.summary_due_ns < due_ns)

@@ -47,3 +47,15 @@ bool sonde__naming_must_wait(struct sonde__pipeline *pipeline, const struct sond
 	naming->lacks_names = true;
 	return false;
 }
+
+uint64_t sonde__naming_wait_ns(const struct sonde__pipeline *pipeline)
+{
+	uint64_t until_ns = pipeline->naming.since_ns + WAIT_NS;
+
+	if (pipeline->names_until_ns < until_ns)
+		until_ns = pipeline->names_until_ns;
+	/* What must go on and did not waits for something else. */
+	if (!pipeline->naming.is_waiting || until_ns <= pipeline->now_ns)
+		return UINT64_MAX;
+	return until_ns - pipeline->now_ns;
+}

@@ -23,4 +23,7 @@ struct sonde__naming {
  */
 bool sonde__naming_must_wait(struct sonde__pipeline *pipeline, const struct sonde__record *record);
 
+/* How long the drain pauses for it at most; UINT64_MAX: it does not. */
+uint64_t sonde__naming_wait_ns(const struct sonde__pipeline *pipeline);
+
 #endif
