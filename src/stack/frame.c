@@ -329,12 +329,14 @@ uint64_t sonde__stack_generation(void)
 	return generation;
 }
 
-bool sonde__stack_knows(const uint64_t *frames, size_t n_frames)
+bool sonde__stack_knows(const uint64_t *frames, size_t n_frames, uint64_t *ret_generation)
 {
 	bool knows = true;
 
+	*ret_generation = 0;
 	if (!cache_enter())
 		return false;
+	*ret_generation = cache.generation + 1;
 	for (size_t i = 0; i < n_frames && knows; i++) {
 		const struct cached_address *cached = address_find(frames[i] - 1);
 
@@ -357,10 +359,14 @@ struct learning {
 /* False: there is nothing to ask. */
 static bool learning_begin(struct learning *learning)
 {
-	const struct cached_address *cached = address_find(learning->address);
+	const struct cached_address *cached;
 	uint32_t index;
 
-	if (!module_get(learning->address, &index) || (cached && is_complete(cached)))
+	/* First the module: what is known of one that is gone is forgotten by that. */
+	if (!module_get(learning->address, &index))
+		return false;
+	cached = address_find(learning->address);
+	if (cached && cached->module == index && is_complete(cached))
 		return false;
 	learning->generation = cache.generation;
 	learning->module = cache.modules[index].module;

@@ -90,8 +90,11 @@ uint64_t sonde__stack_generation(void);
  */
 void sonde__stack_ask_apart(bool is_apart);
 
-/* All that can be found out about these is in the cache. No system call. */
-bool sonde__stack_knows(const uint64_t *frames, size_t n_frames);
+/*
+ * All that can be found out about these is in the cache. *ret_generation is another number after
+ * something was forgotten; 0: another thread is inside. Reads no memory but its own.
+ */
+bool sonde__stack_knows(const uint64_t *frames, size_t n_frames, uint64_t *ret_generation);
 
 /* Finds that out for one; calls `wait` while somebody else is in the cache. */
 void sonde__stack_learn(uint64_t frame, void (*wait)(void));

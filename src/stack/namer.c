@@ -6,7 +6,8 @@
  *	IDLE ──▶ ASKED ──the thread──▶ WORKING ──▶ ANSWERED ──▶ ASKED …
  *
  * A question is a stack. The answer lies in the cache (frame.c); that it was given is remembered by
- * the question, so that a stack of which nothing can be kept is not asked for again and again.
+ * the question, so that a stack of which nothing can be kept is not asked for again and again,
+ * until the cache has forgotten something since the question.
  *
  * The lock is held for a few instructions, never while the provider is asked. A child that was
  * forked meanwhile makes everything anew: the thread is not in it, and the lock may be held.
@@ -47,6 +48,7 @@ static struct {
 	enum state state;
 	uint64_t frames[QUESTION_MAX];
 	size_t n_frames;
+	uint64_t generation; /* Of the cache, when it was asked. */
 } namer;
 
 /* ---- The thread ------------------------------------------------------------------------------ */
@@ -132,14 +134,15 @@ void sonde__namer_start(void (*done)(void))
 }
 
 /* With the lock held. */
-static bool has_answered(const uint64_t *frames, size_t n_frames)
+static bool has_answered(const uint64_t *frames, size_t n_frames, uint64_t generation)
 {
-	return namer.state == ANSWERED && namer.n_frames == n_frames &&
+	return namer.state == ANSWERED && namer.generation == generation &&
+	       namer.n_frames == n_frames &&
 	       memcmp(namer.frames, frames, n_frames * sizeof(frames[0])) == 0;
 }
 
 /* With the lock held. False: there is nobody to ask. */
-static bool ask(const uint64_t *frames, size_t n_frames)
+static bool ask(const uint64_t *frames, size_t n_frames, uint64_t generation)
 {
 	if (namer.state == ASKED || namer.state == WORKING)
 		return true;
@@ -151,6 +154,7 @@ static bool ask(const uint64_t *frames, size_t n_frames)
 	namer.has_thread = true;
 	memcpy(namer.frames, frames, n_frames * sizeof(frames[0]));
 	namer.n_frames = n_frames;
+	namer.generation = generation;
 	namer.state = ASKED;
 	pthread_cond_signal(&namer.changed);
 	return true;
@@ -158,15 +162,16 @@ static bool ask(const uint64_t *frames, size_t n_frames)
 
 bool sonde__namer_has(const uint64_t *frames, size_t n_frames)
 {
+	uint64_t generation;
 	bool has;
 
 	if (!namer.is_on || !sonde__symbol_provider())
 		return true;
 	n_frames = n_frames < QUESTION_MAX ? n_frames : QUESTION_MAX;
-	if (sonde__stack_knows(frames, n_frames))
+	if (sonde__stack_knows(frames, n_frames, &generation))
 		return true;
 	pthread_mutex_lock(&namer.lock);
-	has = has_answered(frames, n_frames) || !ask(frames, n_frames);
+	has = has_answered(frames, n_frames, generation) || !ask(frames, n_frames, generation);
 	pthread_mutex_unlock(&namer.lock);
 	return has;
 }

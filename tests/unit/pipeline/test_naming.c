@@ -24,7 +24,9 @@
 #include "box/box.h"
 #include "record/layout.h"
 #include "rig.h"
+#include "stack/frame.h"
 #include "stack/namer.h"
+#include "stack/options.h"
 #include "support/records.h"
 
 #define AT_ONCE (50 * RIG_MS)
@@ -159,16 +161,17 @@ static int end(void **state)
 	return 0;
 }
 
-/* Of a place where none was before. */
-static void record_new(void)
+static size_t n_places;
+
+/* Of the place where the last one was. */
+static void record_again(void)
 {
 	static const char code[4096];
-	static size_t n_places;
 	const struct error_spec spec = {
 		.record = { .severity = 17, .flags = SONDE__RECORD_WITH_LOG },
 		.types = { "boom" },
 		.messages = { "m" },
-		.frames = { (uint64_t)(uintptr_t)code + ++n_places },
+		.frames = { (uint64_t)(uintptr_t)code + n_places },
 		.n_frames = 1,
 	};
 
@@ -270,7 +273,8 @@ static void test_a_flush_has_less_time(void **state)
 	record_new();
 	sonde__pipeline_name_until(rig.pipeline, rig.now_ns + 10 * RIG_MS);
 	sonde__pipeline_finish_begin(rig.pipeline, rig.now_ns);
-	rig_turn(&rig, 9 * RIG_MS);
+	assert_in_range(rig_turn(&rig, 0), 0, 10 * RIG_MS);
+	assert_in_range(rig_turn(&rig, 9 * RIG_MS), 0, RIG_MS);
 	expect(0, 0);
 	assert_false(sonde__pipeline_flush_is_done(rig.pipeline, NULL));
 	rig_turn(&rig, RIG_MS);
@@ -316,6 +320,30 @@ static void test_places_that_are_nowhere(void **state)
 	assert_int_equal(count(&gate.n_begun), 0);
 }
 
+/* All is forgotten when a module is gone, or an agent starts: what was answered before, too. */
+static void test_what_was_forgotten_is_asked_again(void **state)
+{
+	static const struct sonde__stack_options usual = { .in_app = NULL };
+
+	(void)state;
+	record_new();
+	rig_turn(&rig, AT_ONCE);
+	wait_until(&gate.n_begun, 1);
+	assert_true(sonde__stack_configure(&usual)); /* The answer is not kept. */
+	set_open(true);
+	wait_until(&gate.n_done, 1);
+	rig_turn(&rig, AT_ONCE);
+	for (size_t i = 1; i <= 3; i++) {
+		wait_until(&gate.n_done, i + 1);
+		rig_turn(&rig, AT_ONCE);
+		rig_turn(&rig, 0);
+		expect(i, i);
+		assert_true(sonde__stack_configure(&usual));
+		record_again();
+		rig_turn(&rig, AT_ONCE);
+	}
+}
+
 /* The stop waits for nobody; what was left behind serves the next agent, or ends by itself. */
 static void test_stop_while_it_asks(void **state)
 {
@@ -354,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_flush_has_less_time, begin, end),
 		cmocka_unit_test_setup_teardown(test_the_box_fills, begin, end),
 		cmocka_unit_test_setup_teardown(test_places_that_are_nowhere, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_was_forgotten_is_asked_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_stop_while_it_asks, begin, end),
 	};
 
