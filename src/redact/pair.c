@@ -182,16 +182,20 @@ static bool is_secret(const struct sonde__search *search, const struct pair *pai
 				 pair->name_end - pair->name) == SONDE__KEY_SECRET;
 }
 
+/* Whether what has been replaced already stands in text[from..to), or at its beginning. */
+static bool begins_done(const struct sonde__search *search, size_t from, size_t to)
+{
+	return to - from >= sizeof(SONDE__REDACTED) - 1 &&
+	       memcmp(search->text + from, SONDE__REDACTED, sizeof(SONDE__REDACTED) - 1) == 0;
+}
+
 static bool is_done(const struct sonde__search *search, size_t from, size_t to)
 {
 	const size_t size = to - from;
-	const char *value = (const char *)search->text + from;
 
-	return size == 0 ||
-	       (size >= sizeof(SONDE__REDACTED) - 1 &&
-		memcmp(value, SONDE__REDACTED, sizeof(SONDE__REDACTED) - 1) == 0) ||
+	return size == 0 || begins_done(search, from, to) ||
 	       (size == sizeof(SONDE__REDACTED_URL) - 1 &&
-		memcmp(value, SONDE__REDACTED_URL, size) == 0);
+		memcmp(search->text + from, SONDE__REDACTED_URL, size) == 0);
 }
 
 bool sonde__pair_find(const struct sonde__search *search, size_t at, struct sonde__match *ret)
@@ -206,7 +210,8 @@ bool sonde__pair_find(const struct sonde__search *search, size_t at, struct sond
 		return false;
 	while (from < search->size && (search->text[from] == ' ' || search->text[from] == '\t'))
 		from++;
-	if (from == search->size)
+	/* Before its end is looked for, which may be that of a long line, again and again. */
+	if (from == search->size || begins_done(search, from, search->size))
 		return false;
 	to = value_end(search, &pair, is_header, &from);
 	if (is_done(search, from, to))

@@ -37,7 +37,8 @@ static const char *const pieces[] = {
 	"password=", "password=\"", "passpass", "passwor=", "\"password\":", "'", "\\", "\\\"",
 	"secret={", "[", "]", "{\"", ":", "a:", "Cookie: ", "token: ", "sig=", "?sig=a", "&sig=",
 	"-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "-----END ", "-", "…", "a…", "f", " ", "\n",
-	"Authorization: Bearer ", "\xff", "x_amz_signature=",
+	"Authorization: Bearer ", "\xff", "x_amz_signature=", "Cookie: [redacted] ",
+	"password=\"[redacted]", "password=[redacted]", "sig=REDACTED ", "://REDACTED@",
 };
 #define N_PIECES (sizeof(pieces) / sizeof(pieces[0]))
 
