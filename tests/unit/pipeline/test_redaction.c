@@ -243,7 +243,8 @@ static void summaries_are_redacted(void **state)
 		(void)rig_turn(&rig, 2 * RIG_S);
 		flush();
 	}
-	assert_int_equal(rig_delivered(&rig, 0, "411111"), 0);
+	/* With the blank: six digits alone may be part of a time. */
+	assert_int_equal(rig_delivered(&rig, 0, " 411111"), 0);
 	assert_true(rig_delivered(&rig, 0, "sonde.error.count") > 200);
 }
 
