@@ -15,9 +15,10 @@
  * begins a trace or continues a caller's is a scope, too; a span below another one is none, so that
  * what is learned in a step stays for the rest of the request.
  *
- * A value is cut at some 200 bytes; a context has room for about fifty short ones. A copy stays
- * readable for a while after its scope's end, as long as no thousands of later requests have needed
- * the memory; a value that is gone is absent, and counted (the metric sonde.context.values.lost).
+ * A value is cut at some 200 bytes, and marked; a context has room for about fifty short ones. A
+ * copy stays readable for a while after its scope's end, as long as no thousands of later requests
+ * have needed the memory; a value that is gone is absent, and counted (the metric
+ * sonde.context.values.lost).
  *
  * All calls: lock-free, no allocation, no system call, async-signal-safe; one test while no agent
  * runs, so nothing is kept then: this is not a place for what the program itself wants back.

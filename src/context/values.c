@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "base/compiler.h"
+#include "base/utf8.h"
 #include "context/values_table.h"
 #include "record/attribute.h"
 #include "record/varint.h"
@@ -217,6 +219,30 @@ static SONDE__ALWAYS_INLINE uint64_t add(uint64_t reference, uint64_t *field, si
 	return add_slowly(reference, field, n);
 }
 
+/* Bytes around key and text at most: four tags, and lengths of two bytes each. */
+#define FIELD_OVERHEAD 12
+#define CUT_MARK "…"
+
+/*
+ * A text that is too long by far: marked where it was cut, for half a secret to be known for one.
+ * 0: the key leaves no room for that.
+ */
+static SONDE__COLD size_t text_put_cut(const struct sonde_attr *attr, uint64_t field[CHUNK_WORDS])
+{
+	const size_t mark_size = sizeof(CUT_MARK) - 1;
+	const size_t around = FIELD_OVERHEAD + sonde__attr_key_size(attr) + mark_size;
+	char text[SONDE__VALUES_CHUNK_SIZE];
+	size_t size;
+
+	if (around >= sizeof(text))
+		return 0;
+	size = sonde__utf8_cut(attr->value.string, attr->size, sizeof(text) - around);
+	memcpy(text, attr->value.string, size);
+	memcpy(text + size, CUT_MARK, mark_size);
+	return sonde__attr_put_str(SONDE__TAG_LOG_ATTRIBUTE, attr->key, sonde__attr_key_size(attr),
+				   text, size + mark_size, (uint8_t *)field, sizeof(text));
+}
+
 uint64_t sonde__values_add(uint64_t reference, const struct sonde_attr *attr)
 {
 	uint64_t field[CHUNK_WORDS];
@@ -227,6 +253,8 @@ uint64_t sonde__values_add(uint64_t reference, const struct sonde_attr *attr)
 		return reference;
 	size = sonde__attr_encode_cut(SONDE__TAG_LOG_ATTRIBUTE, attr, (uint8_t *)field,
 				      sizeof(field), &cut);
+	if (cut && attr->type == SONDE_ATTR_STR)
+		size = text_put_cut(attr, field);
 	if (size)
 		return add(reference, field, size);
 	sonde__values_lose();
