@@ -121,16 +121,43 @@ static bool is_name_cut(const struct sonde__span_record *record)
 	       record->name_size + CHARACTER_MAX_SIZE > SONDE__SPAN_NAME_KEPT;
 }
 
-/* Whether a text of the item may lack its end, where half a secret stands perhaps. */
-static bool is_cut(const struct source *source, enum sonde_signal signal)
+/*
+ * Where a record is as large as one can be any of its texts may have been cut. Of a smaller one it
+ * was the message, when it was formatted, and of an error whole errors, but no text.
+ */
+static size_t record_cut_min(const struct sonde__record *record)
+{
+	if (record->type == SONDE__RECORD_ERROR || record->type == SONDE__RECORD_AGAIN)
+		return SIZE_MAX;
+	if (record->type == SONDE__RECORD_LOG &&
+	    record->size + CHARACTER_MAX_SIZE <= SONDE__RECORD_MAX_SIZE)
+		return ((const struct sonde__log_record *)record)->body_size;
+	return 0;
+}
+
+/*
+ * From what size on a text of the item may lack its end, where half a secret stands perhaps;
+ * SIZE_MAX: none does.
+ */
+static size_t cut_min(const struct source *source, enum sonde_signal signal)
 {
 	const struct sonde__record *record = source->item.ref.record;
 
 	for (const struct sonde__part *part = source->item.parts; part; part = part->next_taken)
 		if (part->is_cut)
-			return true;
-	return record && (record->flags & SONDE__RECORD_TEXT_CUT ||
-			  (signal == SONDE_SIGNAL_SPAN && is_name_cut((const void *)record)));
+			return 0;
+	if (record && record->flags & SONDE__RECORD_TEXT_CUT)
+		return record_cut_min(record);
+	if (record && signal == SONDE_SIGNAL_SPAN && is_name_cut((const void *)record))
+		return ((const struct sonde__span_record *)record)->name_size;
+	return SIZE_MAX;
+}
+
+/* A hook may have taken something away in front of the cut. */
+static void redactor_set(struct sonde__redactor *redactor, size_t cut_min, bool has_hook)
+{
+	redactor->is_cut = cut_min != SIZE_MAX;
+	redactor->cut_min = has_hook ? 0 : cut_min;
 }
 
 static int make_view(struct sonde__view_maker *maker, struct sonde__batch *batch,
@@ -140,7 +167,8 @@ static int make_view(struct sonde__view_maker *maker, struct sonde__batch *batch
 	int status;
 
 	if (redactor)
-		redactor->is_cut = is_cut(source, batch->signal);
+		redactor_set(redactor, cut_min(source, batch->signal),
+			     maker->pipeline->hook != NULL);
 	if (batch->signal == SONDE_SIGNAL_SPAN)
 		status = sonde__span_view_make(maker, (const void *)source->item.ref.record,
 					       source->item.parts, &batch->spans[batch->n]);

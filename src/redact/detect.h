@@ -52,7 +52,7 @@ static inline bool sonde__is_cut_at(const struct sonde__search *search, size_t a
 	const size_t mark_size = sizeof(SONDE__CUT_MARK) - 1;
 
 	if (at == search->size)
-		return search->redactor->is_cut;
+		return search->redactor->is_cut && search->size >= search->redactor->cut_min;
 	return search->size - at >= mark_size &&
 	       memcmp(search->text + at, SONDE__CUT_MARK, mark_size) == 0;
 }

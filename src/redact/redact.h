@@ -43,6 +43,7 @@ struct sonde__redactor {
 	 * is redacted, too. Otherwise only what a mark of a cut, "…", stands behind.
 	 */
 	bool is_cut;
+	size_t cut_min; /* A shorter one of these is whole. */
 	/* Hashes of keys that are not secret, each at the place its hash says; 0: none. */
 	uint64_t known[SONDE__REDACT_KEYS_KNOWN];
 };

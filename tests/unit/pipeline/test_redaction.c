@@ -13,6 +13,7 @@
 #include <sonde/span.h>
 
 #include "box/box.h"
+#include "record/attribute.h"
 #include "record/layout.h"
 #include "redact/redact.h"
 #include "rig.h"
@@ -281,7 +282,7 @@ static void cut_texts_are_redacted(void **state)
 	assert_true(record_log(&(struct record_spec){ .name = text,
 						      .flags = SONDE__RECORD_TEXT_CUT,
 						      .attrs = attrs,
-						      .n_attrs = 2 }));
+						      .n_attrs = 1 }));
 	assert_true(record_span(&(struct record_spec){ .trace = 1,
 						       .span = 1,
 						       .name = text,
@@ -307,8 +308,8 @@ static void cut_texts_are_redacted(void **state)
 	assert_int_equal(rig_delivered(&rig, 0, "svc"), 0);
 	assert_int_equal(rig_delivered(&rig, 0, "41111111"), 0);
 	assert_int_equal(rig_delivered(&rig, 0, "a=\"at postgres://REDACTED:REDACTED\""), 5);
-	assert_int_equal(rig_delivered(&rig, 0, "b=\"pan [redacted]\""), 5);
-	assert_int_equal(redacted(SONDE_REDACTION_CARD), 5);
+	assert_int_equal(rig_delivered(&rig, 0, "b=\"pan [redacted]\""), 4);
+	assert_int_equal(redacted(SONDE_REDACTION_CARD), 4);
 	/* What is whole is not taken for half of something. */
 	assert_true(record_log(&(struct record_spec){ .name = "at http://host",
 						      .attrs = attrs,
@@ -318,6 +319,49 @@ static void cut_texts_are_redacted(void **state)
 	flush();
 	assert_int_equal(rig_delivered(&rig, 0, "at http://host"), 2);
 	assert_int_equal(rig_delivered(&rig, 0, "b=\"pan 4111111111\""), 2);
+}
+
+/* Only what was cut: an id beside a long message is no half of a card's number. */
+static void what_stands_beside_a_cut_is_left(void **state)
+{
+	static char large[SONDE__RECORD_MAX_SIZE];
+	const struct sonde_attr ids[] = { sonde_str("user.id", "5500123"),
+					  sonde_str("url", "http://host:8080") };
+	struct sonde_attr last[] = { sonde_str("large", large), sonde_str("b", "at 411111111") };
+	const struct error_spec error = {
+		.record = { .severity = 17,
+			    .flags = SONDE__RECORD_WITH_LOG | SONDE__RECORD_TEXT_CUT },
+		.types = { "t" },
+		.messages = { "user 5500123" },
+	};
+	static char name[6000];
+	size_t size;
+
+	(void)state;
+	/* A message, as the call that formats it leaves it. */
+	assert_true(record_log(&(struct record_spec){ .name = "an order of http://user:pas",
+						      .flags = SONDE__RECORD_TEXT_CUT,
+						      .attrs = ids,
+						      .n_attrs = 2 }));
+	assert_true(record_error(&error));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "order of http://REDACTED:REDACTED\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "user.id=\"5500123\""), 1);
+	assert_int_equal(rig_delivered(&rig, 0, "url=\"http://host:8080\""), 1);
+	assert_true(rig_delivered(&rig, 0, "user 5500123") > 0);
+	/* A record that was full: any of its texts, and that is the last one. */
+	memset(large, '.', sizeof(large));
+	memset(name, '.', sizeof(name) - 1);
+	last[0] = sonde_strn("large", large, 1000);
+	size = sizeof(struct sonde__log_record) + strlen(name) + sonde__attr_size(&last[0]) +
+	       sonde__attr_size(&last[1]);
+	last[0] = sonde_strn("large", large, last[0].size + SONDE__RECORD_MAX_SIZE - size);
+	assert_true(record_log(&(struct record_spec){ .name = name,
+						      .flags = SONDE__RECORD_TEXT_CUT,
+						      .attrs = last,
+						      .n_attrs = 2 }));
+	flush();
+	assert_int_equal(rig_delivered(&rig, 0, "b=\"at [redacted]\""), 1);
 }
 
 /* The part that has the whole name is lost. */
@@ -395,6 +439,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(summaries_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(limits_do_not_hide_secrets, begin, end),
 		cmocka_unit_test_setup_teardown(cut_texts_are_redacted, begin, end),
+		cmocka_unit_test_setup_teardown(what_stands_beside_a_cut_is_left, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_left_of_a_name_is_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(errors_that_were_cut_are_redacted, begin, end),
 		cmocka_unit_test_setup_teardown(invalid_text_is_redacted, begin, end),
