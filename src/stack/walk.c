@@ -273,16 +273,23 @@ struct walk {
 };
 
 /*
- * Stores where the callers of a function return to whose frame pointer is `next`. True: it came to
- * a signal handler's frame, and what was interrupted is known.
+ * Stores where the callers of a function return to whose frame pointer is `next`, up to one that
+ * returns into the C library. Returns how many; *ret_last is where the frame of the last one is.
  */
-static SONDE__NO_SANITIZE bool follow(struct walk *walk, uint64_t next)
+static SONDE__NO_SANITIZE size_t follow_stretch(const struct walk *walk, uint64_t next,
+						uint64_t *ret_last)
 {
+	/* Copies: what is stored might be any of them, for all that the compiler knows. */
+	const uint64_t library_start = library_code.start;
+	const uint64_t library_size = library_code.size;
+	const size_t room = walk->capacity - walk->n;
+	uint64_t *const frames = walk->frames + walk->n;
+	const uint64_t top = walk->top;
 	uint64_t low = walk->low;
-	uint64_t top = walk->top;
+	size_t n = 0;
 
 	/* Upward, in bounds, and aligned as the ABI has it at every call. */
-	while (walk->n < walk->capacity && next >= low && next % 16 == 0 && next < top &&
+	while (n < room && next >= low && next % 16 == 0 && next < top &&
 	       top - next >= 2 * sizeof(uint64_t)) {
 		const uint64_t *words = (const uint64_t *)(uintptr_t)next;
 		uint64_t code = words[1];
@@ -290,19 +297,36 @@ static SONDE__NO_SANITIZE bool follow(struct walk *walk, uint64_t next)
 		/* Not code: the register was somebody's pointer to a local variable. */
 		if (code < CODE_MIN || code >= CODE_MAX || (code >= low && code < top))
 			break;
-		walk->frames[walk->n++] = code;
+		frames[n++] = code;
+		*ret_last = next;
 		low = next + 1;
-		/* A handler's own caller is what it interrupted, its frame pointer untouched. */
-		if (SONDE__UNLIKELY(is_return_of_handler(code) &&
-				    read_kernel_frame(next + 2 * sizeof(uint64_t), top,
-						      &walk->interrupted) &&
-				    walk->interrupted.fp == words[0])) {
-			walk->low = low;
-			return true;
-		}
+		if (SONDE__UNLIKELY(code - library_start < library_size))
+			break;
 		next = words[0];
 	}
-	walk->low = low;
+	return n;
+}
+
+/* The same to the end. True: it came to a handler's frame, and what was interrupted is known. */
+static SONDE__NO_SANITIZE bool follow(struct walk *walk, uint64_t next)
+{
+	uint64_t last;
+	size_t n;
+
+	while ((n = follow_stretch(walk, next, &last)) > 0) {
+		const uint64_t *words = (const uint64_t *)(uintptr_t)last;
+
+		walk->n += n;
+		walk->low = last + 1;
+		if (SONDE__LIKELY(words[1] - library_code.start >= library_code.size))
+			return false;
+		/* A handler's own caller is what it interrupted, its frame pointer untouched. */
+		if (is_return_of_handler(words[1]) &&
+		    read_kernel_frame(last + 2 * sizeof(uint64_t), walk->top, &walk->interrupted) &&
+		    walk->interrupted.fp == words[0])
+			return true;
+		next = words[0];
+	}
 	return false;
 }
 
@@ -370,13 +394,14 @@ static SONDE__NO_SANITIZE bool follow_interrupted(struct walk *walk)
 	return follow_provider(walk, provider, &cursor);
 }
 
-static void walk_on(struct walk *walk, bool is_at_handler)
+static void walk_on(struct walk *walk)
 {
 	int saved_errno = errno;
 
-	while (is_at_handler && walk->n < walk->capacity && enter_interrupted(walk)) {
+	while (walk->n < walk->capacity && enter_interrupted(walk)) {
 		walk->frames[walk->n++] = walk->interrupted.pc;
-		is_at_handler = follow_interrupted(walk);
+		if (!follow_interrupted(walk))
+			break;
 	}
 	errno = saved_errno;
 }
@@ -389,9 +414,10 @@ static void walk_on(struct walk *walk, bool is_at_handler)
 static uint64_t find_top(uint64_t low, bool *ret_is_known)
 {
 	uint64_t top = stack_top(low);
-	int saved_errno = errno;
 
 	if (SONDE__UNLIKELY(!top)) {
+		int saved_errno = errno;
+
 		top = signal_stack_top(low);
 		errno = saved_errno;
 	}
@@ -415,7 +441,8 @@ SONDE__NO_SANITIZE size_t sonde__stack_follow(const void *frame_address, uint64_
 	if (frame > walk.top - 2 * sizeof(uint64_t) || (!is_known && !provider))
 		return 0;
 	if (!provider) {
-		walk_on(&walk, follow(&walk, words[0]));
+		if (SONDE__UNLIKELY(follow(&walk, words[0])))
+			walk_on(&walk);
 		return walk.n;
 	}
 	cursor = (struct sonde_stack_cursor){
@@ -425,7 +452,8 @@ SONDE__NO_SANITIZE size_t sonde__stack_follow(const void *frame_address, uint64_
 		.end = walk.top,
 		.read = is_known ? NULL : read_checked,
 	};
-	walk_on(&walk, follow_provider(&walk, provider, &cursor));
+	if (SONDE__UNLIKELY(follow_provider(&walk, provider, &cursor)))
+		walk_on(&walk);
 	return walk.n;
 }
 
@@ -450,6 +478,6 @@ SONDE__NO_SANITIZE size_t sonde__stack_walk_interrupted(const void *context, uin
 	walk.top = find_top(walk.low, &is_known);
 	if (!is_known)
 		walk.top = walk.low;
-	walk_on(&walk, /* is_at_handler= */ true);
+	walk_on(&walk);
 	return walk.n;
 }
