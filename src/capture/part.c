@@ -171,7 +171,8 @@ void sonde__current_fail(const char *type)
 		.context = &context, .status = SONDE_SPAN_ERROR, .attrs = &attr, .n_attrs = 1
 	};
 
-	if (sonde__context_current()->flags & (SONDE__CONTEXT_STATUS | SONDE__CONTEXT_ANSWERED))
+	if (sonde__context_current()->flags &
+	    (SONDE__CONTEXT_STATUS | SONDE__CONTEXT_ANSWERED | SONDE__CONTEXT_REMOTE))
 		return;
 	sonde__current_say(SONDE__CONTEXT_ERROR);
 	if (part_begin(&context))

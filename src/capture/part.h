@@ -34,7 +34,7 @@ void sonde__current_say(uint64_t said);
 /*
  * The current span has failed by an error of this type, whose event another span has: status ERROR
  * and error.type. Once for a span, unless its context was copied; not where its status was told,
- * nor where it was answered as well enough.
+ * nor where it was answered as well enough, nor where it is a caller's in another process.
  */
 void sonde__current_fail(const char *type);
 

@@ -159,6 +159,29 @@ static void test_again_on_an_outer_span(void **state)
 	assert_int_equal(fixture_count(SONDE__RECORD_AGAIN), 3);
 }
 
+/* A caller's span in another process does not fail by what is captured again here. */
+static void test_again_below_a_remote_span(void **state)
+{
+	struct sonde_context remote;
+	struct sonde_context before;
+	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
+
+	(void)state;
+	assert_int_equal(sonde_context_from_traceparent(
+				 "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+				 /* tracestate= */ NULL, &remote),
+			 SONDE_OK);
+	before = sonde_context_attach(&remote);
+	for (int i = 0; i < 3; i++)
+		sonde_error_capture(error);
+	(void)sonde_context_attach(&before);
+	sonde_error_free(error);
+	fixture_take();
+	assert_int_equal(fixture_count(SONDE__RECORD_ERROR), 1);
+	assert_int_equal(fixture_count(SONDE__RECORD_AGAIN), 2);
+	assert_int_equal(fixture_count(SONDE__RECORD_PART), 0);
+}
+
 /* A record of a capture again has no attributes, and no byte goes past its room. */
 static void test_again_has_no_attributes(void **state)
 {
@@ -402,6 +425,7 @@ int main(void)
 		TEST(test_chain),
 		TEST(test_once),
 		TEST(test_again_on_an_outer_span),
+		TEST(test_again_below_a_remote_span),
 		TEST(test_again_has_no_attributes),
 		TEST(test_counts),
 		TEST(test_forms),
