@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "resilience/name.h"
 #include "resilience/observe.h"
 
 /* False: a number past its limit. */
@@ -304,7 +305,7 @@ struct sonde_error *sonde_batcher_stop(struct sonde_batcher *public, uint64_t ti
 				       struct sonde_cancel *cancel)
 {
 	struct sonde__batcher *batcher = sonde__batcher_of(public);
-	const char *name;
+	struct sonde__name name;
 	enum sonde__woken woken;
 	uint64_t n_cancelled;
 	uint64_t end_ns;
@@ -317,14 +318,14 @@ struct sonde_error *sonde_batcher_stop(struct sonde_batcher *public, uint64_t ti
 	if (woken == SONDE__WOKEN)
 		return NULL;
 	n_cancelled = cancel_waiting(batcher);
-	name = batcher->options.name ? batcher->options.name : "";
+	name = sonde__name_of(batcher->options.name);
 	if (woken == SONDE__WOKEN_CANCELLED)
 		return sonde_error_wrap(sonde_cancel_error(cancel), &sonde_cancelled,
-					"batcher %s was stopped with %llu items not handled", name,
-					(unsigned long long)n_cancelled);
+					"batcher%s%s was stopped with %llu items not handled",
+					name.space, name.text, (unsigned long long)n_cancelled);
 	return sonde_error_raise(&sonde_timeout,
-				 "batcher %s was not done in time: %llu items not handled", name,
-				 (unsigned long long)n_cancelled);
+				 "batcher%s%s was not done in time: %llu items not handled",
+				 name.space, name.text, (unsigned long long)n_cancelled);
 }
 
 void sonde_batcher_deinit(struct sonde_batcher *public)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "resilience/batcher.h"
+#include "resilience/name.h"
 #include "resilience/observe.h"
 
 void sonde__batcher_observe(const struct sonde__batcher *batcher, enum sonde_observed what,
@@ -104,9 +105,12 @@ struct attempt {
 	bool waits;
 };
 
-static const char *name_of(const struct sonde__batcher *batcher)
+static struct sonde_error *full_error(const struct sonde__batcher *batcher)
 {
-	return batcher->options.name ? batcher->options.name : "";
+	const struct sonde__name name = sonde__name_of(batcher->options.name);
+
+	return sonde_error_raise(&sonde_queue_full, "batcher%s%s has %u items waiting", name.space,
+				 name.text, batcher->options.max_waiting);
 }
 
 static struct sonde_error *refuse(struct sonde__batcher *batcher, struct sonde_error *error,
@@ -122,19 +126,19 @@ static struct sonde_error *refuse_full(struct sonde__batcher *batcher, uint64_t 
 	batcher->figures.n_added++;
 	batcher->figures.n_rejected++;
 	pthread_mutex_unlock(&batcher->lock);
-	return refuse(batcher,
-		      sonde_error_raise(&sonde_queue_full, "batcher %s has %u items waiting",
-					name_of(batcher), batcher->options.max_waiting),
-		      waited_ns);
+	return refuse(batcher, full_error(batcher), waited_ns);
 }
 
 static struct sonde_error *refuse_closed(struct sonde__batcher *batcher, uint64_t waited_ns)
 {
+	const struct sonde__name name = sonde__name_of(batcher->options.name);
+
 	batcher->figures.n_added++;
 	batcher->figures.n_rejected++;
 	pthread_mutex_unlock(&batcher->lock);
 	return refuse(batcher,
-		      sonde_error_raise(&sonde_closed, "batcher %s is closed", name_of(batcher)),
+		      sonde_error_raise(&sonde_closed, "batcher%s%s is closed", name.space,
+					name.text),
 		      waited_ns);
 }
 
@@ -143,6 +147,7 @@ static struct sonde_error *refuse_late(const struct attempt *attempt, enum sonde
 				       uint64_t end_ns, uint64_t waited_ns)
 {
 	struct sonde__batcher *batcher = attempt->batcher;
+	const struct sonde__name name = sonde__name_of(batcher->options.name);
 
 	if (woken != SONDE__WOKEN_CANCELLED && end_ns != sonde__deadline_current())
 		return refuse_full(batcher, waited_ns);
@@ -152,12 +157,8 @@ static struct sonde_error *refuse_late(const struct attempt *attempt, enum sonde
 	if (woken == SONDE__WOKEN_CANCELLED)
 		return refuse(batcher, sonde_cancel_error(attempt->cancel), waited_ns);
 	return refuse(batcher,
-		      sonde_error_wrap(sonde_error_raise(&sonde_queue_full,
-							 "batcher %s has %u items waiting",
-							 name_of(batcher),
-							 batcher->options.max_waiting),
-				       &sonde_timeout, "no room in time in batcher %s",
-				       name_of(batcher)),
+		      sonde_error_wrap(full_error(batcher), &sonde_timeout,
+				       "no room in time in batcher%s%s", name.space, name.text),
 		      waited_ns);
 }
 

@@ -6,6 +6,7 @@
  */
 
 #include "resilience/batcher.h"
+#include "resilience/name.h"
 #include "resilience/observe.h"
 
 /* Relaxed: whether there is an item is its owner's own doing; for the rest, under the lock. */
@@ -48,6 +49,7 @@ struct sonde_error *sonde_batcher_ticket_wait(struct sonde_batcher_ticket *publi
 					      struct sonde_cancel *cancel, void **ret_result)
 {
 	struct sonde__ticket *ticket = sonde__ticket_of(public);
+	struct sonde__name name;
 	enum sonde__woken woken;
 
 	if (!public || ticket_state(ticket) == SONDE__TICKET_NONE)
@@ -58,8 +60,9 @@ struct sonde_error *sonde_batcher_ticket_wait(struct sonde_batcher_ticket *publi
 		return outcome_take(ticket, ret_result);
 	if (woken == SONDE__WOKEN_CANCELLED)
 		return sonde_cancel_error(cancel);
-	return sonde_error_raise(&sonde_timeout, "batcher %s did not handle it in time",
-				 ticket->name ? ticket->name : "");
+	name = sonde__name_of(ticket->name);
+	return sonde_error_raise(&sonde_timeout, "batcher%s%s did not handle it in time",
+				 name.space, name.text);
 }
 
 bool sonde_batcher_ticket_cancel(struct sonde_batcher_ticket *public)

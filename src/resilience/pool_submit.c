@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "resilience/clock.h"
+#include "resilience/name.h"
 #include "resilience/pool_core.h"
 
 #define MORE_SLOTS 64
@@ -99,19 +100,18 @@ static enum sonde__queue_end put(struct sonde__pool_core *core, const struct ent
 static struct sonde_error *error_of(const struct sonde__pool_core *core, enum sonde__queue_end end,
 				    const struct sonde_cancel *cancel)
 {
-	const char *name = core && core->name[0] ? core->name : "";
-	const char *space = *name ? " " : "";
+	const struct sonde__name name = sonde__name_of(core ? core->name : NULL);
 
 	switch (end) {
 	case SONDE__QUEUE_FULL:
-		return sonde_error_raise(&sonde_queue_full, "pool%s%s is full", space, name);
+		return sonde_error_raise(&sonde_queue_full, "pool%s%s is full", name.space, name.text);
 	case SONDE__QUEUE_CANCELLED:
 		return sonde_cancel_error(cancel);
 	case SONDE__QUEUE_LATE:
 		return sonde_error_raise(
-			&sonde_timeout, "over the deadline before pool%s%s had space", space, name);
+			&sonde_timeout, "over the deadline before pool%s%s had space", name.space, name.text);
 	default:
-		return sonde_error_raise(&sonde_closed, "pool%s%s is closed", space, name);
+		return sonde_error_raise(&sonde_closed, "pool%s%s is closed", name.space, name.text);
 	}
 }
 

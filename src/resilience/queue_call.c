@@ -7,6 +7,7 @@
 #include "resilience/queue.h"
 
 #include "resilience/clock.h"
+#include "resilience/name.h"
 #include "resilience/observe.h"
 #include "resilience/queue_state.h"
 
@@ -29,19 +30,18 @@ static SONDE__COLD struct sonde_error *error_of(struct sonde__queue *queue,
 						enum sonde__queue_end end,
 						const struct sonde_cancel *cancel)
 {
-	const char *name = queue->name ? queue->name : "";
-	const char *space = *name ? " " : "";
+	const struct sonde__name name = sonde__name_of(queue->name);
 
 	switch (end) {
 	case SONDE__QUEUE_FULL:
-		return sonde_error_raise(&sonde_queue_full, "queue%s%s is full", space, name);
+		return sonde_error_raise(&sonde_queue_full, "queue%s%s is full", name.space, name.text);
 	case SONDE__QUEUE_CLOSED:
-		return sonde_error_raise(&sonde_closed, "queue%s%s is closed", space, name);
+		return sonde_error_raise(&sonde_closed, "queue%s%s is closed", name.space, name.text);
 	case SONDE__QUEUE_CANCELLED:
 		return sonde_cancel_error(cancel);
 	default:
-		return sonde_error_raise(&sonde_timeout, "queue%s%s: the wait took too long", space,
-					 name);
+		return sonde_error_raise(&sonde_timeout, "queue%s%s: the wait took too long", name.space,
+					 name.text);
 	}
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/thread.h"
 #include "resilience/clock.h"
+#include "resilience/name.h"
 #include "resilience/observe.h"
 #include "resilience/stream_state.h"
 
@@ -181,17 +182,17 @@ static SONDE__COLD struct sonde_error *push_error(struct sonde__stream *stream,
 						  enum sonde__queue_end end,
 						  const struct sonde_cancel *cancel)
 {
-	const struct sonde__stream_label label = sonde__stream_label(stream);
+	const struct sonde__name name = sonde__name_of(stream->name);
 
 	if (end == SONDE__QUEUE_CANCELLED)
 		return sonde_cancel_error(cancel);
 	if (end == SONDE__QUEUE_CLOSED)
-		return sonde_error_raise(&sonde_closed, "stream%s%s: %s", label.space, label.name,
+		return sonde_error_raise(&sonde_closed, "stream%s%s: %s", name.space, name.text,
 					 sonde_cancel_is_fired(&stream->left) ?
 						 "the consumer has left" :
 						 "it has ended");
 	return sonde_error_raise(&sonde_timeout, "stream%s%s: no space before the deadline",
-				 label.space, label.name);
+				 name.space, name.text);
 }
 
 static SONDE__COLD enum sonde__queue_end push_slowly(struct sonde__stream *stream, void *item,

@@ -2,6 +2,7 @@
 /* The consumer's side: items, chunks, the end, and what is known of all of them. */
 
 #include "resilience/clock.h"
+#include "resilience/name.h"
 #include "resilience/observe.h"
 #include "resilience/stream.h"
 #include "resilience/stream_state.h"
@@ -88,13 +89,13 @@ struct sonde_error *sonde_stream_error(struct sonde_stream *public)
 
 static SONDE__COLD struct sonde_error *late_error(struct sonde__stream *stream)
 {
-	const struct sonde__stream_label label = sonde__stream_label(stream);
+	const struct sonde__name name = sonde__name_of(stream->name);
 	/* A2, partner R2 in sonde_stream_report: the error is whole. */
 	struct sonde_error *cause = atomic_exchange_explicit(&stream->last_error, NULL,
 							     memory_order_acq_rel);
 
-	return sonde_error_wrap(cause, &sonde_timeout, "stream%s%s: no item in time", label.space,
-				label.name);
+	return sonde_error_wrap(cause, &sonde_timeout, "stream%s%s: no item in time", name.space,
+				name.text);
 }
 
 /* Waits until the moment; 0: not at all. */

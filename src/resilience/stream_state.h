@@ -58,17 +58,6 @@ static inline struct sonde__stream *sonde__stream_of(struct sonde_stream *stream
 	return (struct sonde__stream *)stream;
 }
 
-/* " payments", or nothing: for messages. */
-struct sonde__stream_label {
-	const char *space;
-	const char *name;
-};
-
-static inline struct sonde__stream_label sonde__stream_label(const struct sonde__stream *stream)
-{
-	return (struct sonde__stream_label){ stream->name[0] ? " " : "", stream->name };
-}
-
 void sonde__stream_tell(const struct sonde__stream *stream,
 			const struct sonde_observation *observation);
 

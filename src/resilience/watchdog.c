@@ -29,6 +29,7 @@
 #include "base/testpoint.h"
 #include "error/error.h"
 #include "resilience/clock.h"
+#include "resilience/name.h"
 #include "resilience/observe.h"
 #include "resilience/park.h"
 #include "resilience/thread_stack.h"
@@ -190,13 +191,13 @@ static void duration_format(char *ret, size_t size, uint64_t duration_ns)
 
 static struct sonde_error *stall_error(const struct watchdog *watchdog, const struct news *news)
 {
-	const char *name = watchdog->name ? watchdog->name : "";
+	const struct sonde__name name = sonde__name_of(watchdog->name);
 	struct sonde_error *error;
 	char duration[32];
 
 	duration_format(duration, sizeof(duration), news->duration_ns);
 	error = sonde_error_raise(&sonde_internal, "loop%s%s has not turned for %s",
-				  name[0] ? " " : "", name, duration);
+				  name.space, name.text, duration);
 	/* Nothing failed: what errno holds is of something else. */
 	sonde_error_set_errno(error, 0);
 	sonde_error_set(error, sonde_int("thread.id", news->thread.pid));

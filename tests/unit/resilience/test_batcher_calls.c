@@ -154,6 +154,21 @@ static void test_default_is_1000_waiting(void **state)
 	sonde_batcher_deinit(&rig.batcher);
 }
 
+static void test_without_a_name_its_errors_are_sentences(void **state)
+{
+	const struct sonde_batcher_item item = { .key = 0 };
+	struct sonde_batcher batcher;
+	struct sonde_error *error;
+
+	(void)state;
+	assert_int_equal(sonde_batcher_init(&batcher, NULL), SONDE_OK);
+	sonde_batcher_close(&batcher);
+	error = sonde_batcher_try_add(&batcher, &item, NULL);
+	assert_string_equal(sonde_error_message(error), "batcher is closed");
+	sonde_error_free(error);
+	sonde_batcher_deinit(&batcher);
+}
+
 static void test_nonsense_is_refused(void **state)
 {
 	struct sonde_batcher batcher;
@@ -398,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_default_is_no_limit_of_bytes),
 		cmocka_unit_test(test_default_is_64_keys_and_one_batch_at_a_time),
 		cmocka_unit_test(test_default_is_1000_waiting),
+		cmocka_unit_test(test_without_a_name_its_errors_are_sentences),
 		cmocka_unit_test(test_nonsense_is_refused),
 		cmocka_unit_test(test_waits_for_as_long_as_it_is_told),
 		cmocka_unit_test(test_waits_until_the_deadline),
