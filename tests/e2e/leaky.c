@@ -116,6 +116,7 @@ static void record_cut(uint64_t i)
 	struct sonde_error *error = sonde_error_raise(&sonde_internal, "%s", around(256, i));
 	SONDE_SPAN(span, "cut");
 
+	sonde_context_set_str("cut.value", around(235, i));
 	sonde_error_set_detail(error, "%s", around(256, i));
 	sonde_error_set_fingerprint(error, around(128, i));
 	sonde_breadcrumb(SONDE_INFO, "cut", "%s", around(112, i));
