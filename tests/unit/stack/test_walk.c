@@ -32,11 +32,6 @@
 #define CAPACITY 64
 #define PAGE 4096
 
-/* The kernel's; the C library does not name it. */
-#ifndef SS_AUTODISARM
-#define SS_AUTODISARM (1U << 31)
-#endif
-
 struct walk {
 	uint64_t frames[CAPACITY];
 	uint64_t expected[CAPACITY];
@@ -252,78 +247,6 @@ static void test_out_of_a_signal_stack(void **state)
 	skip_under_valgrind();
 	walk_in_handler(NULL);
 	thread_run(NULL, walk_in_handler, NULL);
-}
-
-static struct walk nested_walk;
-
-static void on_nested_signal(int number)
-{
-	(void)number;
-	nested_walk.capacity = CAPACITY;
-	descend(&nested_walk, 3);
-	__asm__ volatile("" ::: "memory"); /* Not a tail call. */
-}
-
-/* On a stack that the kernel tells nobody of; then on another one, which it does, above that. */
-static void on_signal_and_another(int number)
-{
-	size_t size = 64 * 1024;
-	uint8_t *memory = guarded_new(size);
-	stack_t stack = { .ss_sp = memory, .ss_size = size };
-
-	on_signal(number);
-	assert_int_equal(sigaltstack(&stack, NULL), 0);
-	assert_int_equal(raise(SIGUSR2), 0);
-	stack.ss_flags = SS_DISABLE;
-	assert_int_equal(sigaltstack(&stack, NULL), 0);
-	guarded_free(memory, size);
-}
-
-static void *walk_in_disarming_handler(void *unused)
-{
-	size_t size = 64 * 1024;
-	uint8_t *memory = guarded_new(size);
-	stack_t stack = { .ss_sp = memory, .ss_size = size, .ss_flags = (int)SS_AUTODISARM };
-	stack_t none = { .ss_flags = SS_DISABLE };
-	struct sigaction action = { .sa_handler = on_signal_and_another, .sa_flags = SA_ONSTACK };
-	struct sigaction nested = { .sa_handler = on_nested_signal, .sa_flags = SA_ONSTACK };
-	struct sigaction before[2];
-
-	memset(&handler_walk, 0, sizeof(handler_walk));
-	memset(&nested_walk, 0, sizeof(nested_walk));
-	assert_int_equal(sigaltstack(&stack, NULL), 0);
-	assert_int_equal(sigaction(SIGUSR1, &action, &before[0]), 0);
-	assert_int_equal(sigaction(SIGUSR2, &nested, &before[1]), 0);
-	interrupted_outer();
-	assert_int_equal(sigaction(SIGUSR1, &before[0], NULL), 0);
-	assert_int_equal(sigaction(SIGUSR2, &before[1], NULL), 0);
-	assert_int_equal(sigaltstack(&none, NULL), 0);
-	guarded_free(memory, size);
-	return unused;
-}
-
-/* One frame; and from the stack above, to the place on this one where the signal came. */
-static void expect_disarmed(void)
-{
-#ifdef __SANITIZE_THREAD__
-	/* It calls handlers itself, on whichever stack. */
-	assert_true(handler_walk.n_frames >= 1);
-	return;
-#endif
-	assert_int_equal(handler_walk.n_frames, 1);
-	assert_true(handler_walk.frames[0] == handler_walk.expected[0]);
-	assert_int_equal(nested_walk.n_frames, 6);
-	assert_memory_equal(nested_walk.frames, nested_walk.expected, 4 * sizeof(uint64_t));
-}
-
-static void test_signal_stack_that_disarms_itself(void **state)
-{
-	(void)state;
-	skip_under_valgrind();
-	walk_in_disarming_handler(NULL);
-	expect_disarmed();
-	thread_run(NULL, walk_in_disarming_handler, NULL);
-	expect_disarmed();
 }
 
 static void *walk_in_handler_on_the_same(void *unused)
@@ -686,7 +609,6 @@ int main(void)
 		cmocka_unit_test(test_threads_with_small_stacks),
 		cmocka_unit_test(test_thread_on_memory_of_the_user),
 		cmocka_unit_test(test_out_of_a_signal_stack),
-		cmocka_unit_test(test_signal_stack_that_disarms_itself),
 		cmocka_unit_test(test_out_of_a_handler),
 		cmocka_unit_test(test_interrupted_with_any_registers),
 		cmocka_unit_test(test_interrupted_past_the_stack_s_end),
