@@ -87,16 +87,20 @@ static void hear(void *user, const struct sonde_observation *observation)
 	sem_post(&loop->is_told);
 }
 
-/* A thread in vfork takes no signals until its child has ended. */
+/*
+ * A thread in vfork takes no signals until its child has ended. The child feeds, in the memory that
+ * is its parent's: so the loop cannot stall before it is there.
+ */
 static void wait_for_a_child(struct loop *loop)
 {
 	char byte;
 	pid_t child;
 
 	sonde_watchdog_adopt(&loop->second);
-	sonde_watchdog_feed(&loop->second);
 	child = vfork();
 	if (child == 0) {
+		sonde_watchdog_feed(&loop->second);
+		sonde_watchdog_feed(&loop->watchdog);
 		while (read(loop->pipe[0], &byte, 1) < 0)
 			;
 		_exit(0);
@@ -120,9 +124,10 @@ static void *loop_main(void *argument)
 	sigfillset(&all);
 	loop->tid = (pid_t)syscall(SYS_gettid);
 	sonde_watchdog_adopt(&loop->watchdog);
-	sonde_watchdog_feed(&loop->watchdog);
 	if (loop->pipe[0])
 		wait_for_a_child(loop);
+	else
+		sonde_watchdog_feed(&loop->watchdog);
 	while (!__atomic_load_n(&loop->goes_on, __ATOMIC_ACQUIRE)) {
 		if (is_asked(&loop->shall_block)) {
 			pthread_sigmask(SIG_BLOCK, &all, NULL);
