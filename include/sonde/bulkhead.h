@@ -65,7 +65,8 @@ SONDE_API int sonde_bulkhead_init(struct sonde_bulkhead *bulkhead,
 				  const struct sonde_bulkhead_options *options);
 
 /*
- * Nobody waits any more. Shared: of this process alone, whose permits come back when it ends.
+ * Nobody waits any more, and every release has returned: it tells of whom it let in when that one
+ * may be done already. Shared: of this process alone, whose permits come back when it ends.
  * Harmless for NULL, and the second time.
  */
 SONDE_API void sonde_bulkhead_deinit(struct sonde_bulkhead *bulkhead);
