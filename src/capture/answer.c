@@ -125,7 +125,10 @@ static void expected_log(const struct sonde_error *error, int status)
 
 /* ---- What happens to the span ---------------------------------------------------------------- */
 
-/* Said in one part: the status code, unless 0, and that the span has failed. */
+/*
+ * Said in one part: the status code, unless 0, and that the span has failed. A caller's span in
+ * another process is not told: no span of this one would take the part.
+ */
 static void span_tell(const struct sonde_error *error, int status, bool has_failed)
 {
 	struct sonde_attr attrs[2];
@@ -133,6 +136,8 @@ static void span_tell(const struct sonde_error *error, int status, bool has_fail
 	struct sonde__part part = { .context = &context, .attrs = attrs };
 
 	sonde__current_say(has_failed ? SONDE__CONTEXT_ERROR : SONDE__CONTEXT_ANSWERED);
+	if (sonde__context_current()->flags & SONDE__CONTEXT_REMOTE)
+		return;
 	if (!sonde__current_span(&context)) {
 		if (sonde_context_is_valid(&context))
 			sonde__box_count_unsampled(SONDE_SIGNAL_PART);
