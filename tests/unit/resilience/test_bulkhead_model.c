@@ -323,13 +323,13 @@ static bool play_shared(const struct sequence_step *steps, size_t n_steps, char 
 static void test_is_what_the_header_says(void **state)
 {
 	(void)state;
-	sequence_check(play_own, 3000, 80);
+	sequence_check(play_own, 1300, 80);
 }
 
 static void test_shared_is_what_the_header_says(void **state)
 {
 	(void)state;
-	sequence_check(play_shared, 3000, 80);
+	sequence_check(play_shared, 1300, 80);
 }
 
 int main(void)
