@@ -22,67 +22,9 @@
 #include <sonde/sonde.h>
 #include <sonde/stack.h>
 
+#include "support/held_provider.h"
+
 #define DEADLINE_MS 10000
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool is_open;
-	size_t n_begun; /* Questions, each of one address. */
-} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-
-static size_t resolve(const struct sonde_symbol_query *query, struct sonde_symbol_frame *ret,
-		      size_t capacity)
-{
-	(void)query;
-	(void)capacity;
-	pthread_mutex_lock(&gate.lock);
-	gate.n_begun++;
-	pthread_cond_broadcast(&gate.changed);
-	while (!gate.is_open)
-		pthread_cond_wait(&gate.changed, &gate.lock);
-	pthread_mutex_unlock(&gate.lock);
-	*ret = (struct sonde_symbol_frame){ .function = "f", .file = "f.c", .line = 8 };
-	return 1;
-}
-
-static void do_nothing(void)
-{
-}
-
-static const struct sonde_symbol_provider provider = {
-	.size = sizeof(provider),
-	.name = "test",
-	.resolve = resolve,
-	.abandon = do_nothing,
-	.clear = do_nothing,
-};
-
-static void set_open(bool is_open)
-{
-	pthread_mutex_lock(&gate.lock);
-	gate.is_open = is_open;
-	pthread_cond_broadcast(&gate.changed);
-	pthread_mutex_unlock(&gate.lock);
-}
-
-static size_t count_questions(void)
-{
-	size_t n;
-
-	pthread_mutex_lock(&gate.lock);
-	n = gate.n_begun;
-	pthread_mutex_unlock(&gate.lock);
-	return n;
-}
-
-static void wait_for_questions(size_t wanted)
-{
-	pthread_mutex_lock(&gate.lock);
-	while (gate.n_begun < wanted)
-		pthread_cond_wait(&gate.changed, &gate.lock);
-	pthread_mutex_unlock(&gate.lock);
-}
 
 static struct sonde_agent *start(void)
 {
@@ -144,7 +86,7 @@ static void test_a_blocked_provider(void **state)
 
 	(void)state;
 	break_down();
-	wait_for_questions(1);
+	gate_wait(&gate.n_begun, 1);
 	since_ms = now_ms();
 	assert_int_equal(sonde_agent_flush(agent, DEADLINE_MS), SONDE_OK);
 	assert_in_range(now_ms() - since_ms, 0, DEADLINE_MS);
@@ -170,7 +112,7 @@ static void test_the_next_agent(void **state)
 	assert_false(take_named());
 	assert_delivered(agent, 1);
 	agent = start();
-	set_open(true);
+	gate_set_open(true);
 	for (bool is_named = false; !is_named; n++) {
 		break_down();
 		assert_int_equal(sonde_agent_flush(agent, DEADLINE_MS), SONDE_OK);
@@ -206,7 +148,7 @@ static size_t n_threads_before;
 /* Registered before the agent's handler, so it runs when that is done with the blocked provider. */
 static void answer_at_last(void)
 {
-	set_open(true);
+	gate_set_open(true);
 	while (count_threads() > n_threads_before)
 		(void)sched_yield();
 }
@@ -222,16 +164,16 @@ int main(void)
 	int failed;
 
 	if (atexit(answer_at_last) != 0 ||
-	    sonde_symbol_provider_register(&provider) != SONDE_OK ||
+	    sonde_symbol_provider_register(&held_provider) != SONDE_OK ||
 	    pthread_create(&thread, NULL, do_nothing_more, NULL) != 0 ||
 	    pthread_join(thread, NULL) != 0)
 		return 1;
 	n_threads_before = count_threads();
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	set_open(false);
-	n_questions = count_questions();
+	gate_set_open(false);
+	n_questions = gate_count(&gate.n_begun);
 	(void)start();
 	break_down();
-	wait_for_questions(n_questions + 1);
+	gate_wait(&gate.n_begun, n_questions + 1);
 	return failed;
 }

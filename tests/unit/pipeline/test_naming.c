@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -27,84 +25,16 @@
 #include "stack/frame.h"
 #include "stack/namer.h"
 #include "stack/options.h"
+#include "support/held_provider.h"
 #include "support/records.h"
 
 #define AT_ONCE (50 * RIG_MS)
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool is_open;
-	size_t n_begun;
-	size_t n_done; /* Questions, each of one address. */
-	size_t n_clears;
-} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-
-static size_t resolve(const struct sonde_symbol_query *query, struct sonde_symbol_frame *ret,
-		      size_t capacity)
-{
-	(void)query;
-	(void)capacity;
-	pthread_mutex_lock(&gate.lock);
-	gate.n_begun++;
-	pthread_cond_broadcast(&gate.changed);
-	while (!gate.is_open)
-		pthread_cond_wait(&gate.changed, &gate.lock);
-	pthread_mutex_unlock(&gate.lock);
-	*ret = (struct sonde_symbol_frame){ .function = "f", .file = "f.c", .line = 8 };
-	return 1;
-}
-
-static void abandon(void)
-{
-}
-
-static void clear(void)
-{
-	pthread_mutex_lock(&gate.lock);
-	gate.n_clears++;
-	pthread_mutex_unlock(&gate.lock);
-}
-
-static const struct sonde_symbol_provider provider = {
-	.size = sizeof(provider),
-	.name = "test",
-	.resolve = resolve,
-	.abandon = abandon,
-	.clear = clear,
-};
 
 static void on_done(void)
 {
 	pthread_mutex_lock(&gate.lock);
 	gate.n_done++;
 	pthread_cond_broadcast(&gate.changed);
-	pthread_mutex_unlock(&gate.lock);
-}
-
-static void set_open(bool is_open)
-{
-	pthread_mutex_lock(&gate.lock);
-	gate.is_open = is_open;
-	pthread_cond_broadcast(&gate.changed);
-	pthread_mutex_unlock(&gate.lock);
-}
-
-static size_t count(const size_t *which)
-{
-	size_t n;
-
-	pthread_mutex_lock(&gate.lock);
-	n = *which;
-	pthread_mutex_unlock(&gate.lock);
-	return n;
-}
-
-static void wait_until(const size_t *count, size_t wanted)
-{
-	pthread_mutex_lock(&gate.lock);
-	while (*count < wanted)
-		pthread_cond_wait(&gate.changed, &gate.lock);
 	pthread_mutex_unlock(&gate.lock);
 }
 
@@ -153,7 +83,7 @@ static void *do_nothing(void *unused)
 static int end(void **state)
 {
 	(void)state;
-	set_open(true);
+	gate_set_open(true);
 	sonde__namer_stop();
 	rig_end(&rig);
 	while (count_threads() > n_threads_before)
@@ -206,9 +136,9 @@ static void test_no_turn_waits(void **state)
 		assert_in_range(rig_turn(&rig, AT_ONCE), 0, 50 * RIG_MS);
 		expect(0, 0);
 	}
-	wait_until(&gate.n_begun, 1);
-	set_open(true);
-	wait_until(&gate.n_done, 1);
+	gate_wait(&gate.n_begun, 1);
+	gate_set_open(true);
+	gate_wait(&gate.n_done, 1);
 	rig_turn(&rig, 0);
 	rig_turn(&rig, AT_ONCE);
 	expect(1, 1);
@@ -230,8 +160,8 @@ static void test_deliveries_go_on(void **state)
 		rig_turn(&rig, AT_ONCE);
 	assert_int_equal(rig_delivered(&rig, 0, "\"before\""), 1);
 	expect(0, 0);
-	set_open(true);
-	wait_until(&gate.n_done, 1);
+	gate_set_open(true);
+	gate_wait(&gate.n_done, 1);
 	for (int i = 0; i < 5; i++)
 		rig_turn(&rig, AT_ONCE);
 	assert_int_equal(rig_delivered(&rig, 0, "\"behind\""), 1);
@@ -244,7 +174,7 @@ static void test_a_question_without_an_answer(void **state)
 	(void)state;
 	record_new();
 	rig_turn(&rig, AT_ONCE);
-	wait_until(&gate.n_begun, 1);
+	gate_wait(&gate.n_begun, 1);
 	rig_turn(&rig, RIG_S - RIG_MS);
 	expect(0, 0);
 	rig_turn(&rig, RIG_MS);
@@ -256,12 +186,12 @@ static void test_a_question_without_an_answer(void **state)
 		rig_turn(&rig, 0);
 		expect(i, 0);
 	}
-	assert_int_equal(count(&gate.n_begun), 1);
-	set_open(true);
-	wait_until(&gate.n_done, 1);
+	assert_int_equal(gate_count(&gate.n_begun), 1);
+	gate_set_open(true);
+	gate_wait(&gate.n_done, 1);
 	record_new();
 	rig_turn(&rig, AT_ONCE);
-	wait_until(&gate.n_done, 2);
+	gate_wait(&gate.n_done, 2);
 	rig_turn(&rig, AT_ONCE);
 	rig_turn(&rig, 0);
 	expect(10, 1);
@@ -313,11 +243,11 @@ static void test_places_that_are_nowhere(void **state)
 	assert_true(record_error(&spec));
 	n_errors++;
 	rig_turn(&rig, AT_ONCE);
-	wait_until(&gate.n_done, 1);
+	gate_wait(&gate.n_done, 1);
 	rig_turn(&rig, AT_ONCE);
 	rig_turn(&rig, 0);
 	expect(1, 0);
-	assert_int_equal(count(&gate.n_begun), 0);
+	assert_int_equal(gate_count(&gate.n_begun), 0);
 }
 
 /* All is forgotten when a module is gone, or an agent starts: what was answered before, too. */
@@ -328,13 +258,13 @@ static void test_what_was_forgotten_is_asked_again(void **state)
 	(void)state;
 	record_new();
 	rig_turn(&rig, AT_ONCE);
-	wait_until(&gate.n_begun, 1);
+	gate_wait(&gate.n_begun, 1);
 	assert_true(sonde__stack_configure(&usual)); /* The answer is not kept. */
-	set_open(true);
-	wait_until(&gate.n_done, 1);
+	gate_set_open(true);
+	gate_wait(&gate.n_done, 1);
 	rig_turn(&rig, AT_ONCE);
 	for (size_t i = 1; i <= 3; i++) {
-		wait_until(&gate.n_done, i + 1);
+		gate_wait(&gate.n_done, i + 1);
 		rig_turn(&rig, AT_ONCE);
 		rig_turn(&rig, 0);
 		expect(i, i);
@@ -353,23 +283,23 @@ static void test_stop_while_it_asks(void **state)
 	for (int round = 0; round < 2; round++) {
 		record_new();
 		rig_turn(&rig, AT_ONCE);
-		wait_until(&gate.n_begun, (size_t)round + 1);
+		gate_wait(&gate.n_begun, (size_t)round + 1);
 		sonde__namer_stop();
 		if (round == 0)
 			sonde__namer_start(on_done);
-		set_open(round == 0);
+		gate_set_open(round == 0);
 		if (round == 0)
-			wait_until(&gate.n_done, 1);
-		set_open(false);
+			gate_wait(&gate.n_done, 1);
+		gate_set_open(false);
 		rig_turn(&rig, AT_ONCE);
 		rig_turn(&rig, 0);
 		expect((size_t)round + 1, 1);
 	}
-	n_clears = count(&gate.n_clears);
-	set_open(true);
+	n_clears = gate_count(&gate.n_clears);
+	gate_set_open(true);
 	while (count_threads() > n_threads_before)
 		(void)sched_yield();
-	assert_int_equal(count(&gate.n_clears), n_clears + 1);
+	assert_int_equal(gate_count(&gate.n_clears), n_clears + 1);
 }
 
 int main(void)
@@ -386,7 +316,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stop_while_it_asks, begin, end),
 	};
 
-	if (sonde_symbol_provider_register(&provider) != SONDE_OK)
+	if (sonde_symbol_provider_register(&held_provider) != SONDE_OK)
 		return 1;
 	if (pthread_create(&thread, NULL, do_nothing, NULL) != 0 || pthread_join(thread, NULL) != 0)
 		return 1;

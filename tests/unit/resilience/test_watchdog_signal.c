@@ -12,7 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,41 +23,11 @@
 
 #include "base/testpoint.h"
 #include "support/virtual_clock.h"
+#include "unit/resilience/stack_signal.h"
 
 #define STALL_MS 20
 #define LATE "without a stack: the thread did not take the signal in time"
 #define LATER "without a stack: the thread has yet to take the signal before it"
-
-static void take(sem_t *semaphore)
-{
-	while (sem_wait(semaphore) < 0)
-		assert_int_equal(errno, EINTR);
-}
-
-static bool is_default(int signal)
-{
-	struct sigaction action;
-
-	sigaction(signal, NULL, &action);
-	return !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL;
-}
-
-static int signal_highest(void)
-{
-	return SIGRTMAX - 1;
-}
-
-/* Under valgrind threads block every signal, as far as the kernel knows. */
-static bool can_take_stacks(void)
-{
-#if defined(__x86_64__)
-	const char *preloaded = getenv("LD_PRELOAD");
-
-	return !preloaded || !strstr(preloaded, "valgrind");
-#else
-	return false;
-#endif
-}
 
 /* ---- A loop that stalls ---------------------------------------------------------------------- */
 
@@ -173,7 +142,7 @@ static void test_each_signal_that_was_asked_for_goes_back(void **state)
 
 	(void)state;
 	if (!can_take_stacks())
-		return;
+		skip();
 	loop_init(&loops[0], SIGRTMIN + 3);
 	loop_init(&loops[1], SIGRTMIN + 4);
 	take(&loops[0].is_told);
@@ -197,7 +166,7 @@ static void test_a_thread_that_cannot_take_it_is_not_sent_another(void **state)
 
 	(void)state;
 	if (!can_take_stacks())
-		return;
+		skip();
 	memset(&loop, 0, sizeof(loop));
 	virtual_clock_init(&clock, SECOND);
 	options.clock = &clock.clock;
@@ -287,7 +256,7 @@ static void test_a_late_handler_gives_the_signal_back(void **state)
 
 	(void)state;
 	if (!can_take_stacks())
-		return;
+		skip();
 	loop_init_late(&loop);
 	sem_post(&may_go_on);
 	loop_end(&loop);
@@ -301,7 +270,7 @@ static void test_a_late_handler_leaves_it_to_those_who_need_it(void **state)
 
 	(void)state;
 	if (!can_take_stacks())
-		return;
+		skip();
 	loop_init_late(&late);
 	loop_init(&next, /* signal= */ 0);
 	take(&next.is_told);
@@ -321,7 +290,7 @@ static void test_what_is_just_being_given_back_is_not_taken(void **state)
 
 	(void)state;
 	if (!can_take_stacks())
-		return;
+		skip();
 	loop_init_late(&late);
 	hold_next("thread_signal.returning");
 	sem_post(&may_go_on);
@@ -369,7 +338,7 @@ static void test_a_thread_that_ends_without_taking_it_owes_nothing(void **state)
 
 	(void)state;
 	if (!can_take_stacks())
-		return;
+		skip();
 	blocking = &loop;
 	__atomic_store_n(&sonde__testpoint_hook, block_signals, __ATOMIC_RELEASE);
 	loop_init(&loop, /* signal= */ 0);
