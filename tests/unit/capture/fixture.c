@@ -246,3 +246,14 @@ void fixture_assert_current_is_empty(void)
 
 	assert_memory_equal(&current, &none, sizeof(none));
 }
+
+struct sonde_context fixture_attach_remote(void)
+{
+	struct sonde_context remote;
+
+	assert_int_equal(sonde_context_from_traceparent("00-" FIXTURE_REMOTE_TRACE
+							"-b7ad6b7169203331-01",
+							/* tracestate= */ NULL, &remote),
+			 SONDE_OK);
+	return sonde_context_attach(&remote);
+}

@@ -65,4 +65,8 @@ size_t fixture_count_items(enum sonde_fields type, struct sonde_bytes fields,
 void fixture_assert_text(struct sonde_text text, const char *wanted);
 void fixture_assert_current_is_empty(void);
 
+/* Makes a caller's span in another process current; for sonde_context_attach: what was before. */
+#define FIXTURE_REMOTE_TRACE "0af7651916cd43dd8448eb211c80319c"
+struct sonde_context fixture_attach_remote(void);
+
 #endif

@@ -178,20 +178,15 @@ static void test_without_a_span_and_without_an_error(void **state)
 /* Answered under a caller's context with no span of this process: its span is the caller's. */
 static void test_below_a_remote_span(void **state)
 {
-	struct sonde_context remote;
 	struct sonde_context before;
 	struct sonde_error *error = sonde_error_raise(&sonde_internal, "late");
 
 	(void)state;
-	assert_int_equal(sonde_context_from_traceparent(
-				 "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-				 /* tracestate= */ NULL, &remote),
-			 SONDE_OK);
-	before = sonde_context_attach(&remote);
+	before = fixture_attach_remote();
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(answer(error), 500);
 	(void)sonde_context_attach(&before);
-	assert_non_null(strstr(body, "0af7651916cd43dd8448eb211c80319c"));
+	assert_non_null(strstr(body, FIXTURE_REMOTE_TRACE));
 	sonde_error_free(error);
 	fixture_take();
 	assert_int_equal(fixture_count(SONDE__RECORD_ERROR), 1);

@@ -162,16 +162,11 @@ static void test_again_on_an_outer_span(void **state)
 /* A caller's span in another process does not fail by what is captured again here. */
 static void test_again_below_a_remote_span(void **state)
 {
-	struct sonde_context remote;
 	struct sonde_context before;
 	struct sonde_error *error = sonde_error_raise(&sonde_timeout, "late");
 
 	(void)state;
-	assert_int_equal(sonde_context_from_traceparent(
-				 "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-				 /* tracestate= */ NULL, &remote),
-			 SONDE_OK);
-	before = sonde_context_attach(&remote);
+	before = fixture_attach_remote();
 	for (int i = 0; i < 3; i++)
 		sonde_error_capture(error);
 	(void)sonde_context_attach(&before);
