@@ -68,6 +68,8 @@ LEFT_OUT = {
     ("asan", "fault-symbols-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
     ("asan", "fault-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
     ("asan", "fault-exchange"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
+    ("asan", "fault-observe-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
+    ("asan", "fault-scope-fork"): "AddressSanitizer's allocator stays locked in the child of a threaded process",
     ("arm64", "base-process"): "qemu-user waits for ever where a thread leader ends before its process",
     ("arm64", "box-dead"): "qemu-user waits for ever where a thread leader ends before its process",
     ("arm64", "box-open"): "qemu-user says that a thread has ended before it has, and the sweep asks which live",
